@@ -1,0 +1,2 @@
+//! gorgo
+fn main() {}
