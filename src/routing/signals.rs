@@ -1,0 +1,88 @@
+//! What a router knows of each replica when it decides.
+//!
+//! Deliberately not here: how the numbers are kept up to date ([`crate::Router`]), and what a policy makes of them
+//! ([`crate::policy`]). Read [`crate::decision`] next.
+
+use gorgo_types::{BlockChain, Nanos, RegionId, ReplicaId, RequestId, Tokens};
+use serde::{Deserialize, Serialize};
+
+/// One candidate as the router sees it: scraped values are as old as the last scrape, counters of its own are live.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Signals {
+    /// The replica.
+    pub replica: ReplicaId,
+    /// Where it stands.
+    pub region: RegionId,
+    /// Moving average of the probed round trip, in milliseconds; `None` before the first probe has answered.
+    pub rtt_ewma_ms: Option<f64>,
+    /// How long the last metrics scrape took, in milliseconds; stands in for the RTT while there is no probe.
+    pub scrape_latency_ms: Option<f64>,
+    /// When the RTT average last changed.
+    pub rtt_at: Option<Nanos>,
+    /// Running requests, from the last scrape.
+    pub running_requests: u32,
+    /// Requests in the replica's own queue, from the last scrape.
+    pub queued_requests: u32,
+    /// KV tokens in use, from the last scrape.
+    pub used_tokens: u64,
+    /// KV pool size, from the last scrape; 0 where unknown.
+    pub kv_pool_tokens: u64,
+    /// When the scraped values were taken; `None` before the first scrape.
+    pub scraped_at: Option<Nanos>,
+    /// This router's requests that are dispatched there and not yet released, live.
+    pub in_flight_requests: u32,
+    /// Prompt tokens of those requests, live, not discounted by cache hits.
+    pub queued_tokens: u64,
+    /// Leading tokens of this request's prompt that the router's index believes to be cached there.
+    pub cached_tokens: u64,
+    /// May it be chosen now? False when it is unhealthy, draining, or at its capacity gate.
+    pub eligible: bool,
+}
+
+impl Signals {
+    /// A replica of which nothing is known yet.
+    #[must_use]
+    pub const fn unknown(replica: ReplicaId, region: RegionId) -> Self {
+        Self {
+            replica,
+            region,
+            rtt_ewma_ms: None,
+            scrape_latency_ms: None,
+            rtt_at: None,
+            running_requests: 0,
+            queued_requests: 0,
+            used_tokens: 0,
+            kv_pool_tokens: 0,
+            scraped_at: None,
+            in_flight_requests: 0,
+            queued_tokens: 0,
+            cached_tokens: 0,
+            eligible: true,
+        }
+    }
+
+    /// The round trip to price, in milliseconds: the probes' average, else the last scrape's latency, else zero.
+    #[must_use]
+    pub fn rtt_ms(&self) -> f64 {
+        self.rtt_ewma_ms.or(self.scrape_latency_ms).unwrap_or(0.0)
+    }
+
+    /// Prompt tokens that would have to be prefilled there, at least zero.
+    #[must_use]
+    pub fn uncached_tokens(&self, request: &RoutingRequest<'_>) -> u64 {
+        request.prompt.tokens().get().saturating_sub(self.cached_tokens)
+    }
+}
+
+/// What a router may see of a request. The true output length is not among it.
+#[derive(Clone, Copy, Debug)]
+pub struct RoutingRequest<'a> {
+    /// Who it is.
+    pub id: RequestId,
+    /// The prompt.
+    pub prompt: &'a BlockChain,
+    /// What the client asked for.
+    pub max_tokens: Tokens,
+    /// The session, where the client names one: the affinity key of session policies.
+    pub session: Option<u64>,
+}
