@@ -1,1 +1,24 @@
-//! model
+//! What is modelled: a replica (scheduler, KV cache, cost profile) and the network between regions.
+//!
+//! A passive library: it has no clock, no I/O and no event queue of its own. A [`Replica`] is told what arrives
+//! when, says when it must be looked at next, and reports what happened; the simulator drives it in virtual time.
+//! The exact rules stand in `README.md` beside this file. Read [`replica`] next, then [`cache`] and [`profile`].
+
+pub mod cache;
+pub mod error;
+pub mod limits;
+pub mod network;
+pub mod profile;
+pub mod replica;
+pub mod time;
+
+pub use cache::PrefixCache;
+pub use error::ModelError;
+pub use limits::{EngineLimits, ReplicaConfig, Schedule};
+pub use network::*;
+pub use profile::*;
+pub use replica::{
+    EngineRequest, GapRun, Observation, Replica, ReplicaEvent, ReplicaOutput, ReplicaTotals,
+    RequestKey, TokenRun,
+};
+pub use time::Femtos;

@@ -1,0 +1,2 @@
+//! Requests per second of one replica.
+fn main() {}

@@ -1,0 +1,5 @@
+//! The prefix cache of one replica.
+
+/// A radix tree over block chains.
+#[derive(Clone, Debug, Default)]
+pub struct PrefixCache {}

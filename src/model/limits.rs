@@ -1,0 +1,117 @@
+//! How an engine is set up: the scheduler's limits and the replica's size. Defaults are SGLang 0.5's.
+
+use crate::{CostProfile, ModelError};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// In which order waiting requests are tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// First come, first served.
+    #[default]
+    Fcfs,
+    /// Longest cached prefix first, while at most 128 wait; first come, first served otherwise.
+    Lpm,
+}
+
+/// The scheduler's limits. The default is that of SGLang 0.5 on an 80 GB GPU
+/// (`server_args.py`, `managers/schedule_policy.py`, `managers/scheduler_components/new_token_ratio_tracker.py`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EngineLimits {
+    /// Most uncached tokens in one prefill batch.
+    pub max_prefill_tokens: u32,
+    /// Most tokens computed in one prefill batch; a longer prompt is computed in chunks.
+    pub chunked_prefill_tokens: u32,
+    /// Most requests that run at once.
+    pub max_running_requests: u32,
+    /// Order of the waiting queue.
+    pub schedule: Schedule,
+    /// What admission reserves for one request's output at most, in tokens.
+    pub clip_max_new_tokens: u32,
+    /// Share of their remaining outputs that running requests are expected to use, when idle: parts per billion.
+    pub new_token_ratio_init_ppb: u32,
+    /// The least that share falls to, parts per billion.
+    pub new_token_ratio_min_ppb: u32,
+    /// Decode steps in which the share falls from its initial to its least value.
+    pub new_token_ratio_decay_steps: u32,
+    /// Room for so many further steps is made when requests are retracted.
+    pub retract_decode_steps: u32,
+}
+
+impl Default for EngineLimits {
+    fn default() -> Self {
+        Self {
+            max_prefill_tokens: 16_384,
+            chunked_prefill_tokens: 8_192,
+            max_running_requests: 2_048,
+            schedule: Schedule::Fcfs,
+            clip_max_new_tokens: 4_096,
+            new_token_ratio_init_ppb: 700_000_000,
+            new_token_ratio_min_ppb: 98_000_000,
+            new_token_ratio_decay_steps: 600,
+            retract_decode_steps: 20,
+        }
+    }
+}
+
+/// One replica: what it costs, how large it is and how it schedules.
+#[derive(Clone, Debug)]
+pub struct ReplicaConfig {
+    /// Times of prefill batches and decode steps.
+    pub profile: Arc<CostProfile>,
+    /// Tokens of KV that fit on the GPU beside the weights.
+    pub kv_pool_tokens: u64,
+    /// The scheduler's limits.
+    pub limits: EngineLimits,
+    /// False: no prompt is ever found in the cache (`--disable-radix-cache`).
+    pub prefix_cache: bool,
+}
+
+impl ReplicaConfig {
+    /// Refuses what no engine could run with.
+    ///
+    /// # Errors
+    /// [`ModelError::Invalid`] with the field, its value and what was wanted.
+    pub fn validate(&self) -> Result<(), ModelError> {
+        let limits = &self.limits;
+        let at_least_one = [
+            ("kv_pool_tokens", self.kv_pool_tokens),
+            ("max_prefill_tokens", u64::from(limits.max_prefill_tokens)),
+            ("chunked_prefill_tokens", u64::from(limits.chunked_prefill_tokens)),
+            ("max_running_requests", u64::from(limits.max_running_requests)),
+            ("new_token_ratio_decay_steps", u64::from(limits.new_token_ratio_decay_steps)),
+        ];
+        for (field, value) in at_least_one {
+            if value == 0 {
+                return Err(invalid(field, value, "at least 1"));
+            }
+        }
+        if self.kv_pool_tokens > MAX_POOL_TOKENS {
+            return Err(invalid("kv_pool_tokens", self.kv_pool_tokens, "at most 2^40"));
+        }
+        let (init, min) = (limits.new_token_ratio_init_ppb, limits.new_token_ratio_min_ppb);
+        if init > 1_000_000_000 {
+            let wanted = "at most 1000000000 (parts per billion)";
+            return Err(invalid("new_token_ratio_init_ppb", u64::from(init), wanted));
+        }
+        if min > init {
+            let wanted = &format!("at most new_token_ratio_init_ppb = {init}");
+            return Err(invalid("new_token_ratio_min_ppb", u64::from(min), wanted));
+        }
+        Ok(())
+    }
+}
+
+/// Larger pools would let products of tokens and parts per billion leave 128 bits far from any real machine.
+const MAX_POOL_TOKENS: u64 = 1 << 40;
+
+fn invalid(field: &str, value: u64, wanted: &str) -> ModelError {
+    ModelError::Invalid {
+        part: "replica".to_owned(),
+        field: field.to_owned(),
+        value: value.to_string(),
+        wanted: wanted.to_owned(),
+    }
+}
