@@ -1,13 +1,26 @@
-//! Cost profiles.
+//! How long a prefill batch and a decode step take on one GPU with one model.
+//!
+//! A [`CostProfile`] is a handful of integers in femtoseconds, made from a [`ProfileSpec`] (milliseconds, as in
+//! `data/gpus/*.toml`) or by [`CostProfile::constant`] for tests. It knows GPU time alone: no queue, no HTTP, no
+//! scheduler; a request's fixed overhead is carried beside it. No noise is drawn here.
+//! Outside its measured [`ProfileRange`] it goes on with the same formulas; `*_in_range` say when that happens.
+//! Read `profile/spec.rs` next for the file form, `replica.rs` for who calls this.
 
-use crate::Femtos;
+mod spec;
+#[cfg(test)]
+mod tests;
+
+pub use spec::{ProfileRange, ProfileSpec, Provenance};
+
+use crate::{EngineLimits, Femtos};
+use gorgo_types::Nanos;
 
 /// One request's part of a prefill batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrefillItem {
     /// Tokens to compute.
     pub new_tokens: u32,
-    /// Tokens before them that are there already.
+    /// Tokens before them whose KV is there already.
     pub cached_tokens: u32,
 }
 
@@ -18,37 +31,172 @@ pub struct DecodeSegment {
     pub first: Femtos,
     /// What each further step takes longer.
     pub increment: Femtos,
-    /// For how many steps this holds.
+    /// For how many steps, the next one included, this holds; at least 1. `u64::MAX`: for good.
     pub steps: u64,
 }
 
-/// The time of prefill batches and decode steps.
-#[derive(Clone, Debug)]
+/// The time of prefill batches and decode steps of one engine on one GPU (or group of GPUs) with one model.
+#[derive(Clone, Debug, PartialEq)]
 pub struct CostProfile {
     /// Its name.
     pub name: String,
+    /// From a request's arrival at the engine until it is ready to be scheduled: HTTP, tokenizer, IPC.
+    pub overhead: Nanos,
+    /// Bytes of KV per token, over all GPUs of the engine.
+    pub kv_bytes_per_token: u64,
+    /// Tokens of KV that fit beside the weights under the engine's defaults.
+    pub kv_pool_tokens: u64,
+    /// The scheduler's limits under the engine's defaults on this GPU.
+    pub limits: EngineLimits,
+    /// Where the measurements end.
+    pub range: ProfileRange,
+    /// Where the numbers come from and how far off they are.
+    pub provenance: Provenance,
+    prefill: PrefillCost,
+    decode: DecodeCost,
+}
+
+/// `max(floor(Σn) + 2·c_half·Σnp, t0 + b·Σn + c_half·Σn(2p + n))`, in femtoseconds.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct PrefillCost {
+    t0: u128,
+    per_token: u64,
+    half_per_token_squared: u64,
+    /// (tokens, femtoseconds): tokens rise, times do not fall.
+    floor: Vec<(u64, u128)>,
+}
+
+/// `max(floor, t0 + b·B + c·S)`, in femtoseconds.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct DecodeCost {
+    t0: u128,
+    per_sequence: u64,
+    per_context_token: u64,
+    floor: u128,
 }
 
 impl CostProfile {
-    /// Time of a prefill batch.
+    /// Time of one prefill pass over `batch`, each request n new tokens after p cached ones:
+    /// `max(floor(Σn) + c·Σ n·p, t0 + b·Σn + (c/2)·Σ n·(2p + n))`.
+    ///
+    /// The floor is the time of a small pass without a cached prefix, which reads the weights whatever its size; it
+    /// is linear between its measured points, flat before the first and after the last, and reading the cached
+    /// prefix comes on top of it. As both sides are continuous and never fall as n or p grows, neither does their
+    /// maximum: the join is where they cross (297 tokens on the H100 profile).
+    ///
+    /// A time that does not fit in 128 bits (which takes billions of tokens) is the largest that does.
     #[must_use]
     pub fn prefill(&self, batch: &[PrefillItem]) -> Femtos {
-        Femtos(batch.len() as u128)
+        let (mut new, mut new_times_cached, mut new_squared) = (0_u64, 0_u128, 0_u128);
+        for item in batch {
+            let (n, p) = (u64::from(item.new_tokens), u64::from(item.cached_tokens));
+            new += n;
+            new_times_cached += u128::from(n * p);
+            new_squared += u128::from(n * n);
+        }
+        let cost = &self.prefill;
+        let half = u128::from(cost.half_per_token_squared);
+        let prefix = half.saturating_mul(2 * new_times_cached);
+        let linear = cost.t0 + u128::from(cost.per_token) * u128::from(new);
+        let fit = linear.saturating_add(half.saturating_mul(new_squared));
+        Femtos(fit.max(cost.floor(new)).saturating_add(prefix))
     }
 
-    /// Time of a decode step.
+    /// Time of one decode step of `sequences` sequences that hold `context_tokens` tokens of KV in all:
+    /// `max(floor, t0 + b·sequences + c·context_tokens)`.
     #[must_use]
     pub fn decode_step(&self, sequences: u32, context_tokens: u64) -> Femtos {
-        self.decode_segment(sequences, context_tokens).first
+        Femtos(self.decode.formula(sequences, context_tokens).max(self.decode.floor))
     }
 
-    /// The series of decode steps that starts at this context.
+    /// The decode steps from here on, while the batch stays the same (so that each step adds `sequences` tokens of
+    /// context) and until the form of the cost changes: where the floor stops binding.
     #[must_use]
     pub fn decode_segment(&self, sequences: u32, context_tokens: u64) -> DecodeSegment {
-        DecodeSegment {
-            first: Femtos(u128::from(context_tokens)),
-            increment: Femtos(u128::from(sequences)),
-            steps: u64::MAX,
+        let now = self.decode.formula(sequences, context_tokens);
+        let increment = u128::from(self.decode.per_context_token) * u128::from(sequences);
+        if now >= self.decode.floor {
+            return DecodeSegment {
+                first: Femtos(now),
+                increment: Femtos(increment),
+                steps: u64::MAX,
+            };
         }
+        // Step k costs the floor while now + k * increment <= floor.
+        let steps = (self.decode.floor - now)
+            .checked_div(increment)
+            .map_or(u64::MAX, |more| u64::try_from(more).unwrap_or(u64::MAX).saturating_add(1));
+        DecodeSegment { first: Femtos(self.decode.floor), increment: Femtos::ZERO, steps }
+    }
+
+    /// Whether measurements cover this prefill batch; if not, [`CostProfile::prefill`] extrapolates.
+    #[must_use]
+    pub fn prefill_in_range(&self, batch: &[PrefillItem]) -> bool {
+        let new: u64 = batch.iter().map(|item| u64::from(item.new_tokens)).sum();
+        let cached = batch.iter().map(|item| u64::from(item.cached_tokens)).max().unwrap_or(0);
+        new <= self.range.prefill_tokens && cached <= self.range.cached_tokens
+    }
+
+    /// Whether measurements cover this decode step; if not, [`CostProfile::decode_step`] extrapolates.
+    #[must_use]
+    pub fn decode_in_range(&self, sequences: u32, context_tokens: u64) -> bool {
+        sequences <= self.range.decode_sequences && context_tokens <= self.range.decode_context_tokens
+    }
+
+    /// A plain profile for tests and queueing theory: exact nanoseconds, no floors, no quadratic term, no overhead.
+    ///
+    /// Prefill takes `prefill_base + prefill_ns_per_token · Σn`; a decode step takes
+    /// `decode_base + decode_ns_per_sequence · B + decode_ns_per_context_token · S`.
+    #[must_use]
+    pub fn constant(
+        prefill_base: Nanos,
+        prefill_ns_per_token: u32,
+        decode_base: Nanos,
+        decode_ns_per_sequence: u32,
+        decode_ns_per_context_token: u32,
+    ) -> Self {
+        let fs = |ns: u32| u64::from(ns) * 1_000_000;
+        Self {
+            name: "constant".to_owned(),
+            overhead: Nanos::ZERO,
+            kv_bytes_per_token: 1,
+            kv_pool_tokens: 1 << 20,
+            limits: EngineLimits::default(),
+            range: ProfileRange::UNLIMITED,
+            provenance: Provenance::default(),
+            prefill: PrefillCost {
+                t0: Femtos::from_nanos(prefill_base).0,
+                per_token: fs(prefill_ns_per_token),
+                ..PrefillCost::default()
+            },
+            decode: DecodeCost {
+                t0: Femtos::from_nanos(decode_base).0,
+                per_sequence: fs(decode_ns_per_sequence),
+                per_context_token: fs(decode_ns_per_context_token),
+                floor: 0,
+            },
+        }
+    }
+}
+
+impl PrefillCost {
+    /// The floor for `tokens` new tokens in all, rounded down to a whole femtosecond between two points.
+    fn floor(&self, tokens: u64) -> u128 {
+        let after = self.floor.partition_point(|&(at, _)| at <= tokens);
+        match (after.checked_sub(1).map(|before| self.floor[before]), self.floor.get(after)) {
+            (Some((a, low)), Some(&(b, high))) => {
+                low + (high - low) * u128::from(tokens - a) / u128::from(b - a)
+            }
+            (Some((_, time)), None) | (None, Some(&(_, time))) => time,
+            (None, None) => 0,
+        }
+    }
+}
+
+impl DecodeCost {
+    fn formula(&self, sequences: u32, context_tokens: u64) -> u128 {
+        self.t0
+            + u128::from(self.per_sequence) * u128::from(sequences)
+            + u128::from(self.per_context_token) * u128::from(context_tokens)
     }
 }
