@@ -1,0 +1,84 @@
+//! A value that remembers where in the source it stood.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// A value with its place in the [`Source`](crate::Source) it was read from.
+///
+/// Two are equal when their values are, wherever they stood. Values made by the program stand nowhere.
+#[derive(Clone, Debug, Default)]
+pub struct Located<T> {
+    /// The value.
+    pub value: T,
+    span: Option<(usize, usize)>,
+}
+
+impl<T> Located<T> {
+    /// A value that comes from no file.
+    pub const fn nowhere(value: T) -> Self {
+        Self { value, span: None }
+    }
+
+    /// The place in the source, in bytes, or an empty range at its start for a value that comes from no file.
+    #[must_use]
+    pub fn span(&self) -> Range<usize> {
+        self.span.map_or(0..0, |(start, end)| start..end)
+    }
+
+    /// Another value in the same place.
+    pub const fn with<U>(&self, value: U) -> Located<U> {
+        Located {
+            value,
+            span: self.span,
+        }
+    }
+}
+
+impl<T: PartialEq> PartialEq for Located<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl<T> From<T> for Located<T> {
+    fn from(value: T) -> Self {
+        Self::nowhere(value)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = toml::Spanned::<T>::deserialize(deserializer)?;
+        let Range { start, end } = spanned.span();
+        Ok(Self {
+            value: spanned.into_inner(),
+            span: Some((start, end)),
+        })
+    }
+}
+
+impl<T: Serialize> Serialize for Located<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value.serialize(serializer)
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Located<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}

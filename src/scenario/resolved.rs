@@ -1,0 +1,154 @@
+//! The resolved scenario: owned, plain data that the simulator consumes. Every default is filled in, every name is an
+//! id, every number has been checked. What has not been read yet is the workload's own file: [`Resolved::source`]
+//! does that. How it comes about: `resolve.rs`.
+
+use gorgo_model::ReplicaConfig;
+use gorgo_types::{LatLon, Nanos, RegionId};
+
+/// A scenario ready to run.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// Its name, for tables and files.
+    pub name: String,
+    /// What it shows, in words; may be empty.
+    pub description: String,
+    /// The seed of all draws.
+    pub seed: u64,
+    /// The regions, by [`RegionId`].
+    pub regions: Vec<Region>,
+    /// The replicas, by `ReplicaId`; at least one.
+    pub replicas: Vec<ReplicaSpec>,
+    /// The router.
+    pub router: RouterSpec,
+    /// What is measured.
+    pub measure: MeasureParams,
+}
+
+/// A region.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Region {
+    /// Its name, such as `azure:eastus`.
+    pub name: String,
+    /// Where it is.
+    pub position: LatLon,
+}
+
+/// One replica.
+#[derive(Clone, Debug)]
+pub struct ReplicaSpec {
+    /// Its name, unique in the fleet.
+    pub name: String,
+    /// The region it stands in.
+    pub region: RegionId,
+    /// How it is set up.
+    pub config: ReplicaConfig,
+    /// Time from a request's arrival until the engine's scheduler sees it.
+    pub overhead: Nanos,
+}
+
+/// The router and the policies to compare.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouterSpec {
+    /// Where it stands.
+    pub region: RegionId,
+    /// The policies, each of which is run on the same draws; at least one, labels unique.
+    pub policies: Vec<PolicySpec>,
+    /// Spacing of RTT probes to each replica.
+    pub probe_interval: Nanos,
+    /// Spacing of metric scrapes of each replica.
+    pub scrape_interval: Nanos,
+    /// Weight of the newest probe in the RTT average, above 0 and at most 1.
+    pub rtt_ewma_alpha: f64,
+    /// The prefix index.
+    pub index: IndexSpec,
+    /// When a prompt enters the index.
+    pub learn_at: LearnAt,
+    /// When a request stops counting as load.
+    pub release_at: ReleaseAt,
+    /// Time that one decision takes.
+    pub decision_time: Nanos,
+    /// Requests that may be in flight to one replica; none: no limit.
+    pub max_in_flight_per_replica: Option<u64>,
+    /// Requests that may wait in the router for a replica below its limit; none: no limit.
+    pub queue_limit: Option<u64>,
+}
+
+/// One policy with its parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PolicySpec {
+    /// Its name in the registry of `gorgo_routing`.
+    pub name: String,
+    /// What it is called in results; unique in the scenario. The name, where none was given.
+    pub label: String,
+    /// Its parameters, checked against the policy.
+    pub parameters: toml::Table,
+}
+
+/// How much the prefix index remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IndexSpec {
+    /// Everything.
+    Unbounded,
+    /// The most recently used tokens of each replica.
+    Lru {
+        /// How many tokens per replica.
+        capacity_tokens_per_replica: u64,
+    },
+}
+
+/// When a prompt becomes known to the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LearnAt {
+    /// When the request is sent to the replica.
+    Dispatch,
+    /// When the response headers are back at the router.
+    Headers,
+    /// When the first token is back at the router.
+    FirstToken,
+    /// When the response has ended.
+    Finished,
+}
+
+/// When a request stops counting as load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReleaseAt {
+    /// When the response headers are back at the router.
+    Headers,
+    /// When the first token is back at the router.
+    FirstToken,
+    /// When the response has ended.
+    Finished,
+}
+
+/// What is measured, in the words of `gorgo_metrics::MeasureSpec`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MeasureParams {
+    /// Requests scheduled before this are not measured.
+    pub warm_up: Nanos,
+    /// Requests scheduled at or after this are not measured; none: all to the end.
+    pub stop: Option<Nanos>,
+    /// How long the run may go on after the last measured request was scheduled; none: until all have ended.
+    pub drain: Option<Nanos>,
+    /// Longest TTFT of a good request.
+    pub slo_ttft: Option<Nanos>,
+    /// Longest TPOT of a good request.
+    pub slo_tpot: Option<Nanos>,
+    /// Longest E2E of a good request.
+    pub slo_e2e: Option<Nanos>,
+    /// Whether the record of every request is kept.
+    pub records: Records,
+    /// Spacing of timeline samples; none: no timeline.
+    pub timeline_step: Option<Nanos>,
+}
+
+/// Whether the record of every request is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Records {
+    /// As long as they fit.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never: histograms instead.
+    Never,
+}
