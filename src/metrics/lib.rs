@@ -1,1 +1,30 @@
-//! metrics
+//! From request records to numbers, with one definition of every metric for simulated and live runs.
+//!
+//! A run tells a [`Collector`] of each request's fate ([`RequestRecord`]), of gaps between tokens, of timeline
+//! samples and of its replicas; [`Collector::finish`] gives a [`RunResult`] with the [`Summary`] that `summary.json`
+//! holds. Laws that must hold (TTFT parts add up, no request is lost) are checked in every build and end in
+//! [`Invalid`].
+//!
+//! It does no I/O, knows no clock and draws no random numbers. Files, tables and plots are `gorgo-report`'s.
+//! Read `record.rs` first, then `tally.rs`, where every number is defined.
+
+mod collector;
+mod distribution;
+mod error;
+mod record;
+mod spec;
+mod summary;
+mod tally;
+
+pub use collector::{Collector, RunResult};
+pub use distribution::nearest_rank;
+pub use error::Invalid;
+pub use hdrhistogram::Histogram;
+pub use record::{RequestRecord, Status, TtftParts};
+pub use spec::{
+    AUTO_RECORDS_LIMIT, FleetNames, MeasureSpec, Records, ReplicaSummary, TimelineSample, Window,
+};
+pub use summary::{
+    CacheRates, Distribution, Load, MeasuredWindow, PartsMs, PercentilesFrom, RequestCounts,
+    SCHEMA, Slo, Summary,
+};

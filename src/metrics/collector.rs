@@ -1,0 +1,204 @@
+//! Takes in what a run reports and makes its [`RunResult`].
+//!
+//! With records kept, taking one in is a check and a copy; all sums wait for [`Collector::finish`]. Without, each
+//! record goes into sums and histograms at once and is dropped. Both ways end in the same [`Tally`], so a number
+//! has one definition. Read `tally.rs` next.
+
+use crate::distribution::{Gaps, exact_percentiles};
+use crate::spec::AUTO_RECORDS_LIMIT;
+use crate::tally::Tally;
+use crate::{
+    FleetNames, Invalid, MeasureSpec, PercentilesFrom, Records, ReplicaSummary, RequestRecord,
+    Summary, TimelineSample, Window,
+};
+use gorgo_types::Nanos;
+use hdrhistogram::Histogram;
+
+/// Collects one run.
+#[derive(Debug)]
+pub struct Collector {
+    spec: MeasureSpec,
+    names: FleetNames,
+    records: Option<Vec<RequestRecord>>,
+    records_limit: usize,
+    tally: Tally,
+    gaps: Gaps,
+    timeline: Vec<TimelineSample>,
+    replicas: Vec<ReplicaSummary>,
+    warnings: Vec<String>,
+}
+
+/// What one run of one policy came to.
+#[derive(Clone, Debug)]
+pub struct RunResult {
+    /// Names for the ids in `records` and `timeline`.
+    pub names: FleetNames,
+    /// The numbers.
+    pub summary: Summary,
+    /// The window of scheduled time that was measured.
+    pub window: Window,
+    /// Every request in the order in which they ended; none for a run too large to keep them.
+    pub records: Option<Vec<RequestRecord>>,
+    /// TTFT of the measured completed requests, ns.
+    pub ttft: Histogram<u64>,
+    /// E2E of the measured completed requests, ns.
+    pub e2e: Histogram<u64>,
+    /// Single gaps between tokens, ns.
+    pub itl: Histogram<u64>,
+    /// Samples in the order in which they were taken.
+    pub timeline: Vec<TimelineSample>,
+}
+
+impl Collector {
+    /// An empty collector.
+    #[must_use]
+    pub fn new(spec: MeasureSpec, names: &FleetNames) -> Self {
+        let records_limit = match spec.records {
+            Records::Auto => AUTO_RECORDS_LIMIT,
+            Records::Always => usize::MAX,
+            Records::Never => 0,
+        };
+        Self {
+            spec,
+            names: names.clone(),
+            records: (records_limit > 0).then(Vec::new),
+            records_limit,
+            tally: Tally::new(&spec, names.replicas.len()),
+            gaps: Gaps::new(),
+            timeline: Vec::new(),
+            replicas: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Takes in one request's fate. Each request comes once.
+    ///
+    /// # Errors
+    /// When the record breaks a law of [`RequestRecord::check`] or names a replica beyond the fleet.
+    pub fn push(&mut self, record: RequestRecord) -> Result<(), Invalid> {
+        record.check()?;
+        let replicas = self.names.replicas.len();
+        if let Some(replica) = record.replica.filter(|replica| replica.index() >= replicas) {
+            return Err(Invalid::UnknownReplica {
+                id: record.id,
+                replica: replica.index(),
+                replicas,
+            });
+        }
+        match &mut self.records {
+            Some(records) if records.len() < self.records_limit => records.push(record),
+            Some(_) => {
+                self.fold();
+                self.tally.add(&record);
+            }
+            None => self.tally.add(&record),
+        }
+        Ok(())
+    }
+
+    /// Gives the records up for histograms.
+    fn fold(&mut self) {
+        for record in self.records.take().into_iter().flatten() {
+            self.tally.add(&record);
+        }
+    }
+
+    /// Whether what happens at this moment belongs to the measured window: gaps outside of it should not be told.
+    #[must_use]
+    pub fn in_window(&self, at: Nanos) -> bool {
+        self.spec.window().contains(at)
+    }
+
+    /// Takes in a run of inter-token gaps: `first_ns + k * increment_ns` for k in `0..steps`, each held by
+    /// `sequences` sequences.
+    pub fn gaps(&mut self, first_ns: f64, increment_ns: f64, steps: u64, sequences: u32) {
+        self.gaps.add(first_ns, increment_ns, steps, sequences);
+    }
+
+    /// Takes in a sample of one region.
+    pub fn sample(&mut self, sample: TimelineSample) {
+        self.timeline.push(sample);
+    }
+
+    /// Takes in what a replica did; the summary lists replicas in this order.
+    pub fn replica(&mut self, replica: ReplicaSummary) {
+        self.replicas.push(replica);
+    }
+
+    /// Adds a warning to the summary, unless it stands there already.
+    pub fn warn(&mut self, warning: impl Into<String>) {
+        let warning = warning.into();
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
+    /// Sets the names of origins, which a streaming source may know only at the end.
+    pub fn set_origins(&mut self, origins: Vec<String>) {
+        self.names.origins = origins;
+    }
+
+    /// Ends the run. `injected` is how many requests the driver of the run sent into it, by its own count: every
+    /// one of them must have been pushed, those still under way as [`crate::Status::InFlight`].
+    ///
+    /// # Errors
+    /// When requests were lost or counted twice, or one ended after `end`.
+    pub fn finish(mut self, end: Nanos, injected: u64) -> Result<RunResult, Invalid> {
+        for record in self.records.iter().flatten() {
+            self.tally.add(record);
+        }
+        let counts = self.tally.conserved(end, injected)?;
+        let from = if self.records.is_some() {
+            PercentilesFrom::Records
+        } else {
+            PercentilesFrom::Histogram
+        };
+        let mut summary = self.tally.summary(&self.spec, &self.names, end, counts);
+        summary.percentiles_from = from;
+        summary.itl_ms = self.gaps.distribution();
+        summary.replicas = self.replicas;
+        if let Some(records) = &self.records {
+            self.tally
+                .sharpen(&mut summary, records, self.spec.window());
+        }
+        let about_numbers = std::mem::take(&mut summary.warnings);
+        summary.warnings = self.warnings;
+        summary.warnings.extend(about_numbers);
+        Ok(RunResult {
+            names: self.names,
+            summary,
+            window: self.spec.window(),
+            records: self.records,
+            ttft: self.tally.ttft.histogram,
+            e2e: self.tally.e2e.histogram,
+            itl: self.gaps.histogram,
+            timeline: self.timeline,
+        })
+    }
+}
+
+impl Tally {
+    /// Replaces the histograms' percentiles by exact ones.
+    fn sharpen(&self, summary: &mut Summary, records: &[RequestRecord], window: Window) {
+        let mut values = Vec::with_capacity(records.len());
+        let mut exact = |metric: fn(&RequestRecord) -> Option<Nanos>, infinite: u64| {
+            values.clear();
+            let measured = records
+                .iter()
+                .filter(|record| window.contains(record.scheduled));
+            values.extend(measured.filter_map(metric).map(|ns| ns.0));
+            exact_percentiles(&mut values, infinite)
+        };
+        let ttft = exact(RequestRecord::completed_ttft, self.ttft.infinite());
+        let from_send = exact(
+            RequestRecord::completed_ttft_from_send,
+            self.ttft_from_send.infinite(),
+        );
+        let e2e = exact(RequestRecord::e2e, self.e2e.infinite());
+        let tpot = exact(RequestRecord::tpot, self.tpot.infinite());
+        summary.ttft_ms = self.ttft.with_percentiles(ttft);
+        summary.ttft_from_send_ms = self.ttft_from_send.with_percentiles(from_send);
+        summary.e2e_ms = self.e2e.with_percentiles(e2e);
+        summary.tpot_ms = self.tpot.with_percentiles(tpot);
+    }
+}

@@ -1,0 +1,229 @@
+//! Percentiles by nearest rank: exact from values, or from a histogram of three significant digits.
+//!
+//! A request that never got as far as a metric counts as +infinity. What falls on one is `None`.
+
+use crate::Distribution;
+use gorgo_types::Nanos;
+use hdrhistogram::Histogram;
+
+/// The percentiles of a [`Distribution`], as exact fractions: q = numerator / 100.
+const PERCENTILES: [u64; 4] = [50, 90, 95, 99];
+
+/// Rank (from 1) of the `percent`-th percentile of `n` values: ceil(q n), and at least 1.
+#[must_use]
+pub const fn nearest_rank(percent: u64, n: u64) -> u64 {
+    let rank = (percent as u128 * n as u128).div_ceil(100) as u64;
+    if rank == 0 { 1 } else { rank }
+}
+
+/// An empty histogram of nanoseconds, three significant digits, that grows with its values.
+pub(crate) fn empty_histogram() -> Histogram<u64> {
+    const HOUR_NS: u64 = 3_600_000_000_000;
+    let mut histogram =
+        Histogram::new_with_bounds(1, HOUR_NS, 3).expect("3 digits over one hour are valid bounds");
+    histogram.auto(true);
+    histogram
+}
+
+/// Values of one metric as they come: a histogram, and what it cannot say exactly.
+#[derive(Clone, Debug)]
+pub(crate) struct Series {
+    pub histogram: Histogram<u64>,
+    sum_ns: u128,
+    max_ns: u64,
+    infinite: u64,
+}
+
+impl Series {
+    pub fn new() -> Self {
+        Self {
+            histogram: empty_histogram(),
+            sum_ns: 0,
+            max_ns: 0,
+            infinite: 0,
+        }
+    }
+
+    /// Adds one value; none is +infinity.
+    pub fn add(&mut self, value: Option<Nanos>) {
+        let Some(Nanos(ns)) = value else {
+            self.infinite += 1;
+            return;
+        };
+        self.histogram.saturating_record(ns);
+        self.sum_ns += u128::from(ns);
+        self.max_ns = self.max_ns.max(ns);
+    }
+
+    /// How many values are +infinity.
+    pub const fn infinite(&self) -> u64 {
+        self.infinite
+    }
+
+    /// Mean and maximum are exact, percentiles the histogram's.
+    pub fn distribution(&self) -> Distribution {
+        let finite = self.histogram.len();
+        let n = finite + self.infinite;
+        let [p50, p90, p95, p99] = histogram_ranks(
+            &self.histogram,
+            PERCENTILES.map(|percent| nearest_rank(percent, n)),
+        );
+        self.with_percentiles([p50, p90, p95, p99])
+    }
+
+    /// The distribution with percentiles found elsewhere, in nanoseconds.
+    pub fn with_percentiles(&self, percentiles: [Option<u64>; 4]) -> Distribution {
+        let finite = self.histogram.len();
+        let exact = finite > 0 && self.infinite == 0;
+        let [p50, p90, p95, p99] = percentiles.map(|ns| ns.map(|ns| Nanos(ns).as_ms()));
+        #[expect(clippy::cast_precision_loss, reason = "a mean for display")]
+        let mean = exact.then(|| self.sum_ns as f64 / finite as f64 / 1e6);
+        let max = exact.then(|| Nanos(self.max_ns).as_ms());
+        Distribution {
+            mean,
+            p50,
+            p90,
+            p95,
+            p99,
+            max,
+        }
+    }
+}
+
+/// The values at given ascending ranks (from 1) of a histogram; none beyond its last.
+pub(crate) fn histogram_ranks<const N: usize>(
+    histogram: &Histogram<u64>,
+    ranks: [u64; N],
+) -> [Option<u64>; N] {
+    let mut found = [None; N];
+    let (mut seen, mut next) = (0, 0);
+    for bucket in histogram.iter_recorded() {
+        seen += bucket.count_at_value();
+        while next < N && ranks[next] <= seen {
+            found[next] = Some(bucket.value_iterated_to().min(histogram.max()));
+            next += 1;
+        }
+    }
+    found
+}
+
+/// The percentiles of values of which `infinite` more are +infinity; the values end up reordered.
+pub(crate) fn exact_percentiles(values: &mut [u64], infinite: u64) -> [Option<u64>; 4] {
+    let n = values.len() as u64 + infinite;
+    let mut from = 0;
+    PERCENTILES.map(|percent| {
+        let index = nearest_rank(percent, n) as usize - 1;
+        if index >= values.len() {
+            return None;
+        }
+        // What lies before an earlier rank is smaller: only the rest is searched.
+        let (_, value, _) = values[from..].select_nth_unstable(index - from);
+        let value = *value;
+        from = index;
+        Some(value)
+    })
+}
+
+/// Inter-token gaps, entered in runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Gaps {
+    pub histogram: Histogram<u64>,
+    sum_ns: f64,
+    max_ns: f64,
+}
+
+impl Gaps {
+    pub fn new() -> Self {
+        Self {
+            histogram: empty_histogram(),
+            sum_ns: 0.0,
+            max_ns: 0.0,
+        }
+    }
+
+    /// Adds the gaps `first + k * increment` for k in `0..steps`, each `sequences` times. The run goes bucket by
+    /// bucket, so that a long one costs as many steps as it touches buckets: usually one.
+    pub fn add(&mut self, first_ns: f64, increment_ns: f64, steps: u64, sequences: u32) {
+        if steps == 0 || sequences == 0 {
+            return;
+        }
+        let times = u64::from(sequences);
+        let value = |k: u64| rounded(first_ns + increment_ns * as_float(k));
+        let last_ns = first_ns + increment_ns * as_float(steps - 1);
+        let mean_ns = f64::midpoint(first_ns, last_ns);
+        self.sum_ns += mean_ns * as_float(steps) * f64::from(sequences);
+        self.max_ns = self.max_ns.max(last_ns).max(first_ns);
+        let mut at = 0;
+        while at < steps {
+            let start = value(at);
+            let top = self.histogram.highest_equivalent(start);
+            let bottom = self.histogram.lowest_equivalent(start);
+            let inside = |k: u64| (bottom..=top).contains(&value(k));
+            let next = if inside(steps - 1) {
+                steps
+            } else {
+                leave(at, steps, inside)
+            };
+            self.histogram
+                .saturating_record_n(start, (next - at) * times);
+            at = next;
+        }
+    }
+
+    /// Mean and maximum are exact to the float, percentiles the histogram's.
+    pub fn distribution(&self) -> Distribution {
+        let n = self.histogram.len();
+        if n == 0 {
+            return Distribution::default();
+        }
+        let ranks = PERCENTILES.map(|percent| nearest_rank(percent, n));
+        let [p50, p90, p95, p99] =
+            histogram_ranks(&self.histogram, ranks).map(|ns| ns.map(|ns| Nanos(ns).as_ms()));
+        let mean = Some(self.sum_ns / as_float(n) / 1e6);
+        Distribution {
+            mean,
+            p50,
+            p90,
+            p95,
+            p99,
+            max: Some(self.max_ns / 1e6),
+        }
+    }
+}
+
+/// The first k in `(from, to)` that is outside, where `from` is inside, `to - 1` is not, and inside comes first:
+/// by doubling, then halving.
+fn leave(from: u64, to: u64, inside: impl Fn(u64) -> bool) -> u64 {
+    let (mut last_inside, mut step) = (from, 1);
+    while last_inside + step < to - 1 && inside(last_inside + step) {
+        last_inside += step;
+        step *= 2;
+    }
+    let mut first_outside = (last_inside + step).min(to - 1);
+    while first_outside - last_inside > 1 {
+        let middle = u64::midpoint(last_inside, first_outside);
+        if inside(middle) {
+            last_inside = middle;
+        } else {
+            first_outside = middle;
+        }
+    }
+    first_outside
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of steps stay far below 2^53"
+)]
+const fn as_float(count: u64) -> f64 {
+    count as f64
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a gap is a positive number of nanoseconds far below 2^63; the cast saturates"
+)]
+fn rounded(ns: f64) -> u64 {
+    (ns + 0.5) as u64
+}

@@ -1,0 +1,272 @@
+//! Sums over requests: one definition of every number of the summary.
+//!
+//! It knows nothing of how records are kept; percentiles are `distribution.rs`'s.
+
+use crate::distribution::Series;
+use crate::summary::{MeasuredWindow, PartsMs, SCHEMA, Slo};
+use crate::{
+    CacheRates, Distribution, FleetNames, Invalid, Load, MeasureSpec, PercentilesFrom,
+    RequestCounts, RequestRecord, Status, Summary, Window,
+};
+use gorgo_types::Nanos;
+
+/// Sums over the requests of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Tally {
+    spec: MeasureSpec,
+    window: Window,
+    counts: RequestCounts,
+    measured: RequestCounts,
+    good: u64,
+    pub ttft: Series,
+    pub ttft_from_send: Series,
+    pub e2e: Series,
+    pub tpot: Series,
+    parts_ns: [u128; 12],
+    input_tokens: u64,
+    cached_tokens: u64,
+    predicted_tokens: u64,
+    cached_requests: u64,
+    predicted_requests: u64,
+    per_replica: Vec<u64>,
+    in_flight_ns: u128,
+    open_sent: Vec<Nanos>,
+    last_finished: Nanos,
+}
+
+impl Tally {
+    pub fn new(spec: &MeasureSpec, replicas: usize) -> Self {
+        Self {
+            spec: *spec,
+            window: spec.window(),
+            counts: RequestCounts::default(),
+            measured: RequestCounts::default(),
+            good: 0,
+            ttft: Series::new(),
+            ttft_from_send: Series::new(),
+            e2e: Series::new(),
+            tpot: Series::new(),
+            parts_ns: [0; 12],
+            input_tokens: 0,
+            cached_tokens: 0,
+            predicted_tokens: 0,
+            cached_requests: 0,
+            predicted_requests: 0,
+            per_replica: vec![0; replicas],
+            in_flight_ns: 0,
+            open_sent: Vec::new(),
+            last_finished: Nanos::ZERO,
+        }
+    }
+
+    /// Takes in one request.
+    pub fn add(&mut self, record: &RequestRecord) {
+        self.counts.add(record.status);
+        self.add_presence(record);
+        if !self.window.contains(record.scheduled) {
+            return;
+        }
+        self.measured.add(record.status);
+        self.ttft.add(record.completed_ttft());
+        self.ttft_from_send.add(record.completed_ttft_from_send());
+        self.e2e.add(record.e2e());
+        if let Some(tpot) = record.tpot() {
+            self.tpot.add(Some(tpot));
+        }
+        if let Some(replica) = record.replica {
+            self.per_replica[replica.index()] += 1;
+        }
+        if record.status == Status::Completed {
+            self.add_completed(record);
+        }
+    }
+
+    fn add_completed(&mut self, record: &RequestRecord) {
+        self.good += u64::from(self.spec.is_good(record));
+        for (sum, part) in self.parts_ns.iter_mut().zip(record.parts.values()) {
+            *sum += u128::from(part.0);
+        }
+        self.input_tokens += u64::from(record.input_tokens);
+        self.cached_tokens += u64::from(record.cached_tokens);
+        self.predicted_tokens += u64::from(record.predicted_cached_tokens);
+        self.cached_requests += u64::from(record.cached_tokens > 0);
+        self.predicted_requests += u64::from(record.predicted_cached_tokens > 0);
+    }
+
+    /// Adds the time that a request was in flight inside the window, measured or not.
+    fn add_presence(&mut self, record: &RequestRecord) {
+        let Some(finished) = record.finished else {
+            self.open_sent.push(record.sent);
+            return;
+        };
+        self.last_finished = self.last_finished.max(finished);
+        let until = self.window.to.map_or(finished, |to| to.min(finished));
+        self.in_flight_ns += overlap_ns(record.sent, until, self.window.from);
+    }
+
+    /// The counts, if no request was lost or counted twice.
+    pub fn conserved(&self, end: Nanos, injected: u64) -> Result<RequestCounts, Invalid> {
+        let counts = RequestCounts {
+            injected,
+            ..self.counts
+        };
+        let accounted = counts.accounted();
+        if accounted != injected {
+            let by_status =
+                Status::ALL.map(|status| format!("{} {}", counts.of(status), status.name()));
+            return Err(Invalid::Conservation {
+                injected,
+                accounted,
+                ledger: by_status.join(", "),
+            });
+        }
+        if self.last_finished > end {
+            return Err(Invalid::AfterEnd {
+                finished: self.last_finished,
+                end,
+            });
+        }
+        Ok(counts)
+    }
+
+    /// The summary, with the histograms' percentiles. Gaps and replicas are for the caller to fill in.
+    pub fn summary(
+        &self,
+        spec: &MeasureSpec,
+        names: &FleetNames,
+        end: Nanos,
+        requests: RequestCounts,
+    ) -> Summary {
+        let measured = self.measured.accounted();
+        let completed = self.measured.completed;
+        let to = self
+            .window
+            .to
+            .map_or(end, |to| to.min(end))
+            .max(self.window.from);
+        let length_s = (to - self.window.from).as_s();
+        let ms = |slo: Option<Nanos>| slo.map(Nanos::as_ms);
+        Summary {
+            schema: SCHEMA,
+            scenario: names.scenario.clone(),
+            policy: names.policy.clone(),
+            seed: names.seed,
+            duration_s: end.as_s(),
+            window: MeasuredWindow {
+                from_s: self.window.from.as_s(),
+                to_s: to.as_s(),
+                measured,
+                measured_completed: completed,
+            },
+            slo_ms: Slo {
+                ttft: ms(spec.slo_ttft),
+                tpot: ms(spec.slo_tpot),
+                e2e: ms(spec.slo_e2e),
+            },
+            requests,
+            percentiles_from: PercentilesFrom::Histogram,
+            ttft_ms: self.ttft.distribution(),
+            ttft_from_send_ms: self.ttft_from_send.distribution(),
+            e2e_ms: self.e2e.distribution(),
+            tpot_ms: self.tpot.distribution(),
+            itl_ms: Distribution::default(),
+            ttft_parts_ms: (completed > 0).then(|| PartsMs::from_sums_ns(self.parts_ns, completed)),
+            cache: CacheRates {
+                real_token_hit_rate: ratio(self.cached_tokens, self.input_tokens),
+                real_request_hit_rate: ratio(self.cached_requests, completed),
+                predicted_token_hit_rate: ratio(self.predicted_tokens, self.input_tokens),
+                predicted_request_hit_rate: ratio(self.predicted_requests, completed),
+            },
+            load: self.load(to, length_s),
+            goodput_rps: per_second(self.good, length_s),
+            good_fraction: ratio(self.good, measured),
+            replicas: Vec::new(),
+            warnings: self.warnings(measured),
+        }
+    }
+
+    fn load(&self, to: Nanos, length_s: f64) -> Load {
+        let open: u128 = self
+            .open_sent
+            .iter()
+            .map(|&sent| overlap_ns(sent, to, self.window.from))
+            .sum();
+        #[expect(clippy::cast_precision_loss, reason = "a mean for display")]
+        let request_seconds = (self.in_flight_ns + open) as f64 / 1e9;
+        let busiest = self.per_replica.iter().copied().max().unwrap_or(0);
+        Load {
+            mean_in_flight: (length_s > 0.0).then(|| request_seconds / length_s),
+            busiest_replica_share: ratio(busiest, self.per_replica.iter().sum()),
+        }
+    }
+
+    fn warnings(&self, measured: u64) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if measured == 0 {
+            warnings.push(format!(
+                "no request was scheduled in the measured window, so no number describes one: \
+                 {} ran; shorten the warm-up or lengthen the load",
+                self.counts.accounted()
+            ));
+        }
+        let unfinished = measured - self.measured.completed;
+        if unfinished > 0 {
+            let by_status: Vec<String> = Status::ALL[1..]
+                .iter()
+                .filter(|&&status| self.measured.of(status) > 0)
+                .map(|&status| format!("{} {}", self.measured.of(status), status.name()))
+                .collect();
+            warnings.push(format!(
+                "{unfinished} of {measured} measured requests did not complete ({}): they count as \
+                 infinitely slow, so a TTFT or E2E mean, maximum or percentile that falls on one is null",
+                by_status.join(", ")
+            ));
+        }
+        warnings
+    }
+}
+
+impl MeasureSpec {
+    /// Whether a request completed and met every objective.
+    #[must_use]
+    pub fn is_good(&self, record: &RequestRecord) -> bool {
+        let within = |value: Option<Nanos>, slo: Option<Nanos>| match (value, slo) {
+            (Some(value), Some(slo)) => value <= slo,
+            _ => true,
+        };
+        record.status == Status::Completed
+            && within(record.ttft(), self.slo_ttft)
+            && within(record.tpot(), self.slo_tpot)
+            && within(record.e2e(), self.slo_e2e)
+    }
+}
+
+impl RequestRecord {
+    /// The TTFT of a completed request: the others count as +infinity.
+    #[must_use]
+    pub fn completed_ttft(&self) -> Option<Nanos> {
+        self.ttft().filter(|_| self.status == Status::Completed)
+    }
+
+    /// The TTFT from the actual send of a completed request: the others count as +infinity.
+    #[must_use]
+    pub fn completed_ttft_from_send(&self) -> Option<Nanos> {
+        self.ttft_from_send()
+            .filter(|_| self.status == Status::Completed)
+    }
+}
+
+/// Nanoseconds of [from, to) that lie at or after `start`.
+fn overlap_ns(from: Nanos, to: Nanos, start: Nanos) -> u128 {
+    u128::from(to.saturating_sub(from.max(start)).0)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share for display")]
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate for display")]
+fn per_second(count: u64, seconds: f64) -> Option<f64> {
+    (seconds > 0.0).then(|| count as f64 / seconds)
+}
