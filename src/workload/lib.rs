@@ -1,1 +1,40 @@
-//! workload
+//! Where requests come from.
+//!
+//! Everything is a [`Source`]: a conversation in which the caller asks what is due next, takes it, and tells when a
+//! request has ended, so that think time and closed loops live here once, for simulated and live runs alike.
+//!
+//! | source | what it is |
+//! |---|---|
+//! | [`TraceSource`] | a recorded trace (gorgo's JSON Lines or Mooncake's), streamed; plain, gzip or zstd |
+//! | [`ArrivalsCsv`] | arrival times and lengths without prefixes |
+//! | [`ChatGenerator`] | sessions with turns, shared system prompts, think time |
+//! | [`PrefixGroups`] | lone requests with shared prefixes, for runs of any size |
+//! | [`ClosedLoop`], [`Retimed`] | another source's requests, sent by N users or at other times |
+//! | [`Replay`] | a source read once into memory ([`Recorded`]) and shared by several runs |
+//!
+//! What a request holds is a function of the seed and of its identity, never of the order in which a run asks for it.
+//! Nothing here knows of regions, replicas or policies. Read [`source`] next, then [`trace`].
+
+pub mod arrival;
+pub mod arrivals_csv;
+pub mod chat;
+pub mod closed_loop;
+pub mod draws;
+pub mod error;
+pub mod info;
+pub mod prefix_groups;
+pub mod recorded;
+pub mod source;
+pub mod trace;
+
+pub use arrival::{ArrivalSpec, ArrivalTimes, Retimed};
+pub use arrivals_csv::{ArrivalsCsv, ArrivalsOptions};
+pub use chat::{ChatGenerator, ChatSpec, SessionStart, SystemPrompts, TurnCount};
+pub use closed_loop::{ClosedLoop, ClosedLoopSpec};
+pub use draws::{LengthSpec, OriginShare, ThinkSpec};
+pub use error::{Place, WorkloadError};
+pub use info::TraceInfo;
+pub use prefix_groups::{PrefixGroups, PrefixGroupsSpec};
+pub use recorded::{Recorded, Replay};
+pub use source::{AssumedService, Completed, Due, Source, TurnTiming};
+pub use trace::{TraceOptions, TraceSource, TraceWriter};

@@ -1,0 +1,191 @@
+//! Arrival processes: constant, Poisson, gamma; and a wrapper that gives them to another source's requests.
+
+use crate::{Completed, Due, Source, WorkloadError};
+use gorgo_random::{Key, Purpose};
+use gorgo_types::{Nanos, Origin, Request};
+use rand_distr::{Distribution, Exp1, Gamma};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How arrivals follow one another. The first is at time zero.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ArrivalSpec {
+    /// One every `1 / rate_rps` seconds.
+    Constant {
+        /// Arrivals per second.
+        rate_rps: f64,
+    },
+    /// Independent exponential gaps: coefficient of variation 1.
+    Poisson {
+        /// Arrivals per second, in the mean.
+        rate_rps: f64,
+    },
+    /// Independent gamma gaps: bursts where `cv` is above 1.
+    Gamma {
+        /// Arrivals per second, in the mean.
+        rate_rps: f64,
+        /// Coefficient of variation of the gaps (standard deviation / mean).
+        cv: f64,
+    },
+}
+
+impl ArrivalSpec {
+    /// Checks the parameters.
+    ///
+    /// # Errors
+    /// When the rate or the coefficient of variation is not a positive number in range.
+    pub fn validate(&self) -> Result<(), WorkloadError> {
+        let (rate, cv) = match *self {
+            Self::Constant { rate_rps } | Self::Poisson { rate_rps } => (rate_rps, 1.0),
+            Self::Gamma { rate_rps, cv } => (rate_rps, cv),
+        };
+        crate::error::in_range("rate_rps", rate, 1e-6, 1e9, "requests per second")?;
+        crate::error::in_range("cv", cv, 0.01, 100.0, "standard deviation / mean")
+    }
+
+    /// Arrivals per second, in the mean.
+    #[must_use]
+    pub const fn rate_rps(&self) -> f64 {
+        match *self {
+            Self::Constant { rate_rps }
+            | Self::Poisson { rate_rps }
+            | Self::Gamma { rate_rps, .. } => rate_rps,
+        }
+    }
+}
+
+/// The times of an arrival process, one after the other; endless.
+#[derive(Clone, Debug)]
+pub struct ArrivalTimes {
+    key: Key,
+    spec: ArrivalSpec,
+    gamma: Option<Gamma<f64>>,
+    ordinal: u64,
+    next: Nanos,
+}
+
+impl ArrivalTimes {
+    /// The process `spec`, its gaps keyed by `key` and the arrival's ordinal.
+    ///
+    /// # Errors
+    /// As [`ArrivalSpec::validate`].
+    pub fn new(spec: ArrivalSpec, key: Key) -> Result<Self, WorkloadError> {
+        spec.validate()?;
+        let gamma = match spec {
+            ArrivalSpec::Gamma { cv, rate_rps } => {
+                let shape = 1.0 / (cv * cv);
+                let wanted = |error| WorkloadError::Parameter {
+                    field: "cv",
+                    got: cv.to_string(),
+                    wanted: format!("a gamma distribution: {error}"),
+                };
+                Some(Gamma::new(shape, 1.0 / (shape * rate_rps)).map_err(wanted)?)
+            }
+            _ => None,
+        };
+        Ok(Self {
+            key: key.with(Purpose::Arrival),
+            spec,
+            gamma,
+            ordinal: 0,
+            next: Nanos::ZERO,
+        })
+    }
+
+    /// The next arrival's time.
+    #[must_use]
+    pub const fn peek(&self) -> Nanos {
+        self.next
+    }
+
+    /// The next arrival's ordinal, from 0.
+    #[must_use]
+    pub const fn ordinal(&self) -> u64 {
+        self.ordinal
+    }
+
+    /// Goes on to the arrival after.
+    pub fn advance(&mut self) {
+        self.ordinal += 1;
+        let mut rng = self.key.word(self.ordinal).draw().rng();
+        let gap_s = match (self.spec, &self.gamma) {
+            (ArrivalSpec::Constant { rate_rps }, _) => {
+                #[expect(clippy::cast_precision_loss, reason = "ordinals stay far below 2^53")]
+                let at_s = self.ordinal as f64 / rate_rps;
+                self.next = Nanos::from_s(at_s).unwrap_or(Nanos::MAX);
+                return;
+            }
+            (_, Some(gamma)) => gamma.sample(&mut rng),
+            (spec, None) => {
+                let unit: f64 = Exp1.sample(&mut rng);
+                unit / spec.rate_rps()
+            }
+        };
+        self.next = self
+            .next
+            .saturating_add(Nanos::from_s(gap_s).unwrap_or(Nanos::MAX));
+    }
+}
+
+/// Another source's requests, in their order, at the times of an arrival process.
+pub struct Retimed<S> {
+    inner: S,
+    times: ArrivalTimes,
+}
+
+impl<S: Source> Retimed<S> {
+    /// Gives the requests of `inner` the times of `spec`.
+    ///
+    /// # Errors
+    /// As [`ArrivalSpec::validate`]; and where `inner` waits for completions, since its times are then its own.
+    pub fn new(inner: S, spec: ArrivalSpec, key: Key) -> Result<Self, WorkloadError> {
+        if inner.needs_completions() {
+            return Err(WorkloadError::NeedsCompletions {
+                what: "an arrival process",
+            });
+        }
+        Ok(Self {
+            inner,
+            times: ArrivalTimes::new(spec, key)?,
+        })
+    }
+}
+
+impl<S: Source> Source for Retimed<S> {
+    fn next_due(&mut self) -> Result<Due, WorkloadError> {
+        Ok(match self.inner.next_due()? {
+            Due::At(_) => Due::At(self.times.peek()),
+            other => other,
+        })
+    }
+
+    fn take(&mut self) -> Result<(Nanos, Request), WorkloadError> {
+        let (_, request) = self.inner.take()?;
+        let at = self.times.peek();
+        self.times.advance();
+        Ok((at, request))
+    }
+
+    fn finished(&mut self, _: Completed) {}
+
+    fn needs_completions(&self) -> bool {
+        false
+    }
+
+    fn origins(&self) -> &[Origin] {
+        self.inner.origins()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.inner.warnings()
+    }
+
+    fn size_hint(&self) -> Option<u64> {
+        self.inner.size_hint()
+    }
+
+    fn block_tokens(&self) -> u32 {
+        self.inner.block_tokens()
+    }
+}
