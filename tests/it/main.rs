@@ -1,1 +1,3 @@
-//! tests
+//! Whole-program tests of the built binary, and tests of the workspace as a whole.
+
+mod architecture;

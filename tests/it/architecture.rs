@@ -1,0 +1,122 @@
+//! The dependency rule of `src/README.md`: who may use whom. Read from `cargo metadata`, so it cannot be forgotten.
+
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+/// Every arrow between crates of the workspace that is allowed. Anyone may use types, random and config.
+const ALLOWED: [(&str, &[&str]); 12] = [
+    ("types", &[]),
+    ("random", &[]),
+    ("config", &[]),
+    ("routing", &[]),
+    ("workload", &[]),
+    ("model", &[]),
+    ("metrics", &[]),
+    ("scenario", &["routing", "workload", "model"]),
+    ("sim", &["routing", "workload", "model", "metrics", "scenario"]),
+    ("report", &["metrics", "routing"]),
+    ("oracle", &["model"]),
+    ("gorgo", &["routing", "workload", "model", "metrics", "scenario", "sim", "report"]),
+];
+
+/// Crates that anyone may use, and what they may use themselves.
+const SHARED: [&str; 3] = ["types", "random", "config"];
+
+/// Heavy or specific libraries and the only crates that may name them.
+const ONLY_IN: [(&str, &[&str]); 6] = [
+    ("plotters", &["report"]),
+    ("tokio", &[]),
+    ("clap", &["gorgo"]),
+    ("indicatif", &["gorgo"]),
+    ("rayon", &["gorgo"]),
+    ("hdrhistogram", &["metrics", "report"]),
+];
+
+/// Crates that must stay free of clocks, I/O helpers and hidden randomness, with what they may use besides the
+/// workspace's own.
+const PURE: [(&str, &[&str]); 3] = [
+    ("types", &["serde", "xxhash-rust"]),
+    ("random", &["rand"]),
+    ("routing", &["thiserror", "serde", "rustc-hash", "hashbrown"]),
+];
+
+struct Package {
+    normal: BTreeSet<String>,
+    all: BTreeSet<String>,
+}
+
+fn short(name: &str) -> &str {
+    name.strip_prefix("gorgo-").unwrap_or(name)
+}
+
+fn workspace() -> BTreeMap<String, Package> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo writes JSON");
+    let packages = metadata["packages"].as_array().expect("a list of packages");
+    packages
+        .iter()
+        .map(|package| {
+            let names = |dev: bool| {
+                package["dependencies"]
+                    .as_array()
+                    .expect("a list of dependencies")
+                    .iter()
+                    .filter(|d| dev || d["kind"].is_null())
+                    .map(|d| short(d["name"].as_str().expect("a name")).to_owned())
+                    .collect()
+            };
+            let name = short(package["name"].as_str().expect("a name")).to_owned();
+            (name, Package { normal: names(false), all: names(true) })
+        })
+        .collect()
+}
+
+#[test]
+fn crates_use_only_what_the_architecture_allows() {
+    let workspace = workspace();
+    for (name, package) in &workspace {
+        let allowed = ALLOWED.iter().find(|(crate_name, _)| crate_name == name);
+        let (_, allowed) = allowed.unwrap_or_else(|| panic!("`{name}` is not in the rule"));
+        for used in package.normal.iter().filter(|used| workspace.contains_key(*used)) {
+            let shared = SHARED.contains(&used.as_str()) && !SHARED.contains(&name.as_str());
+            assert!(shared || allowed.contains(&used.as_str()), "`{name}` uses `{used}`");
+        }
+    }
+    for (name, _) in ALLOWED {
+        assert!(workspace.contains_key(name), "the rule names `{name}`, which does not exist");
+    }
+}
+
+#[test]
+fn heavy_libraries_stay_where_they_belong() {
+    for (name, package) in workspace() {
+        for (library, homes) in ONLY_IN {
+            let uses = package.normal.contains(library);
+            assert!(!uses || homes.contains(&name.as_str()), "`{name}` uses {library}");
+        }
+    }
+}
+
+#[test]
+fn pure_crates_use_few_libraries() {
+    let workspace = workspace();
+    for (name, libraries) in PURE {
+        for used in workspace[name].normal.iter().filter(|used| !workspace.contains_key(*used)) {
+            assert!(libraries.contains(&used.as_str()), "`{name}` uses {used}");
+        }
+    }
+}
+
+#[test]
+fn nothing_but_tests_uses_the_oracle() {
+    for (name, package) in workspace() {
+        assert!(!package.normal.contains("oracle"), "`{name}` ships the oracle");
+        assert!(name == "oracle" || !package.all.contains("oracle"), "`{name}` uses the oracle");
+    }
+}
