@@ -1,1 +1,308 @@
-//! The network between regions.
+//! The network: round trips between regions and between clients and regions.
+//!
+//! A matrix of measured links, checked when it is built, and one draw of an RTT per request and pair. Published
+//! P95s are spreads over 30 days, not packet jitter; how they are split is [`Jitter`]. Slow drift, cut links,
+//! bandwidth and connection set-up are not here. Reading `data/network/*.csv` is the caller's.
+//! Read `network/spread.rs` next for the shape of a draw, `network/place.rs` for clients.
+
+mod place;
+mod spread;
+#[cfg(test)]
+mod tests;
+
+pub use place::{ClientModel, Place, PlaceKind, PlaceTable, great_circle_km};
+pub use spread::Jitter;
+
+use crate::ModelError;
+use gorgo_random::Draw;
+use gorgo_types::{LatLon, Nanos, Origin, RegionId};
+use serde::{Deserialize, Serialize};
+use spread::Spread;
+use std::collections::BTreeMap;
+
+/// RTT inside a region, ms, where nothing is measured. An assumption: Azure promises less than 2 ms between the
+/// zones of a region (learn.microsoft.com, "What are availability zones?").
+pub const IN_REGION_RTT_MS: f64 = 1.0;
+
+/// P95/P50 where no P95 is measured: the median of 1,166 pairs of Azure regions over the 30 days to 2026-07-30
+/// (azure-docs, network latency statistics).
+pub const MEDIAN_P95_RATIO: f64 = 1.06;
+
+/// The longest RTT that is believed: a minute.
+const LONGEST_RTT_MS: f64 = 60_000.0;
+
+/// Above this, P95/P50 is more likely a wrong unit than a network.
+const LARGEST_P95_RATIO: f64 = 20.0;
+
+/// A region and where it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RegionPlace {
+    /// Its name, for example `azure:eastus`.
+    pub name: String,
+    /// Where it is; only legs of clients that are known by their place need it.
+    pub position: LatLon,
+}
+
+/// What is known of the round trip between two regions, ms.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    /// Median.
+    pub rtt_p50_ms: f64,
+    /// 95th percentile: measured, or the median by a ratio.
+    pub rtt_p95_ms: f64,
+    /// Whether the 95th percentile is measured.
+    pub p95_measured: bool,
+}
+
+impl Link {
+    /// A link of which only the median is known; its P95 is [`MEDIAN_P95_RATIO`] times that.
+    #[must_use]
+    pub fn from_p50(rtt_p50_ms: f64) -> Self {
+        Self { rtt_p50_ms, rtt_p95_ms: rtt_p50_ms * MEDIAN_P95_RATIO, p95_measured: false }
+    }
+}
+
+/// A link with its ends: one row of `data/network/*.csv`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NamedLink {
+    /// Region that starts the round trip.
+    pub from: String,
+    /// Region that answers.
+    pub to: String,
+    /// Median, ms.
+    pub rtt_p50_ms: f64,
+    /// 95th percentile, ms.
+    pub rtt_p95_ms: f64,
+    /// Whether the 95th percentile is measured.
+    pub p95_measured: bool,
+}
+
+/// The way from a client to a region, resolved once for an origin.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClientLeg {
+    /// Median RTT.
+    pub median: Nanos,
+    /// How the origin was resolved: `matrix`, `distance from position`, `distance from state`,
+    /// `distance from country` or `unknown origin`.
+    pub how: &'static str,
+    spread: Spread,
+}
+
+/// Regions, the links between all of them, and the rule for clients.
+#[derive(Clone, Debug)]
+pub struct Network {
+    regions: Vec<RegionPlace>,
+    by_name: BTreeMap<String, RegionId>,
+    /// Row after row: from, to.
+    links: Vec<Link>,
+    spreads: Vec<Spread>,
+    jitter: Jitter,
+    clients: ClientModel,
+    places: PlaceTable,
+}
+
+impl Network {
+    /// A network over `regions`, in their order. A link that is given in one direction only serves both; the one of
+    /// a region with itself may be left out ([`IN_REGION_RTT_MS`]). Links between other regions are ignored.
+    ///
+    /// # Errors
+    /// [`ModelError::MissingLink`] for a pair without a link; [`ModelError::Invalid`] for a median that is no
+    /// positive number, a P95 below its median, a pair given twice, a region given twice or placed off the globe.
+    pub fn new(
+        regions: Vec<RegionPlace>,
+        links: &[NamedLink],
+        jitter: Jitter,
+    ) -> Result<Self, ModelError> {
+        jitter.validate()?;
+        let mut by_name = BTreeMap::new();
+        for (index, region) in (0_u32..).zip(&regions) {
+            check_position(&format!("region `{}`", region.name), region.position)?;
+            if by_name.insert(region.name.clone(), RegionId(index)).is_some() {
+                return Err(invalid("regions", &region.name, "each region once"));
+            }
+        }
+        if regions.is_empty() {
+            return Err(invalid("regions", "none", "at least one"));
+        }
+        let links = matrix(&regions, &by_name, links)?;
+        let spreads = links.iter().map(|link| Spread::new(link, jitter)).collect();
+        let (clients, places) = (ClientModel::default(), PlaceTable::default());
+        Ok(Self { regions, by_name, links, spreads, jitter, clients, places })
+    }
+
+    /// The same network, which knows where these countries and states are.
+    #[must_use]
+    pub fn with_places(mut self, places: PlaceTable) -> Self {
+        self.places = places;
+        self
+    }
+
+    /// The same network with another rule for clients.
+    ///
+    /// # Errors
+    /// [`ModelError::Invalid`] for a rule that could give an RTT of zero or less, or a P95 below the median.
+    pub fn with_clients(mut self, clients: ClientModel) -> Result<Self, ModelError> {
+        clients.validate()?;
+        self.clients = clients;
+        Ok(self)
+    }
+
+    /// The regions, in the order of their ids.
+    #[must_use]
+    pub fn regions(&self) -> &[RegionPlace] {
+        &self.regions
+    }
+
+    /// The id of a region.
+    ///
+    /// # Errors
+    /// [`ModelError::UnknownPlace`], which lists the known ones.
+    pub fn region(&self, name: &str) -> Result<RegionId, ModelError> {
+        self.by_name.get(name).copied().ok_or_else(|| ModelError::UnknownPlace {
+            kind: "region",
+            value: name.to_owned(),
+            wanted: format!("one of {}", self.known_regions()),
+        })
+    }
+
+    fn known_regions(&self) -> String {
+        self.by_name.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What is known of the round trip `from` starts to `to`.
+    #[must_use]
+    pub fn link(&self, from: RegionId, to: RegionId) -> &Link {
+        &self.links[self.index(from, to)]
+    }
+
+    /// The RTT that this draw stands for, at least a nanosecond. Over many draws, median and P95 are the link's
+    /// (with a [`Jitter::jitter_share`] of 1).
+    #[must_use]
+    pub fn rtt(&self, from: RegionId, to: RegionId, draw: Draw) -> Nanos {
+        self.spreads[self.index(from, to)].draw(draw)
+    }
+
+    /// The median RTT.
+    #[must_use]
+    pub fn median_rtt(&self, from: RegionId, to: RegionId) -> Nanos {
+        self.spreads[self.index(from, to)].median()
+    }
+
+    fn index(&self, from: RegionId, to: RegionId) -> usize {
+        from.index() * self.regions.len() + to.index()
+    }
+
+    /// The way from an origin to a region, by the most exact thing that is known of the origin: a region's name
+    /// (the client sits inside it: the matrix), else its position, state or country (distance), else the
+    /// [`ClientModel`]'s place for the unknown. A state or country that no table knows counts as not given.
+    ///
+    /// # Errors
+    /// [`ModelError::UnknownPlace`] for a region that is not in the network, [`ModelError::Invalid`] for a position
+    /// off the globe.
+    pub fn client_leg(&self, origin: &Origin, to: RegionId) -> Result<ClientLeg, ModelError> {
+        if let Some(name) = &origin.region {
+            let spread = self.spreads[self.index(self.region(name)?, to)];
+            return Ok(ClientLeg { median: spread.median(), how: "matrix", spread });
+        }
+        let state = || origin.state.as_deref().and_then(|name| self.places.state(name));
+        let country = || origin.country.as_deref().and_then(|name| self.places.country(name));
+        let (place, how) = if let Some(position) = origin.position {
+            check_position("origin", position)?;
+            (position, "distance from position")
+        } else if let Some(place) = state() {
+            (place, "distance from state")
+        } else if let Some(place) = country() {
+            (place, "distance from country")
+        } else {
+            (self.clients.unknown, "unknown origin")
+        };
+        let km = great_circle_km(place, self.regions[to.index()].position);
+        let spread = Spread::new(&self.clients.link(km), self.jitter);
+        Ok(ClientLeg { median: spread.median(), how, spread })
+    }
+
+    /// The RTT of a client's leg that this draw stands for.
+    #[must_use]
+    pub fn client_rtt(&self, leg: &ClientLeg, draw: Draw) -> Nanos {
+        leg.spread.draw(draw)
+    }
+}
+
+/// The way out and the way back of a round trip: half each, and the odd nanosecond goes to the way back.
+#[must_use]
+pub const fn halves(rtt: Nanos) -> (Nanos, Nanos) {
+    (Nanos(rtt.0 / 2), Nanos(rtt.0 - rtt.0 / 2))
+}
+
+/// All pairs, in the order of the regions.
+fn matrix(
+    regions: &[RegionPlace],
+    by_name: &BTreeMap<String, RegionId>,
+    links: &[NamedLink],
+) -> Result<Vec<Link>, ModelError> {
+    let n = regions.len();
+    let mut given: Vec<Option<Link>> = vec![None; n * n];
+    for named in links {
+        let (Some(from), Some(to)) = (by_name.get(&named.from), by_name.get(&named.to)) else {
+            continue;
+        };
+        let pair = format!("link `{}` to `{}`", named.from, named.to);
+        let link = named.link();
+        check_link(&pair, &link)?;
+        let cell = &mut given[from.index() * n + to.index()];
+        if cell.replace(link).is_some() {
+            return Err(invalid(&pair, "given twice", "each pair once"));
+        }
+    }
+    let mut all = Vec::with_capacity(n * n);
+    for (i, from) in regions.iter().enumerate() {
+        for (j, to) in regions.iter().enumerate() {
+            let in_region = (i == j).then(|| Link::from_p50(IN_REGION_RTT_MS));
+            let link = given[i * n + j].or(given[j * n + i]).or(in_region);
+            all.push(link.ok_or_else(|| ModelError::MissingLink {
+                from: from.name.clone(),
+                to: to.name.clone(),
+            })?);
+        }
+    }
+    Ok(all)
+}
+
+impl NamedLink {
+    /// The link without its ends.
+    #[must_use]
+    pub fn link(&self) -> Link {
+        let &Self { rtt_p50_ms, rtt_p95_ms, p95_measured, .. } = self;
+        Link { rtt_p50_ms, rtt_p95_ms, p95_measured }
+    }
+}
+
+fn check_link(pair: &str, link: &Link) -> Result<(), ModelError> {
+    let (p50, p95) = (link.rtt_p50_ms, link.rtt_p95_ms);
+    if !(p50 > 0.0 && p50 <= LONGEST_RTT_MS) {
+        return Err(invalid(&format!("{pair}: rtt_p50_ms"), p50, "above 0 and at most 60000"));
+    }
+    if p95.is_nan() || p95 < p50 || p95 > p50 * LARGEST_P95_RATIO {
+        let wanted = format!("from rtt_p50_ms = {p50} to {LARGEST_P95_RATIO} times that");
+        return Err(invalid(&format!("{pair}: rtt_p95_ms"), p95, &wanted));
+    }
+    Ok(())
+}
+
+fn check_position(of: &str, position: LatLon) -> Result<(), ModelError> {
+    for (field, value, most) in [("lat", position.lat, 90.0), ("lon", position.lon, 180.0)] {
+        if !(-most..=most).contains(&value) {
+            return Err(invalid(&format!("{of}: {field}"), value, &format!("-{most} to {most}")));
+        }
+    }
+    Ok(())
+}
+
+fn invalid(field: &str, value: impl ToString, wanted: &str) -> ModelError {
+    ModelError::Invalid {
+        part: "network".to_owned(),
+        field: field.to_owned(),
+        value: value.to_string(),
+        wanted: wanted.to_owned(),
+    }
+}

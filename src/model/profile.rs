@@ -140,7 +140,8 @@ impl CostProfile {
     /// Whether measurements cover this decode step; if not, [`CostProfile::decode_step`] extrapolates.
     #[must_use]
     pub fn decode_in_range(&self, sequences: u32, context_tokens: u64) -> bool {
-        sequences <= self.range.decode_sequences && context_tokens <= self.range.decode_context_tokens
+        sequences <= self.range.decode_sequences
+            && context_tokens <= self.range.decode_context_tokens
     }
 
     /// A plain profile for tests and queueing theory: exact nanoseconds, no floors, no quadratic term, no overhead.

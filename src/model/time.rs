@@ -84,11 +84,7 @@ impl Femtos {
 impl Add for Femtos {
     type Output = Self;
     fn add(self, other: Self) -> Self {
-        Self(
-            self.0
-                .checked_add(other.0)
-                .expect("simulated time overflowed"),
-        )
+        Self(self.0.checked_add(other.0).expect("simulated time overflowed"))
     }
 }
 
@@ -101,22 +97,14 @@ impl AddAssign for Femtos {
 impl Sub for Femtos {
     type Output = Self;
     fn sub(self, other: Self) -> Self {
-        Self(
-            self.0
-                .checked_sub(other.0)
-                .expect("a span of time came out negative"),
-        )
+        Self(self.0.checked_sub(other.0).expect("a span of time came out negative"))
     }
 }
 
 impl Mul<u64> for Femtos {
     type Output = Self;
     fn mul(self, times: u64) -> Self {
-        Self(
-            self.0
-                .checked_mul(u128::from(times))
-                .expect("simulated time overflowed"),
-        )
+        Self(self.0.checked_mul(u128::from(times)).expect("simulated time overflowed"))
     }
 }
 

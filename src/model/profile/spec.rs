@@ -122,10 +122,8 @@ impl TryFrom<ProfileSpec> for CostProfile {
     type Error = ModelError;
 
     fn try_from(spec: ProfileSpec) -> Result<Self, ModelError> {
-        let slope = |field, value| {
-            spec.femtos(field, value, LARGEST_MS_PER_TOKEN)
-                .map(|fs| fs as u64)
-        };
+        let slope =
+            |field, value| spec.femtos(field, value, LARGEST_MS_PER_TOKEN).map(|fs| fs as u64);
         let time = |field, value| spec.femtos(field, value, LARGEST_MS);
         let squared = spec.prefill_ms_per_token_squared;
         let prefill = PrefillCost {

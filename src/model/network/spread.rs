@@ -1,0 +1,208 @@
+//! How round trips scatter around their median.
+//!
+//! A shifted lognormal: a floor that no packet beats, and on top of it an excess whose logarithm is normal,
+//! `rtt = floor + excess · exp(σ z)`. Its median is `floor + excess` and its P95 `floor + excess · exp(1.645 σ)`, so
+//! the two measured numbers fix it once the floor is chosen. No publisher gives the shape between them: it is a
+//! choice. Only `libm` is called, so that every platform draws the same float.
+
+use super::{Link, check_link, invalid};
+use crate::ModelError;
+use gorgo_random::Draw;
+use gorgo_types::Nanos;
+use serde::{Deserialize, Serialize};
+
+/// How a link's measured spread becomes jitter of single requests.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Jitter {
+    /// How much of ln(P95/P50) is jitter from request to request, 0 to 1. The rest is slow drift of the link over
+    /// the measurement's 30 days, which is not simulated. The default is 1: each request's RTT has the measured
+    /// median and P95, which overstates how much two requests of one minute differ.
+    pub jitter_share: f64,
+    /// What no draw goes below, as a share of the median, at least 0 and below 1. The default, 0.8, is an
+    /// assumption: light in fibre over the great circle takes about that share of the medians of long links.
+    pub floor_fraction: f64,
+}
+
+impl Default for Jitter {
+    fn default() -> Self {
+        Self { jitter_share: 1.0, floor_fraction: 0.8 }
+    }
+}
+
+impl Jitter {
+    /// No jitter at all: every round trip is the median.
+    pub const NONE: Self = Self { jitter_share: 0.0, floor_fraction: 0.8 };
+
+    /// # Errors
+    /// [`ModelError::Invalid`] for a share outside 0..=1 or a floor outside 0..1.
+    pub fn validate(&self) -> Result<(), ModelError> {
+        if !(0.0..=1.0).contains(&self.jitter_share) {
+            return Err(invalid("jitter_share", self.jitter_share, "0 to 1"));
+        }
+        if !(0.0..1.0).contains(&self.floor_fraction) {
+            return Err(invalid("floor_fraction", self.floor_fraction, "at least 0 and below 1"));
+        }
+        Ok(())
+    }
+}
+
+/// No draw is above so many medians: the far tail of a wide link would otherwise reach hours.
+const LARGEST_OVER_MEDIAN: f64 = 100.0;
+
+/// The 95th percentile of the standard normal distribution.
+const Z95: f64 = 1.644_853_626_951_472_2;
+
+/// A link's distribution, ready to draw from. All in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Spread {
+    floor_ns: f64,
+    excess_ns: f64,
+    sigma: f64,
+}
+
+impl Spread {
+    /// The distribution of a checked link under a checked jitter.
+    pub(super) fn new(link: &Link, jitter: Jitter) -> Self {
+        debug_assert_eq!(check_link("link", link), Ok(()));
+        let median_ns = link.rtt_p50_ms * 1e6;
+        let ratio = libm::exp(jitter.jitter_share * libm::log(link.rtt_p95_ms / link.rtt_p50_ms));
+        let floor = jitter.floor_fraction;
+        let sigma = libm::log((ratio - floor) / (1.0 - floor)) / Z95;
+        Self {
+            floor_ns: median_ns * floor,
+            excess_ns: median_ns * (1.0 - floor),
+            sigma: sigma.max(0.0),
+        }
+    }
+
+    pub(super) fn median(&self) -> Nanos {
+        whole(self.floor_ns + self.excess_ns)
+    }
+
+    pub(super) fn draw(&self, draw: Draw) -> Nanos {
+        if self.sigma == 0.0 {
+            return self.median();
+        }
+        let excess = self.excess_ns * libm::exp(self.sigma * normal_quantile(draw.unit()));
+        let longest = (self.floor_ns + self.excess_ns) * LARGEST_OVER_MEDIAN;
+        whole((self.floor_ns + excess).min(longest))
+    }
+}
+
+/// To the nearest nanosecond, at least one: nothing travels in no time.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "between 0 and 100 minutes, by the checks on links"
+)]
+fn whole(ns: f64) -> Nanos {
+    Nanos(((ns + 0.5) as u64).max(1))
+}
+
+/// The standard normal quantile for `p` in (0, 1): Wichura's PPND16 (Applied Statistics 37, 1988, algorithm
+/// AS 241), relative error about 1e-16.
+fn normal_quantile(p: f64) -> f64 {
+    let q = p - 0.5;
+    if q.abs() <= 0.425 {
+        let r = 0.180_625 - q * q;
+        return q * rational(r, &CENTRE);
+    }
+    let tail = if q < 0.0 { p } else { 1.0 - p };
+    let r = libm::sqrt(-libm::log(tail));
+    let z = if r <= 5.0 { rational(r - 1.6, &TAIL) } else { rational(r - 5.0, &FAR_TAIL) };
+    if q < 0.0 { -z } else { z }
+}
+
+/// Numerator and denominator, lowest power first.
+type Rational = ([f64; 8], [f64; 8]);
+
+fn rational(r: f64, (above, below): &Rational) -> f64 {
+    let horner = |c: &[f64; 8]| c.iter().rev().fold(0.0, |sum, &c| sum * r + c);
+    horner(above) / horner(below)
+}
+
+const CENTRE: Rational = (
+    [
+        3.387_132_872_796_366_608,
+        1.331_416_678_917_843_774_5e2,
+        1.971_590_950_306_551_442_7e3,
+        1.373_169_376_550_946_112_5e4,
+        4.592_195_393_154_987_145_7e4,
+        6.726_577_092_700_870_085_3e4,
+        3.343_057_558_358_812_810_5e4,
+        2.509_080_928_730_122_672_7e3,
+    ],
+    [
+        1.0,
+        4.231_333_070_160_091_125_2e1,
+        6.871_870_074_920_579_083e2,
+        5.394_196_021_424_751_107_7e3,
+        2.121_379_430_158_659_586_7e4,
+        3.930_789_580_009_271_061e4,
+        2.872_908_573_572_194_267_4e4,
+        5.226_495_278_852_854_561e3,
+    ],
+);
+
+const TAIL: Rational = (
+    [
+        1.423_437_110_749_683_577_34,
+        4.630_337_846_156_545_295_9,
+        5.769_497_221_460_691_405_5,
+        3.647_848_324_763_204_605_04,
+        1.270_458_252_452_368_382_58,
+        2.417_807_251_774_506_117_7e-1,
+        2.272_384_498_926_918_458_33e-2,
+        7.745_450_142_783_414_076_4e-4,
+    ],
+    [
+        1.0,
+        2.053_191_626_637_758_821_87,
+        1.676_384_830_183_803_849_4,
+        6.897_673_349_851_000_045_5e-1,
+        1.481_039_764_274_800_745_9e-1,
+        1.519_866_656_361_645_719_66e-2,
+        5.475_938_084_995_344_946e-4,
+        1.050_750_071_644_416_843_24e-9,
+    ],
+);
+
+const FAR_TAIL: Rational = (
+    [
+        6.657_904_643_501_103_777_2,
+        5.463_784_911_164_114_369_9,
+        1.784_826_539_917_291_335_8,
+        2.965_605_718_285_048_912_3e-1,
+        2.653_218_952_657_612_309_3e-2,
+        1.242_660_947_388_078_438_6e-3,
+        2.711_555_568_743_487_578_15e-5,
+        2.010_334_399_292_288_132_65e-7,
+    ],
+    [
+        1.0,
+        5.998_322_065_558_879_376_9e-1,
+        1.369_298_809_227_358_053_1e-1,
+        1.487_536_129_085_061_485_25e-2,
+        7.868_691_311_456_132_591e-4,
+        1.846_318_317_510_054_681_8e-5,
+        1.421_511_758_316_445_888_7e-7,
+        2.044_263_103_389_939_785_64e-15,
+    ],
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quantile_inverts_the_error_function() {
+        let ps = [1e-16, 1e-10, 1e-5, 0.001, 0.05, 0.07, 0.3, 0.5, 0.8, 0.93, 0.95, 0.999, 0.99999];
+        for p in ps {
+            let z = normal_quantile(p);
+            let back = 0.5 * libm::erfc(-z / core::f64::consts::SQRT_2);
+            assert!((back / p - 1.0).abs() < 1e-13, "p {p}: z {z} is the quantile of {back}");
+        }
+        assert_eq!(normal_quantile(0.95), Z95);
+    }
+}
