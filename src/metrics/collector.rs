@@ -158,8 +158,7 @@ impl Collector {
         summary.itl_ms = self.gaps.distribution();
         summary.replicas = self.replicas;
         if let Some(records) = &self.records {
-            self.tally
-                .sharpen(&mut summary, records, self.spec.window());
+            self.tally.sharpen(&mut summary, records, self.spec.window());
         }
         let about_numbers = std::mem::take(&mut summary.warnings);
         summary.warnings = self.warnings;
@@ -183,22 +182,58 @@ impl Tally {
         let mut values = Vec::with_capacity(records.len());
         let mut exact = |metric: fn(&RequestRecord) -> Option<Nanos>, infinite: u64| {
             values.clear();
-            let measured = records
-                .iter()
-                .filter(|record| window.contains(record.scheduled));
+            let measured = records.iter().filter(|record| window.contains(record.scheduled));
             values.extend(measured.filter_map(metric).map(|ns| ns.0));
             exact_percentiles(&mut values, infinite)
         };
         let ttft = exact(RequestRecord::completed_ttft, self.ttft.infinite());
-        let from_send = exact(
-            RequestRecord::completed_ttft_from_send,
-            self.ttft_from_send.infinite(),
-        );
+        let from_send =
+            exact(RequestRecord::completed_ttft_from_send, self.ttft_from_send.infinite());
         let e2e = exact(RequestRecord::e2e, self.e2e.infinite());
         let tpot = exact(RequestRecord::tpot, self.tpot.infinite());
         summary.ttft_ms = self.ttft.with_percentiles(ttft);
         summary.ttft_from_send_ms = self.ttft_from_send.with_percentiles(from_send);
         summary.e2e_ms = self.e2e.with_percentiles(e2e);
         summary.tpot_ms = self.tpot.with_percentiles(tpot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Status, TtftParts};
+    use gorgo_types::{OriginId, RequestId};
+
+    #[test]
+    fn past_the_limit_records_fold_into_histograms_and_none_is_lost() {
+        let mut collector = Collector::new(MeasureSpec::default(), &FleetNames::default());
+        collector.records_limit = 3;
+        for session in 0..5 {
+            let record = RequestRecord {
+                id: RequestId { session, turn: 0 },
+                origin: OriginId(0),
+                replica: None,
+                region: None,
+                status: Status::Rejected,
+                score: 0.0,
+                input_tokens: 1,
+                output_tokens: 1,
+                predicted_cached_tokens: 0,
+                cached_tokens: 0,
+                scheduled: Nanos(session),
+                sent: Nanos(session),
+                first_token: None,
+                finished: Some(Nanos(session)),
+                parts: TtftParts::default(),
+                retractions: 0,
+                attempts: 0,
+            };
+            collector.push(record).unwrap();
+            assert_eq!(collector.records.is_some(), session < 3);
+        }
+        let result = collector.finish(Nanos(9), 5).unwrap();
+        assert!(result.records.is_none());
+        assert_eq!(result.summary.requests.rejected, 5);
+        assert_eq!(result.summary.percentiles_from, PercentilesFrom::Histogram);
     }
 }

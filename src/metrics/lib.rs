@@ -9,18 +9,24 @@
 //! Read `record.rs` first, then `tally.rs`, where every number is defined.
 
 mod collector;
+mod compare;
 mod distribution;
 mod error;
 mod record;
+mod rolling;
 mod spec;
 mod summary;
 mod tally;
 
 pub use collector::{Collector, RunResult};
+pub use compare::{
+    CompareError, Comparison, PairedDifference, Side, SideNumbers, batch_means_interval, compare,
+};
 pub use distribution::nearest_rank;
 pub use error::Invalid;
 pub use hdrhistogram::Histogram;
 pub use record::{RequestRecord, Status, TtftParts};
+pub use rolling::{Rolling, rolling};
 pub use spec::{
     AUTO_RECORDS_LIMIT, FleetNames, MeasureSpec, Records, ReplicaSummary, TimelineSample, Window,
 };

@@ -160,9 +160,7 @@ impl TtftParts {
     /// The sum of the parts: the TTFT, exactly. [`Nanos::MAX`] where it does not fit.
     #[must_use]
     pub fn total(&self) -> Nanos {
-        self.values()
-            .into_iter()
-            .fold(Nanos::ZERO, Nanos::saturating_add)
+        self.values().into_iter().fold(Nanos::ZERO, Nanos::saturating_add)
     }
 }
 
@@ -244,11 +242,7 @@ impl RequestRecord {
     pub fn check(&self) -> Result<(), Invalid> {
         let wrong = self.first_wrong();
         wrong.map_or(Ok(()), |law| {
-            Err(Invalid::Record {
-                id: self.id,
-                law,
-                record: Box::new(*self),
-            })
+            Err(Invalid::Record { id: self.id, law, record: Box::new(*self) })
         })
     }
 
@@ -271,10 +265,7 @@ impl RequestRecord {
         if self.finished.is_none() != (self.status == Status::InFlight) {
             return Some("it has a finishing time unless it is in flight");
         }
-        if self
-            .finished
-            .is_some_and(|at| at < self.first_token.unwrap_or(self.sent))
-        {
+        if self.finished.is_some_and(|at| at < self.first_token.unwrap_or(self.sent)) {
             return Some("it finishes after its first token and its sending");
         }
         if completed && (self.first_token.is_none() || self.replica.is_none()) {

@@ -44,10 +44,7 @@ impl MeasureSpec {
     /// The window that measured requests are scheduled in.
     #[must_use]
     pub const fn window(&self) -> Window {
-        Window {
-            from: self.warm_up,
-            to: self.stop,
-        }
+        Window { from: self.warm_up, to: self.stop }
     }
 }
 

@@ -162,10 +162,7 @@ pub struct Distribution {
 
 /// Mean parts of the TTFT in milliseconds; what each part is: [`TtftParts`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of TtftParts, documented there"
-)]
+#[expect(missing_docs, reason = "the fields are those of TtftParts, documented there")]
 pub struct PartsMs {
     pub client_queue: f64,
     pub client_to_router: f64,

@@ -106,10 +106,7 @@ impl Tally {
 
     /// The counts, if no request was lost or counted twice.
     pub fn conserved(&self, end: Nanos, injected: u64) -> Result<RequestCounts, Invalid> {
-        let counts = RequestCounts {
-            injected,
-            ..self.counts
-        };
+        let counts = RequestCounts { injected, ..self.counts };
         let accounted = counts.accounted();
         if accounted != injected {
             let by_status =
@@ -121,10 +118,7 @@ impl Tally {
             });
         }
         if self.last_finished > end {
-            return Err(Invalid::AfterEnd {
-                finished: self.last_finished,
-                end,
-            });
+            return Err(Invalid::AfterEnd { finished: self.last_finished, end });
         }
         Ok(counts)
     }
@@ -139,11 +133,7 @@ impl Tally {
     ) -> Summary {
         let measured = self.measured.accounted();
         let completed = self.measured.completed;
-        let to = self
-            .window
-            .to
-            .map_or(end, |to| to.min(end))
-            .max(self.window.from);
+        let to = self.window.to.map_or(end, |to| to.min(end)).max(self.window.from);
         let length_s = (to - self.window.from).as_s();
         let ms = |slo: Option<Nanos>| slo.map(Nanos::as_ms);
         Summary {
@@ -158,11 +148,7 @@ impl Tally {
                 measured,
                 measured_completed: completed,
             },
-            slo_ms: Slo {
-                ttft: ms(spec.slo_ttft),
-                tpot: ms(spec.slo_tpot),
-                e2e: ms(spec.slo_e2e),
-            },
+            slo_ms: Slo { ttft: ms(spec.slo_ttft), tpot: ms(spec.slo_tpot), e2e: ms(spec.slo_e2e) },
             requests,
             percentiles_from: PercentilesFrom::Histogram,
             ttft_ms: self.ttft.distribution(),
@@ -186,11 +172,8 @@ impl Tally {
     }
 
     fn load(&self, to: Nanos, length_s: f64) -> Load {
-        let open: u128 = self
-            .open_sent
-            .iter()
-            .map(|&sent| overlap_ns(sent, to, self.window.from))
-            .sum();
+        let open: u128 =
+            self.open_sent.iter().map(|&sent| overlap_ns(sent, to, self.window.from)).sum();
         #[expect(clippy::cast_precision_loss, reason = "a mean for display")]
         let request_seconds = (self.in_flight_ns + open) as f64 / 1e9;
         let busiest = self.per_replica.iter().copied().max().unwrap_or(0);
@@ -251,8 +234,7 @@ impl RequestRecord {
     /// The TTFT from the actual send of a completed request: the others count as +infinity.
     #[must_use]
     pub fn completed_ttft_from_send(&self) -> Option<Nanos> {
-        self.ttft_from_send()
-            .filter(|_| self.status == Status::Completed)
+        self.ttft_from_send().filter(|_| self.status == Status::Completed)
     }
 }
 
