@@ -1,14 +1,35 @@
 //! Policies: one file each, one line each in the [`registry`].
 //!
 //! A policy is a pure rule over signals. It decides without changing anything; what it must remember (a round-robin
-//! counter, say) it learns in [`Policy::on_dispatched`]. Lower scores are better.
+//! position, say) it learns in [`Policy::on_dispatched`]. Lower scores are better.
 //!
 //! # Adding a policy
-//! 1. A file named after it, with a parameter struct (`serde`, `deny_unknown_fields`, defaults with their source).
+//! 1. A file named after it, with a parameter struct (`serde`, `deny_unknown_fields`, defaults with their source; see
+//!    [`parameter`]), or [`NoParameters`].
 //! 2. `impl Policy` for it: fill the [`Decision`] with a score and its terms for every candidate, then choose.
-//! 3. One line in the registry. `examples/custom_policy.rs` does it outside the crate, without the registry.
+//! 3. `impl Configured` for it, and one line in the registry. `examples/custom_policy.rs` does without 3, outside the
+//!    crate.
+//!
+//! Scores must never be NaN; `+inf` means "may not be chosen". Candidates that are not eligible are scored as well,
+//! so that a log shows what they would have cost, but [`Decision::choose_lowest`] never chooses them.
 
+pub mod gorgo;
+pub mod gorgo_abg;
+pub mod gorgo_proxy;
+pub mod least_load;
+pub mod least_request;
+pub mod load;
+pub mod nearest;
+pub mod parameter;
+pub mod power_of_two;
+pub mod prefix_cache;
+pub mod prefix_tree;
+pub mod random;
 pub mod registry;
+pub mod round_robin;
+pub mod session_affinity;
+
+pub use parameter::{Configured, NoParameters, ParameterError};
 
 use crate::decision::Decision;
 use crate::signals::{RoutingRequest, Signals};
@@ -22,6 +43,18 @@ pub struct Needs {
     pub prefix_index: bool,
     /// Scraped metrics: until every replica has been scraped once, the router decides at random instead.
     pub scrapes: bool,
+}
+
+/// What a policy uses the question's draw for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DrawUse {
+    /// Nothing: the same signals give the same choice.
+    None,
+    /// To choose among candidates of equal score: without the draw, any of them may have been chosen.
+    #[default]
+    Ties,
+    /// To decide which candidates are looked at: a decision cannot be replayed without its draw.
+    Sample,
 }
 
 /// Everything a decision may depend on.
@@ -52,4 +85,35 @@ pub trait Policy: Debug + Send {
 
     /// Hears that the request was sent to `replica` (which may differ from the choice, when a decision was forced).
     fn on_dispatched(&mut self, _request: &RoutingRequest<'_>, _replica: ReplicaId) {}
+
+    /// True where every finite score is the sum of its terms and the lowest is chosen: a replayed log can then say what
+    /// each term decided. For other policies it says what each signal decided.
+    fn additive(&self) -> bool {
+        false
+    }
+
+    /// What the draw is used for.
+    fn draw_use(&self) -> DrawUse {
+        DrawUse::default()
+    }
+
+    /// The one word that [`Policy::on_dispatched`] changes, for the decision log; `None` where it remembers nothing.
+    fn memory(&self) -> Option<u64> {
+        None
+    }
+
+    /// Puts a remembered word back, so that a logged decision can be made again.
+    fn recall(&mut self, _memory: u64) {}
+}
+
+/// A count as a score term.
+#[expect(clippy::cast_precision_loss, reason = "counts of tokens and requests stay far below 2^53")]
+const fn count(n: u64) -> f64 {
+    n as f64
+}
+
+/// The round trip to price: not negative, and finite whatever a probe reported (at most 1e12 ms, some 31 years).
+#[expect(clippy::manual_clamp, reason = "clamp would pass NaN on; max takes 0 instead")]
+fn rtt_ms(signals: &Signals) -> f64 {
+    signals.rtt_ms().max(0.0).min(1e12)
 }

@@ -1,0 +1,166 @@
+//! `prefix-cache`: the longest cached prefix, unless load is out of balance.
+//!
+//! Over the eligible candidates, with running requests as of the last scrape:
+//! 1. largest minus smallest running > `imbalance`: least-request (rule `imbalanced`);
+//! 2. nobody has any of the prompt: least-request (rule `no-match`);
+//! 3. of those with the longest match, the ones with running <= mean + `std_factor` sample standard deviations, mean
+//!    and deviation over all eligible candidates (rule `match`), or all of them where none is left (rule
+//!    `match-overloaded`); of these the one with the fewest running.
+//!
+//! Ties go to any of the tied, by the draw. Candidates that a rule leaves out score `+inf`; least-request is the larger
+//! of scraped running and own in-flight requests ([`super::least_request`]).
+//!
+//! Source: GORGO v2, `gorgo/policy/lb_aibrix.py`, `route_prefix_cache` with `imbalance_abs = 8` and `std_factor = 2.0`.
+//! AIBrix itself takes one standard deviation, and under imbalance keeps only the pods with the fewest running. With
+//! fewer than six replicas no value lies two sample deviations above the mean ((n-1)/sqrt(n) < 2), so step 3 then leaves
+//! nobody out. GORGO's further branch for prompts without tokens has no counterpart: a prompt has at least one.
+//! Read [`super::prefix_tree`] next.
+
+use super::least_request::requests;
+use super::parameter::{Parameter, reader};
+use super::{Configured, Needs, ParameterError, Policy, Question, count};
+use crate::decision::{Decision, Tie};
+use crate::signals::Signals;
+use serde::{Deserialize, Serialize};
+
+const STD_FACTOR: Parameter = Parameter::weight(
+    "std_factor",
+    2.0,
+    "sample deviations above the mean that a matched replica may run (GORGO v2: 2; AIBrix: 1)",
+);
+const IMBALANCE: Parameter = Parameter::weight(
+    "imbalance",
+    8.0,
+    "spread of running requests beyond which matches are ignored (GORGO v2 and AIBrix: 8)",
+);
+
+reader! { std_factor: STD_FACTOR, imbalance: IMBALANCE }
+
+/// The parameters of `prefix-cache`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Parameters {
+    /// Sample standard deviations above the mean that a matched replica may run.
+    #[serde(deserialize_with = "std_factor")]
+    pub std_factor: f64,
+    /// The spread of running requests beyond which matches are ignored.
+    #[serde(deserialize_with = "imbalance")]
+    pub imbalance: f64,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self { std_factor: STD_FACTOR.number(), imbalance: IMBALANCE.number() }
+    }
+}
+
+/// The policy `prefix-cache`.
+#[derive(Clone, Copy, Debug)]
+pub struct PrefixCache {
+    parameters: Parameters,
+}
+
+/// What the rule needs of all eligible candidates together.
+#[derive(Default)]
+struct Fleet {
+    eligible: u64,
+    sum: u64,
+    squares: u128,
+    most: u32,
+    fewest: u32,
+    longest: u64,
+}
+
+impl Fleet {
+    fn of(candidates: &[Signals]) -> Self {
+        let start = Self { fewest: u32::MAX, ..Self::default() };
+        candidates.iter().filter(|c| c.eligible).fold(start, |mut fleet, candidate| {
+            let running = candidate.running_requests;
+            fleet.eligible += 1;
+            fleet.sum += u64::from(running);
+            fleet.squares += u128::from(running).pow(2);
+            fleet.most = fleet.most.max(running);
+            fleet.fewest = fleet.fewest.min(running);
+            fleet.longest = fleet.longest.max(candidate.cached_tokens);
+            fleet
+        })
+    }
+
+    fn spread(&self) -> f64 {
+        f64::from(self.most.saturating_sub(self.fewest))
+    }
+
+    /// Mean plus `factor` sample standard deviations of the running requests. The sum of squared deviations is taken
+    /// in whole numbers, so that the threshold of counts is as exact as a float can be.
+    #[expect(clippy::cast_precision_loss, reason = "the deviations are rounded once, here")]
+    fn threshold(&self, factor: f64) -> f64 {
+        let n = self.eligible.max(1);
+        let mean = count(self.sum) / count(n);
+        if n < 2 {
+            return mean;
+        }
+        let deviations = u128::from(n) * self.squares - u128::from(self.sum).pow(2);
+        mean + factor * (deviations as f64 / (count(n) * count(n - 1))).sqrt()
+    }
+}
+
+const TERMS: &[&str; 3] = &["running_requests", "in_flight_requests", "cached_tokens"];
+
+impl PrefixCache {
+    fn least_request(rule: &'static str, question: &Question<'_>, decision: &mut Decision) {
+        decision.fill(rule, TERMS, question.candidates, |candidate| {
+            let (score, [running, in_flight]) = requests(candidate);
+            (score, [running, in_flight, count(candidate.cached_tokens)])
+        });
+    }
+
+    fn longest_match(&self, fleet: &Fleet, question: &Question<'_>, decision: &mut Decision) {
+        let limit = fleet.threshold(self.parameters.std_factor);
+        let matched = |c: &Signals| c.eligible && c.cached_tokens == fleet.longest;
+        let calm = |c: &Signals| matched(c) && f64::from(c.running_requests) <= limit;
+        let any_calm = question.candidates.iter().any(calm);
+        let rule = if any_calm { "match" } else { "match-overloaded" };
+        decision.fill(rule, TERMS, question.candidates, |candidate| {
+            let [running, in_flight] = requests(candidate).1;
+            let kept = if any_calm { calm(candidate) } else { matched(candidate) };
+            let score = if kept { running } else { f64::INFINITY };
+            (score, [running, in_flight, count(candidate.cached_tokens)])
+        });
+    }
+}
+
+impl Configured for PrefixCache {
+    type Parameters = Parameters;
+    const NAME: &'static str = "prefix-cache";
+    const SUMMARY: &'static str =
+        "the longest cached prefix unless running requests are out of balance (AIBrix)";
+    const PARAMETERS: &'static [Parameter] = &[STD_FACTOR, IMBALANCE];
+
+    fn new(parameters: Parameters) -> Result<Self, ParameterError> {
+        STD_FACTOR.check(parameters.std_factor)?;
+        IMBALANCE.check(parameters.imbalance)?;
+        Ok(Self { parameters })
+    }
+}
+
+impl Policy for PrefixCache {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { prefix_index: true, scrapes: true }
+    }
+
+    fn decide(&self, question: &Question<'_>, decision: &mut Decision) {
+        let fleet = Fleet::of(question.candidates);
+        if fleet.spread() > self.parameters.imbalance {
+            Self::least_request("imbalanced", question, decision);
+        } else if fleet.longest == 0 {
+            Self::least_request("no-match", question, decision);
+        } else {
+            self.longest_match(&fleet, question, decision);
+        }
+        decision.choose_lowest(question.candidates, Tie::Draw, question.draw);
+    }
+}
