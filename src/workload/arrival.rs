@@ -84,13 +84,7 @@ impl ArrivalTimes {
             }
             _ => None,
         };
-        Ok(Self {
-            key: key.with(Purpose::Arrival),
-            spec,
-            gamma,
-            ordinal: 0,
-            next: Nanos::ZERO,
-        })
+        Ok(Self { key: key.with(Purpose::Arrival), spec, gamma, ordinal: 0, next: Nanos::ZERO })
     }
 
     /// The next arrival's time.
@@ -122,9 +116,7 @@ impl ArrivalTimes {
                 unit / spec.rate_rps()
             }
         };
-        self.next = self
-            .next
-            .saturating_add(Nanos::from_s(gap_s).unwrap_or(Nanos::MAX));
+        self.next = self.next.saturating_add(Nanos::from_s(gap_s).unwrap_or(Nanos::MAX));
     }
 }
 
@@ -141,14 +133,9 @@ impl<S: Source> Retimed<S> {
     /// As [`ArrivalSpec::validate`]; and where `inner` waits for completions, since its times are then its own.
     pub fn new(inner: S, spec: ArrivalSpec, key: Key) -> Result<Self, WorkloadError> {
         if inner.needs_completions() {
-            return Err(WorkloadError::NeedsCompletions {
-                what: "an arrival process",
-            });
+            return Err(WorkloadError::NeedsCompletions { what: "an arrival process" });
         }
-        Ok(Self {
-            inner,
-            times: ArrivalTimes::new(spec, key)?,
-        })
+        Ok(Self { inner, times: ArrivalTimes::new(spec, key)? })
     }
 }
 

@@ -16,11 +16,7 @@ pub struct ArrivalsOptions {
 
 impl Default for ArrivalsOptions {
     fn default() -> Self {
-        Self {
-            block_tokens: 16,
-            speedup: 1.0,
-            limit: None,
-        }
+        Self { block_tokens: 16, speedup: 1.0, limit: None }
     }
 }
 

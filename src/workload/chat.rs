@@ -56,12 +56,7 @@ impl Default for SystemPrompts {
         Self {
             count: 32,
             zipf_exponent: 1.0,
-            tokens: LengthSpec {
-                mean: 600.0,
-                sd: 600.0,
-                min: 16,
-                max: 4096,
-            },
+            tokens: LengthSpec { mean: 600.0, sd: 600.0, min: 16, max: 4096 },
         }
     }
 }
@@ -110,30 +105,14 @@ impl Default for ChatSpec {
             start: SessionStart::Arrivals(ArrivalSpec::Poisson { rate_rps: 2.0 }),
             block_tokens: 16,
             turn_timing: TurnTiming::AfterPrevious,
-            assumed_service: AssumedService {
-                base_ms: 500.0,
-                per_token_ms: 20.0,
-            },
+            assumed_service: AssumedService { base_ms: 500.0, per_token_ms: 20.0 },
             turns: TurnCount::Wildchat,
             system: SystemPrompts::default(),
-            user_tokens: LengthSpec {
-                mean: 295.58,
-                sd: 1609.18,
-                min: 1,
-                max: 8192,
-            },
-            output_tokens: LengthSpec {
-                mean: 441.34,
-                sd: 410.91,
-                min: 1,
-                max: 4096,
-            },
+            user_tokens: LengthSpec { mean: 295.58, sd: 1609.18, min: 1, max: 8192 },
+            output_tokens: LengthSpec { mean: 441.34, sd: 410.91, min: 1, max: 4096 },
             max_tokens: None,
             context_tokens_max: 32_768,
-            think: ThinkSpec {
-                mean_s: 30.0,
-                sd_s: 45.0,
-            },
+            think: ThinkSpec { mean_s: 30.0, sd_s: 45.0 },
             users: 0,
             origins: Vec::new(),
         }

@@ -45,9 +45,7 @@ impl<S: Source> ClosedLoop<S> {
     /// When a parameter is out of range, or `inner` itself waits for completions.
     pub fn new(inner: S, spec: &ClosedLoopSpec, key: Key) -> Result<Self, WorkloadError> {
         if inner.needs_completions() {
-            return Err(WorkloadError::NeedsCompletions {
-                what: "a closed loop",
-            });
+            return Err(WorkloadError::NeedsCompletions { what: "a closed loop" });
         }
         whole_in_range("users", u64::from(spec.users), 1, 10_000_000, "users")?;
         crate::error::in_range("ramp_s", spec.ramp_s, 0.0, 1e9, "seconds")?;
@@ -67,10 +65,7 @@ impl<S: Source> ClosedLoop<S> {
 impl<S: Source> Source for ClosedLoop<S> {
     fn next_due(&mut self) -> Result<Due, WorkloadError> {
         Ok(match self.inner.next_due()? {
-            Due::At(_) => self
-                .ready
-                .peek()
-                .map_or(Due::Waiting, |Reverse(at)| Due::At(*at)),
+            Due::At(_) => self.ready.peek().map_or(Due::Waiting, |Reverse(at)| Due::At(*at)),
             other => other,
         })
     }
@@ -87,9 +82,7 @@ impl<S: Source> Source for ClosedLoop<S> {
 
     fn finished(&mut self, completed: Completed) {
         if self.under_way.remove(&completed.id) {
-            self.ready.push(Reverse(
-                completed.at.saturating_add(self.think.after(completed.id)),
-            ));
+            self.ready.push(Reverse(completed.at.saturating_add(self.think.after(completed.id))));
         }
     }
 

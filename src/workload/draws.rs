@@ -50,11 +50,7 @@ impl Length {
             "fewest tokens, at most `max`",
         )?;
         let distribution = lognormal(field, spec.mean, spec.sd)?;
-        Ok(Self {
-            distribution,
-            min: spec.min,
-            max: spec.max,
-        })
+        Ok(Self { distribution, min: spec.min, max: spec.max })
     }
 
     pub(crate) fn sample(&self, rng: &mut DrawRng) -> u32 {
@@ -105,10 +101,7 @@ impl ThinkTime {
             0.0 => None,
             mean => Some(lognormal("think.sd_s", mean, spec.sd_s)?),
         };
-        Ok(Self {
-            distribution,
-            key: key.with(Purpose::ThinkTime),
-        })
+        Ok(Self { distribution, key: key.with(Purpose::ThinkTime) })
     }
 
     /// How long the client thinks after the request `id` has ended.
@@ -116,12 +109,7 @@ impl ThinkTime {
         let Some(distribution) = &self.distribution else {
             return Nanos::ZERO;
         };
-        let mut rng = self
-            .key
-            .word(id.session)
-            .word(u64::from(id.turn))
-            .draw()
-            .rng();
+        let mut rng = self.key.word(id.session).word(u64::from(id.turn)).draw().rng();
         Nanos::from_s(distribution.sample(&mut rng)).unwrap_or(Nanos::MAX)
     }
 }
@@ -179,20 +167,8 @@ impl Origins {
                     wanted: "both or none".to_owned(),
                 });
             }
-            in_range(
-                "origins.lat",
-                share.lat.unwrap_or(0.0),
-                -90.0,
-                90.0,
-                "degrees north",
-            )?;
-            in_range(
-                "origins.lon",
-                share.lon.unwrap_or(0.0),
-                -180.0,
-                180.0,
-                "degrees east",
-            )?;
+            in_range("origins.lat", share.lat.unwrap_or(0.0), -90.0, 90.0, "degrees north")?;
+            in_range("origins.lon", share.lon.unwrap_or(0.0), -180.0, 180.0, "degrees east")?;
             sum += share.share;
             sums.push(sum);
             list.push(share.origin());
@@ -210,10 +186,7 @@ impl Origins {
             return OriginId(0);
         };
         let at = key.draw().unit() * sum;
-        let index = self
-            .sums
-            .partition_point(|&upto| upto <= at)
-            .min(self.sums.len() - 1);
+        let index = self.sums.partition_point(|&upto| upto <= at).min(self.sums.len() - 1);
         OriginId(u32::try_from(index + 1).unwrap_or(0))
     }
 }

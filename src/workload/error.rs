@@ -16,10 +16,7 @@ impl Place {
     /// A line of a file.
     #[must_use]
     pub fn new(file: &Path, line: u64) -> Self {
-        Self {
-            file: file.to_owned(),
-            line,
-        }
+        Self { file: file.to_owned(), line }
     }
 }
 

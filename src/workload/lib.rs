@@ -27,6 +27,13 @@ pub mod recorded;
 pub mod source;
 pub mod trace;
 
+mod input;
+mod json_cursor;
+mod origins;
+mod trace_line;
+mod trace_turns;
+mod trace_writer;
+
 pub use arrival::{ArrivalSpec, ArrivalTimes, Retimed};
 pub use arrivals_csv::{ArrivalsCsv, ArrivalsOptions};
 pub use chat::{ChatGenerator, ChatSpec, SessionStart, SystemPrompts, TurnCount};

@@ -70,13 +70,7 @@ impl PrefixGroupsSpec {
         const MOST: u64 = 16_000_000;
         self.arrival.validate()?;
         whole_in_range("requests", self.requests, 1, 1 << 48, "requests")?;
-        whole_in_range(
-            "block_tokens",
-            u64::from(self.block_tokens),
-            1,
-            1 << 20,
-            "tokens",
-        )?;
+        whole_in_range("block_tokens", u64::from(self.block_tokens), 1, 1 << 20, "tokens")?;
         whole_in_range("groups", u64::from(self.groups), 1, 10_000_000, "prefixes")?;
         in_range("zipf_exponent", self.zipf_exponent, 0.0, 10.0, "exponent")?;
         whole_in_range(
@@ -89,30 +83,12 @@ impl PrefixGroupsSpec {
         for &tokens in &self.prefix_tokens {
             whole_in_range("prefix_tokens", u64::from(tokens), 0, MOST, "tokens")?;
         }
-        let (low, high) = (
-            u64::from(self.unique_tokens_min),
-            u64::from(self.unique_tokens_max),
-        );
+        let (low, high) = (u64::from(self.unique_tokens_min), u64::from(self.unique_tokens_max));
         whole_in_range("unique_tokens_max", high, 1, MOST, "tokens")?;
-        whole_in_range(
-            "unique_tokens_min",
-            low,
-            1,
-            high,
-            "tokens, at most unique_tokens_max",
-        )?;
-        let (low, high) = (
-            u64::from(self.output_tokens_min),
-            u64::from(self.output_tokens_max),
-        );
+        whole_in_range("unique_tokens_min", low, 1, high, "tokens, at most unique_tokens_max")?;
+        let (low, high) = (u64::from(self.output_tokens_min), u64::from(self.output_tokens_max));
         whole_in_range("output_tokens_max", high, 1, MOST, "tokens")?;
-        whole_in_range(
-            "output_tokens_min",
-            low,
-            1,
-            high,
-            "tokens, at most output_tokens_max",
-        )?;
+        whole_in_range("output_tokens_min", low, 1, high, "tokens, at most output_tokens_max")?;
         Origins::new(&self.origins).map(drop)
     }
 }
@@ -147,19 +123,10 @@ impl PrefixGroups {
             wanted: format!("a Zipf distribution: {error}"),
         };
         let zipf = Zipf::new(f64::from(spec.groups), spec.zipf_exponent).map_err(refuse)?;
-        let prefixes = (0..spec.groups)
-            .map(|g| prefix(&spec, key, g))
-            .collect::<Result<_, _>>()?;
+        let prefixes = (0..spec.groups).map(|g| prefix(&spec, key, g)).collect::<Result<_, _>>()?;
         let times = ArrivalTimes::new(spec.arrival, key)?;
         let origins = Origins::new(&spec.origins)?;
-        Ok(Self {
-            spec,
-            key,
-            times,
-            zipf,
-            prefixes,
-            origins,
-        })
+        Ok(Self { spec, key, times, zipf, prefixes, origins })
     }
 
     /// The request of an ordinal: a function of the seed and the ordinal alone.
@@ -173,16 +140,8 @@ impl PrefixGroups {
         let rank = self.zipf.sample(&mut rng) as usize;
         let prefix = &self.prefixes[rank.clamp(1, self.prefixes.len()) - 1];
         let spec = &self.spec;
-        let unique = between(
-            rng.next_u64(),
-            spec.unique_tokens_min,
-            spec.unique_tokens_max,
-        );
-        let output = between(
-            rng.next_u64(),
-            spec.output_tokens_min,
-            spec.output_tokens_max,
-        );
+        let unique = between(rng.next_u64(), spec.unique_tokens_min, spec.unique_tokens_max);
+        let output = between(rng.next_u64(), spec.output_tokens_min, spec.output_tokens_max);
         let tokens = u64::from(prefix.tokens) + u64::from(unique);
         let blocks = tokens.div_ceil(u64::from(spec.block_tokens)) as usize;
         let mut builder = match &prefix.whole {
@@ -195,19 +154,14 @@ impl PrefixGroups {
             content = content.wrapping_add(1);
         }
         Ok(Request {
-            id: RequestId {
-                session: ordinal,
-                turn: 0,
-            },
+            id: RequestId { session: ordinal, turn: 0 },
             user: None,
             has_session: false,
             prompt: finish(builder, tokens)?,
             output_tokens: Tokens(u64::from(output)),
             max_tokens: Tokens(u64::from(output)),
             sequence: None,
-            origin: self
-                .origins
-                .pick(self.key.with(Purpose::Session).word(ordinal)),
+            origin: self.origins.pick(self.key.with(Purpose::Session).word(ordinal)),
         })
     }
 }
@@ -222,11 +176,7 @@ fn between(bits: u64, low: u32, high: u32) -> u32 {
 fn prefix(spec: &PrefixGroupsSpec, key: Key, rank: u32) -> Result<Prefix, WorkloadError> {
     let tokens = spec.prefix_tokens[rank as usize % spec.prefix_tokens.len()];
     let whole = tokens / spec.block_tokens;
-    let content = key
-        .with(Purpose::SharedPrefix)
-        .word(u64::from(rank))
-        .draw()
-        .bits();
+    let content = key.with(Purpose::SharedPrefix).word(u64::from(rank)).draw().bits();
     let mut blocks = builder(spec.block_tokens)?;
     (0..whole).for_each(|i| blocks.push_block(content.wrapping_add(u64::from(i))));
     let whole = match whole {
@@ -241,9 +191,7 @@ fn builder(block_tokens: u32) -> Result<ChainBuilder, WorkloadError> {
 }
 
 fn finish(builder: ChainBuilder, tokens: u64) -> Result<BlockChain, WorkloadError> {
-    builder
-        .finish(Tokens(tokens))
-        .map_err(|error| chain_error(&error))
+    builder.finish(Tokens(tokens)).map_err(|error| chain_error(&error))
 }
 
 /// A prompt that is no chain: validated parameters do not lead here.
@@ -258,11 +206,7 @@ pub(crate) fn chain_error(error: &gorgo_types::ChainError) -> WorkloadError {
 impl Source for PrefixGroups {
     fn next_due(&mut self) -> Result<Due, WorkloadError> {
         let more = self.times.ordinal() < self.spec.requests;
-        Ok(if more {
-            Due::At(self.times.peek())
-        } else {
-            Due::End
-        })
+        Ok(if more { Due::At(self.times.peek()) } else { Due::End })
     }
 
     fn take(&mut self) -> Result<(Nanos, Request), WorkloadError> {

@@ -25,9 +25,7 @@ impl Recorded {
     /// [`WorkloadError::NeedsCompletions`] where later requests wait for earlier ones, and whatever the source returns.
     pub fn read(source: &mut dyn Source) -> Result<Self, WorkloadError> {
         if source.needs_completions() {
-            return Err(WorkloadError::NeedsCompletions {
-                what: "a reading into memory",
-            });
+            return Err(WorkloadError::NeedsCompletions { what: "a reading into memory" });
         }
         let mut requests = Vec::new();
         while let Due::At(_) = source.next_due()? {
@@ -44,10 +42,7 @@ impl Recorded {
     /// A source over these requests, from the first one on.
     #[must_use]
     pub fn replay(&self) -> Replay {
-        Replay {
-            contents: Arc::clone(&self.0),
-            next: 0,
-        }
+        Replay { contents: Arc::clone(&self.0), next: 0 }
     }
 
     /// The requests and their times, in order.
@@ -72,19 +67,11 @@ pub struct Replay {
 
 impl Source for Replay {
     fn next_due(&mut self) -> Result<Due, WorkloadError> {
-        Ok(self
-            .contents
-            .requests
-            .get(self.next)
-            .map_or(Due::End, |(at, _)| Due::At(*at)))
+        Ok(self.contents.requests.get(self.next).map_or(Due::End, |(at, _)| Due::At(*at)))
     }
 
     fn take(&mut self) -> Result<(Nanos, Request), WorkloadError> {
-        let item = self
-            .contents
-            .requests
-            .get(self.next)
-            .ok_or(WorkloadError::NothingDue)?;
+        let item = self.contents.requests.get(self.next).ok_or(WorkloadError::NothingDue)?;
         self.next += 1;
         Ok(item.clone())
     }
