@@ -82,8 +82,9 @@ impl Default for ProfileRange {
     }
 }
 
-/// Where a profile's numbers come from. Errors are relative: the mean and the 95th percentile (nearest rank) of
-/// |profile / reference − 1| over the reference points inside the range.
+/// Where a profile's numbers come from. Errors are shares: the mean and the 95th percentile (nearest rank) of
+/// |profile / reference − 1| over the reference points inside the range. They say nothing of how far the reference
+/// is from a running server: `method` does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Provenance {
@@ -113,7 +114,7 @@ pub struct Provenance {
 
 /// Times and slopes up to a million seconds; far above any engine, and no sum of them leaves 128 bits.
 const LARGEST_MS: f64 = 1e9;
-/// Slopes per token (a thousand seconds); they are kept in 64 bits.
+/// Slopes per token (a thousand seconds, 10¹⁸ fs): they are kept in 64 bits.
 const LARGEST_MS_PER_TOKEN: f64 = 1e6;
 /// Points of a floor may not lie above this many tokens.
 const LARGEST_FLOOR_TOKENS: u64 = 1 << 32;
@@ -154,6 +155,7 @@ impl TryFrom<ProfileSpec> for CostProfile {
             }
         }
         spec.check_passes()?;
+        spec.check_errors()?;
         Ok(Self {
             name: spec.name,
             overhead,
@@ -207,6 +209,21 @@ impl ProfileSpec {
             points.push((tokens, time));
         }
         Ok(points)
+    }
+
+    fn check_errors(&self) -> Result<(), ModelError> {
+        let stated = &self.provenance;
+        for (field, error) in [
+            ("provenance.prefill_error_mean", stated.prefill_error_mean),
+            ("provenance.prefill_error_p95", stated.prefill_error_p95),
+            ("provenance.decode_error_mean", stated.decode_error_mean),
+            ("provenance.decode_error_p95", stated.decode_error_p95),
+        ] {
+            if !(0.0..=10.0).contains(&error) {
+                return Err(self.invalid(field, error, "a share, 0 to 10 (0.05 is 5 %)"));
+            }
+        }
+        Ok(())
     }
 
     /// A pass that takes no time would let a replica do any amount of work at one instant.

@@ -1,1 +1,237 @@
-//! Tests of profiles.
+//! Tests of cost profiles: arithmetic by hand, segments against single steps, what is refused.
+
+use super::*;
+use crate::ModelError;
+use proptest::prelude::*;
+
+fn item(new_tokens: u32, cached_tokens: u32) -> PrefillItem {
+    PrefillItem { new_tokens, cached_tokens }
+}
+
+/// Round numbers: 10 ms + 1 ms a token + 0.001 ms a token squared; floor 5 ms to 20 ms; decode 2 + 0.5 B + 0.01 S.
+fn spec() -> ProfileSpec {
+    ProfileSpec {
+        name: "test".to_owned(),
+        prefill_base_ms: 10.0,
+        prefill_ms_per_token: 1.0,
+        prefill_ms_per_token_squared: 0.001,
+        prefill_floor: vec![(1, 50.0), (11, 100.0), (21, 100.0)],
+        decode_base_ms: 2.0,
+        decode_ms_per_sequence: 0.5,
+        decode_ms_per_context_token: 0.01,
+        decode_floor_ms: 4.0,
+        overhead_ms: 7.5,
+        kv_bytes_per_token: 131_072,
+        kv_pool_tokens: 100_000,
+        limits: EngineLimits::default(),
+        range: ProfileRange {
+            prefill_tokens: 1_000,
+            cached_tokens: 2_000,
+            decode_sequences: 8,
+            decode_context_tokens: 5_000,
+        },
+        provenance: Provenance::default(),
+    }
+}
+
+fn profile() -> CostProfile {
+    CostProfile::try_from(spec()).unwrap()
+}
+
+fn fs(ms: f64) -> Femtos {
+    Femtos::from_ms(ms).unwrap()
+}
+
+#[test]
+fn a_large_prefill_is_the_fit() {
+    // 10 + 300 + 0.0005 · (100·(2·50 + 100) + 200·(2·0 + 200)) = 310 + 0.0005 · 60,000
+    assert_eq!(profile().prefill(&[item(100, 50), item(200, 0)]), fs(340.0));
+    assert_eq!(profile().overhead, Nanos(7_500_000));
+}
+
+#[test]
+fn a_small_prefill_is_the_floor_and_its_prefix() {
+    let profile = profile();
+    assert_eq!(profile.prefill(&[item(1, 0)]), fs(50.0));
+    assert_eq!(profile.prefill(&[item(6, 0)]), fs(75.0));
+    assert_eq!(profile.prefill(&[item(3, 0), item(3, 0)]), fs(75.0));
+    assert_eq!(profile.prefill(&[item(6, 1_000)]), fs(75.0 + 0.001 * 6_000.0));
+    assert_eq!(profile.prefill(&[item(80, 0)]), fs(100.0), "flat after the last point");
+    assert_eq!(profile.prefill(&[item(90, 0)]), fs(100.0 + 0.0005 * 8_100.0), "then the fit");
+}
+
+#[test]
+fn the_floor_of_decode_binds_until_the_formula_passes_it() {
+    let profile = profile();
+    // 2 + 0.5·2 + 0.01·S reaches 4 at S = 100.
+    assert_eq!(profile.decode_step(2, 0), fs(4.0));
+    assert_eq!(profile.decode_step(2, 200), fs(5.0));
+    let DecodeSegment { first, increment, steps } = profile.decode_segment(2, 90);
+    assert_eq!((first, increment, steps), (fs(4.0), Femtos::ZERO, 6), "90, 92, .., 100");
+    let above = profile.decode_segment(2, 100);
+    assert_eq!((above.first, above.increment, above.steps), (fs(4.0), fs(0.02), u64::MAX));
+}
+
+#[test]
+fn a_decode_without_context_cost_has_no_knot() {
+    let flat = ProfileSpec { decode_ms_per_context_token: 0.0, ..spec() };
+    let segment = CostProfile::try_from(flat).unwrap().decode_segment(1, 10);
+    assert_eq!((segment.first, segment.steps), (fs(4.0), u64::MAX));
+}
+
+#[test]
+fn half_of_an_odd_coefficient_keeps_its_femtosecond() {
+    let odd = ProfileSpec { prefill_ms_per_token_squared: 8.6743e-7, ..spec() };
+    let profile = CostProfile::try_from(odd).unwrap();
+    // c/2 = 433,715 fs.
+    let quadratic = profile.prefill(&[item(1_000, 0)]).0 - fs(1_010.0).0;
+    assert_eq!(quadratic, 433_715 * 1_000_000);
+}
+
+#[test]
+fn a_constant_profile_is_exact() {
+    let profile = CostProfile::constant(Nanos(1_000), 3, Nanos(500), 20, 1);
+    assert_eq!(profile.prefill(&[item(7, 99), item(1, 0)]).to_nanos(), Nanos(1_024));
+    assert_eq!(profile.decode_step(4, 100).to_nanos(), Nanos(680));
+    let segment = profile.decode_segment(4, 100);
+    assert_eq!(segment.increment.to_nanos(), Nanos(4));
+    assert_eq!(segment.steps, u64::MAX);
+    assert_eq!(profile.overhead, Nanos::ZERO);
+}
+
+#[test]
+fn the_largest_numbers_do_not_wrap() {
+    let largest = ProfileSpec {
+        prefill_base_ms: 1e9,
+        prefill_ms_per_token: 1e6,
+        prefill_ms_per_token_squared: 1e6,
+        decode_base_ms: 1e9,
+        decode_ms_per_sequence: 1e6,
+        decode_ms_per_context_token: 1e6,
+        decode_floor_ms: 1e9,
+        ..spec()
+    };
+    let profile = CostProfile::try_from(largest).unwrap();
+    let batch = vec![item(u32::MAX, u32::MAX); 10_000];
+    assert!(profile.prefill(&batch) >= profile.prefill(&batch[..1]));
+    assert!(profile.decode_step(u32::MAX, u64::MAX) > profile.decode_step(1, 1));
+    assert_eq!(profile.decode_segment(u32::MAX, u64::MAX).steps, u64::MAX);
+}
+
+#[test]
+fn outside_the_range_is_said() {
+    let profile = profile();
+    assert!(profile.prefill_in_range(&[item(500, 2_000), item(500, 0)]));
+    assert!(!profile.prefill_in_range(&[item(500, 2_001)]));
+    assert!(!profile.prefill_in_range(&[item(500, 0), item(501, 0)]));
+    assert!(profile.decode_in_range(8, 5_000));
+    assert!(!profile.decode_in_range(9, 5_000));
+    assert!(!profile.decode_in_range(8, 5_001));
+}
+
+#[test]
+fn bad_numbers_are_refused_by_name() {
+    type Change = fn(&mut ProfileSpec, f64);
+    let fields: [(&str, Change); 10] = [
+        ("prefill_base_ms", |s, v| s.prefill_base_ms = v),
+        ("prefill_ms_per_token", |s, v| s.prefill_ms_per_token = v),
+        ("prefill_ms_per_token_squared", |s, v| s.prefill_ms_per_token_squared = v),
+        ("prefill_floor[1]", |s, v| s.prefill_floor[1].1 = v),
+        ("decode_base_ms", |s, v| s.decode_base_ms = v),
+        ("decode_ms_per_sequence", |s, v| s.decode_ms_per_sequence = v),
+        ("decode_ms_per_context_token", |s, v| s.decode_ms_per_context_token = v),
+        ("decode_floor_ms", |s, v| s.decode_floor_ms = v),
+        ("overhead_ms", |s, v| s.overhead_ms = v),
+        ("provenance.prefill_error_p95", |s, v| s.provenance.prefill_error_p95 = v),
+    ];
+    for (name, set) in fields {
+        for bad in [-1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 2e9] {
+            let mut spec = spec();
+            set(&mut spec, bad);
+            let Err(error) = CostProfile::try_from(spec) else { panic!("{name} = {bad} passed") };
+            let ModelError::Invalid { part, field, value, .. } = error else { panic!("{error}") };
+            assert_eq!((part.as_str(), field.as_str()), ("profile `test`", name));
+            assert_eq!(value, bad.to_string());
+        }
+    }
+}
+
+#[test]
+fn contradictions_are_refused() {
+    let wrong: [(&str, ProfileSpec); 7] = [
+        ("more tokens", ProfileSpec { prefill_floor: vec![(4, 1.0), (4, 2.0)], ..spec() }),
+        ("no less time", ProfileSpec { prefill_floor: vec![(4, 2.0), (5, 1.0)], ..spec() }),
+        ("2^32", ProfileSpec { prefill_floor: vec![(0, 1.0)], ..spec() }),
+        ("kv_bytes_per_token", ProfileSpec { kv_bytes_per_token: 0, ..spec() }),
+        ("kv_pool_tokens", ProfileSpec { kv_pool_tokens: 0, ..spec() }),
+        (
+            "nanosecond",
+            ProfileSpec {
+                prefill_base_ms: 0.0,
+                prefill_ms_per_token: 0.0,
+                prefill_floor: vec![],
+                ..spec()
+            },
+        ),
+        (
+            "nanosecond",
+            ProfileSpec {
+                decode_base_ms: 0.0,
+                decode_ms_per_sequence: 0.0,
+                decode_floor_ms: 0.0,
+                ..spec()
+            },
+        ),
+    ];
+    for (says, spec) in wrong {
+        let error = CostProfile::try_from(spec).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
+fn a_spec_with_an_unknown_key_is_refused() {
+    let text = toml::to_string(&spec()).unwrap();
+    assert_eq!(toml::from_str::<ProfileSpec>(&text).unwrap(), spec());
+    assert!(toml::from_str::<ProfileSpec>(&format!("prefil_floor = []\n{text}")).is_err());
+}
+
+proptest! {
+    /// A segment says of every step it covers what the step itself costs; the next segment starts where it ends.
+    #[test]
+    fn segments_are_their_steps(
+        sequences in 1_u32..300,
+        context in 0_u64..2_000,
+        floor in 0.0_f64..40.0,
+        slope in 0.0_f64..0.02,
+    ) {
+        let spec = ProfileSpec {
+            decode_floor_ms: floor,
+            decode_ms_per_context_token: slope,
+            ..spec()
+        };
+        let profile = CostProfile::try_from(spec).unwrap();
+        let mut at = context;
+        let mut left = 200_u64;
+        while left > 0 {
+            let segment = profile.decode_segment(sequences, at);
+            prop_assert!(segment.steps >= 1);
+            let steps = segment.steps.min(left);
+            for k in 0..steps {
+                let expected = profile.decode_step(sequences, at + k * u64::from(sequences));
+                prop_assert_eq!(segment.first + segment.increment * k, expected);
+            }
+            at += steps * u64::from(sequences);
+            left -= steps;
+        }
+    }
+
+    /// More tokens, cached or new, never take less time.
+    #[test]
+    fn prefill_never_falls(n in 1_u32..200, p in 0_u32..5_000, other in 1_u32..50) {
+        let profile = profile();
+        let time = |n, p| profile.prefill(&[item(n, p), item(other, 7)]);
+        prop_assert!(time(n + 1, p) >= time(n, p));
+        prop_assert!(time(n, p + 1) >= time(n, p));
+    }
+}
