@@ -1,0 +1,227 @@
+//! Section (d) of the specification: who is admitted, and what happens when the batch ends.
+
+use super::{Doing, Oracle, Part};
+use crate::script::Index;
+use gorgo_model::{Femtos, PrefillItem, Schedule};
+
+/// Longest-prefix order is given up when more than this many wait.
+const LPM_MOST_WAITING: usize = 128;
+
+/// What is left for a batch under way.
+struct Budgets {
+    total: i128,
+    input: i128,
+    chunk: i128,
+}
+
+/// What became of a waiting request.
+enum Tried {
+    Admitted(Part),
+    Refused,
+}
+
+impl Oracle {
+    /// Takes requests off the queue. The batch may come out empty.
+    pub(super) fn form_batch(&mut self) -> Vec<Part> {
+        let limits = self.config.limits.clone();
+        let clip = limits.clip_max_new_tokens;
+        let remaining: u64 = self.running.iter().map(|&index| self.of(index).reserve(clip)).sum();
+        let reserved = u128::from(self.ratio_ppb) * u128::from(remaining) / 1_000_000_000;
+        let mut budgets = Budgets {
+            total: i128::from(self.free()) + i128::from(self.trie.evictable())
+                - i128::try_from(reserved).expect("a reserve is below 2^64"),
+            input: i128::from(limits.max_prefill_tokens),
+            chunk: i128::from(limits.chunked_prefill_tokens),
+        };
+        let mut batch = Vec::new();
+        if let Some(index) = self.chunked.take() {
+            batch.push(self.next_chunk(index, &mut budgets));
+        }
+        for index in self.queue_order() {
+            let slots = limits.max_running_requests as usize;
+            if self.running.len() + batch.len() >= slots {
+                self.coverage.full_for_slots += u64::from(!self.batch_is_full);
+                self.set_full();
+                break;
+            }
+            if !batch.is_empty() && budgets.total <= 0 {
+                self.coverage.full_for_memory += u64::from(!self.batch_is_full);
+                self.set_full();
+                break;
+            }
+            if !batch.is_empty() && (budgets.input <= 0 || budgets.chunk <= 0) {
+                break;
+            }
+            match self.try_admit(index, &mut budgets, batch.is_empty()) {
+                Tried::Admitted(part) => batch.push(part),
+                Tried::Refused => break,
+            }
+        }
+        batch
+    }
+
+    fn set_full(&mut self) {
+        self.batch_is_full = true;
+        self.totals().batch_full += 1;
+    }
+
+    /// The request whose prompt is under way goes on.
+    fn next_chunk(&self, index: Index, budgets: &mut Budgets) -> Part {
+        let live = self.of(index);
+        let left = live.prefill_tokens() - live.held;
+        let new = left.min(u64::from(self.config.limits.chunked_prefill_tokens));
+        let completes = new == left;
+        let reserve = live.reserve(self.config.limits.clip_max_new_tokens);
+        budgets.total -= i128::from(new) + if completes { i128::from(reserve) } else { 0 };
+        budgets.input -= i128::from(new);
+        budgets.chunk -= i128::from(new);
+        Part { index, new, before: live.held, completes }
+    }
+
+    /// The waiting requests in the order in which they are tried.
+    fn queue_order(&mut self) -> Vec<Index> {
+        let mut order = self.waiting.clone();
+        if self.config.limits.schedule == Schedule::Lpm && order.len() <= LPM_MOST_WAITING {
+            order.sort_by_key(|&index| std::cmp::Reverse(self.cached_prefix(index)));
+            self.coverage.lpm_reorders += u64::from(order != self.waiting);
+        }
+        order
+    }
+
+    fn cached_prefix(&self, index: Index) -> usize {
+        if self.config.prefix_cache { self.trie.walk(&self.of(index).prompt).len() } else { 0 }
+    }
+
+    fn try_admit(&mut self, index: Index, budgets: &mut Budgets, first: bool) -> Tried {
+        let live = self.of(index).clone();
+        let path = if self.config.prefix_cache { self.trie.find(&live.prompt) } else { Vec::new() };
+        let wanted = live.prefill_tokens();
+        let matched = path.len() as u64;
+        let before = matched.min(wanted - 1);
+        let new = wanted - before;
+        let need = i128::from(new + live.reserve(self.config.limits.clip_max_new_tokens));
+        let newly_locked =
+            i128::from(path.last().map_or(0, |&end| self.trie.unlocked_on(end)));
+        if need >= budgets.total {
+            self.coverage.full_for_memory += u64::from(!self.batch_is_full);
+            self.set_full();
+            return Tried::Refused;
+        }
+        if i128::from(new) >= budgets.input && !first {
+            return Tried::Refused;
+        }
+        if need >= budgets.total - newly_locked {
+            self.coverage.full_for_memory += u64::from(!self.batch_is_full);
+            self.set_full();
+            return Tried::Refused;
+        }
+        let completes = i128::from(new) <= budgets.chunk;
+        if !completes && budgets.chunk <= 0 {
+            return Tried::Refused;
+        }
+        let now = if completes { new } else { u64::try_from(budgets.chunk).expect("above zero") };
+        budgets.total -= newly_locked + if completes { need } else { i128::from(now) };
+        budgets.input -= i128::from(now);
+        budgets.chunk -= i128::from(now);
+        self.admit(index, path.last().copied(), before, matched);
+        if !completes {
+            self.coverage.chunked_with_prefix += u64::from(before > 0);
+            self.coverage.chunked_after_retraction += u64::from(live.emitted > 0);
+        }
+        Tried::Admitted(Part { index, new: now, before, completes })
+    }
+
+    fn admit(&mut self, index: Index, end: Option<usize>, before: u64, matched: u64) {
+        self.waiting.retain(|&other| other != index);
+        if let Some(end) = end {
+            self.trie.lock(end);
+        }
+        self.totals().cached_tokens += before;
+        self.totals().hit_requests += u64::from(before > 0);
+        let live = self.of_mut(index);
+        live.locked = end;
+        live.in_cache = before;
+        live.held = before;
+        if live.admitted.is_none() {
+            live.cached = before;
+        }
+        let whole = matched == live.prompt_tokens();
+        let other_block = |place| self.trie.name(place).block;
+        let through_tail = end.is_some_and(|end| {
+            let path = self.trie.path_to(end);
+            let prompt = &self.of(index).prompt;
+            path.iter().zip(prompt).any(|(&place, name)| other_block(place) != name.block)
+        });
+        self.coverage.whole_prompt_hits += u64::from(whole);
+        self.coverage.hit_through_tail += u64::from(through_tail);
+    }
+
+    pub(super) fn start_prefill(&mut self, at: Femtos, batch: Vec<Part>) {
+        let new: u64 = batch.iter().map(|part| part.new).sum();
+        if self.free() < new {
+            let evicted = self.trie.evict(new - self.free());
+            self.totals().evicted_in_prefill_tokens += evicted;
+            self.coverage.evictions_in_prefill += u64::from(evicted > 0);
+        }
+        assert!(self.free() >= new, "admission saw to it that there is room");
+        let mut items = Vec::new();
+        for part in &batch {
+            let live = self.of_mut(part.index);
+            live.held += part.new;
+            live.admitted.get_or_insert(at);
+            items.push(PrefillItem {
+                new_tokens: u32::try_from(part.new).expect("prompts are shorter than 2^32"),
+                cached_tokens: u32::try_from(part.before).expect("prompts are shorter than 2^32"),
+            });
+        }
+        let takes = self.config.profile.prefill(&items);
+        self.doing = Doing::Prefill(batch, at + takes);
+    }
+
+    /// (a) after a prefill batch.
+    pub(super) fn end_prefill(&mut self, at: Femtos, batch: &[Part]) {
+        let span = at - self.last_boundary;
+        let new: u64 = batch.iter().map(|part| part.new).sum();
+        let totals = self.totals();
+        totals.prefill_batches += 1;
+        totals.prefill_tokens += new;
+        totals.prefill_busy += span;
+        for part in batch {
+            if part.completes {
+                self.complete_prompt(part.index, at);
+            } else {
+                self.complete_chunk(part.index);
+            }
+        }
+    }
+
+    fn complete_chunk(&mut self, index: Index) {
+        let live = self.of(index);
+        // Once all of the prompt is there (a retracted request goes on with its outputs), its tail enters too.
+        let whole = if live.held >= live.prompt_tokens() {
+            live.prompt_tokens()
+        } else {
+            live.held / live.block_tokens() * live.block_tokens()
+        };
+        let entering = live.prompt[..whole as usize].to_vec();
+        if let Some(end) = self.insert(index, &entering) {
+            self.lock_instead(index, end);
+        }
+        self.totals().partial_chunks += 1;
+        assert!(self.chunked.is_none(), "one request at most is chunked");
+        self.chunked = Some(index);
+    }
+
+    fn complete_prompt(&mut self, index: Index, at: Femtos) {
+        let prompt = self.of(index).prompt.clone();
+        if let Some(end) = self.insert(index, &prompt) {
+            self.lock_instead(index, end);
+        }
+        self.emit(index, at);
+        if self.of(index).emitted == self.of(index).request.output_tokens.0 {
+            self.end_request(index, at);
+        } else {
+            self.running.push(index);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Runs computed by hand.
