@@ -17,7 +17,7 @@ use crate::ModelError;
 use gorgo_random::Draw;
 use gorgo_types::{LatLon, Nanos, Origin, RegionId};
 use serde::{Deserialize, Serialize};
-use spread::Spread;
+use spread::{Quantiles, Spread};
 use std::collections::BTreeMap;
 
 /// RTT inside a region, ms, where nothing is measured. An assumption: Azure promises less than 2 ms between the
@@ -96,6 +96,7 @@ pub struct Network {
     /// Row after row: from, to.
     links: Vec<Link>,
     spreads: Vec<Spread>,
+    quantiles: Quantiles,
     jitter: Jitter,
     clients: ClientModel,
     places: PlaceTable,
@@ -127,7 +128,8 @@ impl Network {
         let links = matrix(&regions, &by_name, links)?;
         let spreads = links.iter().map(|link| Spread::new(link, jitter)).collect();
         let (clients, places) = (ClientModel::default(), PlaceTable::default());
-        Ok(Self { regions, by_name, links, spreads, jitter, clients, places })
+        let quantiles = Quantiles::new();
+        Ok(Self { regions, by_name, links, spreads, quantiles, jitter, clients, places })
     }
 
     /// The same network, which knows where these countries and states are.
@@ -179,7 +181,7 @@ impl Network {
     /// (with a [`Jitter::jitter_share`] of 1).
     #[must_use]
     pub fn rtt(&self, from: RegionId, to: RegionId, draw: Draw) -> Nanos {
-        self.spreads[self.index(from, to)].draw(draw)
+        self.spreads[self.index(from, to)].draw(&self.quantiles, draw)
     }
 
     /// The median RTT.
@@ -224,7 +226,7 @@ impl Network {
     /// The RTT of a client's leg that this draw stands for.
     #[must_use]
     pub fn client_rtt(&self, leg: &ClientLeg, draw: Draw) -> Nanos {
-        leg.spread.draw(draw)
+        leg.spread.draw(&self.quantiles, draw)
     }
 }
 

@@ -80,11 +80,11 @@ impl Spread {
         whole(self.floor_ns + self.excess_ns)
     }
 
-    pub(super) fn draw(&self, draw: Draw) -> Nanos {
+    pub(super) fn draw(&self, quantiles: &Quantiles, draw: Draw) -> Nanos {
         if self.sigma == 0.0 {
             return self.median();
         }
-        let excess = self.excess_ns * libm::exp(self.sigma * normal_quantile(draw.unit()));
+        let excess = self.excess_ns * libm::exp(self.sigma * quantiles.normal(draw.unit()));
         let longest = (self.floor_ns + self.excess_ns) * LARGEST_OVER_MEDIAN;
         whole((self.floor_ns + excess).min(longest))
     }
@@ -98,6 +98,38 @@ impl Spread {
 )]
 fn whole(ns: f64) -> Nanos {
     Nanos(((ns + 0.5) as u64).max(1))
+}
+
+/// Cells of the table over (0, 1).
+const CELLS: usize = 1_024;
+/// Cells at each end where the quantile bends too much for a line: a 64th.
+const END_CELLS: usize = CELLS / 64;
+
+/// The standard normal quantile, from a table of straight pieces for all but the outermost 64ths, where it is exact.
+/// It is off by less than 0.0002 and half as dear as the exact one.
+#[derive(Clone, Debug)]
+pub(super) struct Quantiles(Box<[f64]>);
+
+impl Quantiles {
+    pub(super) fn new() -> Self {
+        let at = |cell: usize| normal_quantile(cell as f64 / CELLS as f64);
+        Self((END_CELLS..=CELLS - END_CELLS).map(at).collect())
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a position inside the table"
+    )]
+    fn normal(&self, p: f64) -> f64 {
+        let position = p * CELLS as f64 - END_CELLS as f64;
+        if !(0.0..(CELLS - 2 * END_CELLS) as f64).contains(&position) {
+            return normal_quantile(p);
+        }
+        let cell = position as usize;
+        let (low, high) = (self.0[cell], self.0[cell + 1]);
+        low + (high - low) * (position - cell as f64)
+    }
 }
 
 /// The standard normal quantile for `p` in (0, 1): Wichura's PPND16 (Applied Statistics 37, 1988, algorithm
@@ -204,5 +236,18 @@ mod tests {
             assert!((back / p - 1.0).abs() < 1e-13, "p {p}: z {z} is the quantile of {back}");
         }
         assert!((normal_quantile(0.95) - Z95).abs() < 1e-14);
+    }
+
+    #[test]
+    fn the_table_is_the_quantile() {
+        let table = Quantiles::new();
+        let mut before = f64::NEG_INFINITY;
+        for i in 1..100_000 {
+            let p = f64::from(i) / 100_000.0;
+            let z = table.normal(p);
+            assert!((z - normal_quantile(p)).abs() < 2e-4, "p {p}: {z}");
+            assert!(z >= before, "p {p}: falls to {z}");
+            before = z;
+        }
     }
 }

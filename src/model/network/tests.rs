@@ -250,8 +250,12 @@ fn bad_regions_and_shares_are_refused() {
 #[test]
 fn draws_are_stable() {
     let network = network(Jitter::default());
-    let bits = [1_u64 << 20, 1 << 60, 1 << 62, 1 << 63, u64::MAX - (1 << 50)];
+    let bits =
+        [1_u64 << 20, 1 << 60, 3 << 60, 1 << 63, 0xF0F0_F0F0_F0F0_F0F0, u64::MAX - (1 << 50)];
     let drawn = bits.map(|bits| network.rtt(US, KR, Draw::from_bits(bits)).0);
     assert!(drawn.is_sorted());
-    assert_eq!(drawn, [153_663_903, 171_907_614, 180_598_486, 190_000_000, 343_826_140]);
+    assert_eq!(
+        drawn,
+        [153_663_903, 171_907_614, 178_147_130, 190_000_000, 225_476_936, 343_826_140]
+    );
 }
