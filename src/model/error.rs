@@ -58,7 +58,9 @@ pub enum ModelError {
         key: RequestKey,
     },
     /// Something is said to happen before what has been simulated already.
-    #[error("an arrival at {at} after the replica has been simulated up to {simulated}: wanted times in order")]
+    #[error(
+        "an arrival at {at} after the replica has been simulated up to {simulated}: wanted times in order"
+    )]
     TimeWentBack {
         /// The time that was given.
         at: Nanos,
