@@ -321,7 +321,7 @@ fn time(cursor: &mut Cursor<'_>, name: &str) -> Result<Nanos, Box<Fault>> {
     )
 }
 
-fn exact_ms(text: &str) -> Option<Nanos> {
+pub(crate) fn exact_ms(text: &str) -> Option<Nanos> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if whole.len() > 12 || fraction.len() > 6 {
         return None;
