@@ -154,6 +154,7 @@ fn rational(r: f64, (above, below): &Rational) -> f64 {
     horner(above) / horner(below)
 }
 
+#[expect(clippy::excessive_precision, reason = "as published")]
 const CENTRE: Rational = (
     [
         3.387_132_872_796_366_608,
@@ -177,6 +178,7 @@ const CENTRE: Rational = (
     ],
 );
 
+#[expect(clippy::excessive_precision, reason = "as published")]
 const TAIL: Rational = (
     [
         1.423_437_110_749_683_577_34,
@@ -200,6 +202,7 @@ const TAIL: Rational = (
     ],
 );
 
+#[expect(clippy::excessive_precision, reason = "as published")]
 const FAR_TAIL: Rational = (
     [
         6.657_904_643_501_103_777_2,
