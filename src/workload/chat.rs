@@ -1,169 +1,383 @@
 //! Chat sessions: the embedded default workload.
-use crate::draws::{LengthSpec, OriginShare, ThinkSpec};
-use crate::{ArrivalSpec, AssumedService, Completed, Due, Source, TurnTiming, WorkloadError};
-use gorgo_types::{Nanos, Origin, Request};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+//!
+//! A session draws a system prompt that it shares with others, then takes turns: the prompt of turn n + 1 is the prompt
+//! of turn n, its answer, and a new user text. The next turn is due when the answer has ended and the user has thought
+//! (feedback), or at planned times (an open loop).
+//!
+//! Everything about a session and a turn is a function of (seed, session, turn): under feedback only *when* a turn
+//! comes depends on the run. A turn whose predecessor failed comes all the same, as if the answer had been read: so
+//! two policies are compared on the same requests. Memory: the sessions under way.
+//!
+//! Parameters and the sources of their defaults are in `chat_spec`.
 
-/// How many turns a session has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum TurnCount {
-    /// As published for WildChat: mean 2.35, median 1, P90 5, P95 7, P99 13.
-    #[default]
-    Wildchat,
-    /// Always the same.
-    Fixed {
-        /// Turns of a session.
-        turns: u32,
-    },
-    /// Geometric.
-    Geometric {
-        /// Mean number of turns, at least 1.
-        mean: f64,
-    },
-}
+pub use crate::chat_spec::{ChatSpec, SessionStart, SystemPrompts, TurnCount};
 
-/// How sessions begin.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum SessionStart {
-    /// New sessions arrive on their own.
-    Arrivals(ArrivalSpec),
-    /// A fixed number of users, each of whom begins a session when the previous one has ended.
-    Users {
-        /// How many.
-        users: u32,
-        /// Their first sessions are spread evenly over this many seconds.
-        ramp_s: f64,
-    },
-}
-
-/// System prompts that sessions share.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct SystemPrompts {
-    /// How many different ones; 0: none.
-    pub count: u32,
-    /// Weight of prompt k (from 1) is `1 / k^zipf_exponent`.
-    pub zipf_exponent: f64,
-    /// Lengths.
-    pub tokens: LengthSpec,
-}
-
-impl Default for SystemPrompts {
-    fn default() -> Self {
-        Self {
-            count: 32,
-            zipf_exponent: 1.0,
-            tokens: LengthSpec { mean: 600.0, sd: 600.0, min: 16, max: 4096 },
-        }
-    }
-}
-
-/// Parameters of [`ChatGenerator`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ChatSpec {
-    /// How many requests in all.
-    pub requests: Option<u64>,
-    /// No request is scheduled from this many seconds on.
-    pub duration_s: Option<f64>,
-    /// How sessions begin.
-    pub start: SessionStart,
-    /// Tokens per block.
-    pub block_tokens: u32,
-    /// When later turns are due.
-    pub turn_timing: TurnTiming,
-    /// Used only where `turn_timing` is `recorded`.
-    pub assumed_service: AssumedService,
-    /// Turns of a session.
-    pub turns: TurnCount,
-    /// Shared system prompts.
-    pub system: SystemPrompts,
-    /// Tokens of one user text.
-    pub user_tokens: LengthSpec,
-    /// Tokens of one answer.
-    pub output_tokens: LengthSpec,
-    /// What clients ask for as max_tokens; none: the output length.
-    pub max_tokens: Option<u32>,
-    /// A session ends before a turn whose prompt and output would be longer.
-    pub context_tokens_max: u32,
-    /// Time between an answer and the next turn.
-    pub think: ThinkSpec,
-    /// Users among whom sessions are spread; 0: each session has its own.
-    pub users: u64,
-    /// Where users sit; none: the unknown origin.
-    pub origins: Vec<OriginShare>,
-}
-
-impl Default for ChatSpec {
-    fn default() -> Self {
-        Self {
-            requests: Some(10_000),
-            duration_s: None,
-            start: SessionStart::Arrivals(ArrivalSpec::Poisson { rate_rps: 2.0 }),
-            block_tokens: 16,
-            turn_timing: TurnTiming::AfterPrevious,
-            assumed_service: AssumedService { base_ms: 500.0, per_token_ms: 20.0 },
-            turns: TurnCount::Wildchat,
-            system: SystemPrompts::default(),
-            user_tokens: LengthSpec { mean: 295.58, sd: 1609.18, min: 1, max: 8192 },
-            output_tokens: LengthSpec { mean: 441.34, sd: 410.91, min: 1, max: 4096 },
-            max_tokens: None,
-            context_tokens_max: 32_768,
-            think: ThinkSpec { mean_s: 30.0, sd_s: 45.0 },
-            users: 0,
-            origins: Vec::new(),
-        }
-    }
-}
-
-impl ChatSpec {
-    /// Checks the parameters.
-    ///
-    /// # Errors
-    /// When one is out of range.
-    pub fn validate(&self) -> Result<(), WorkloadError> {
-        Ok(())
-    }
-}
+use crate::draws::{Length, Origins, ThinkTime};
+use crate::prefix_groups::chain_error;
+use crate::{ArrivalTimes, Completed, Due, Source, TurnTiming, WorkloadError};
+use gorgo_random::{Key, Purpose};
+use gorgo_types::{BlockChain, ChainBuilder, Nanos, Origin, OriginId, Request, RequestId, Tokens};
+use rand_distr::{Distribution, Zipf};
+use rustc_hash::FxHashMap;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 /// Chat sessions.
-pub struct ChatGenerator {}
+pub struct ChatGenerator {
+    spec: ChatSpec,
+    draws: Draws,
+    starts: Starts,
+    /// Sessions with a turn to come, by the time it is due: all of them are in `sessions`.
+    due: BinaryHeap<Reverse<(Nanos, u64)>>,
+    /// Sessions of which something is still to come. For lookups only.
+    sessions: FxHashMap<u64, Session>,
+    /// Turns of the sessions begun, at most the number of requests wanted.
+    planned: u64,
+    /// Turns that fell beyond the duration.
+    cut: u64,
+    end: Nanos,
+}
+
+/// When the next session begins.
+enum Starts {
+    Arrivals(ArrivalTimes),
+    /// (time, user, how many sessions this user has begun before)
+    Users {
+        next: BinaryHeap<Reverse<(Nanos, u32, u64)>>,
+        users: u32,
+    },
+}
+
+/// The distributions, and the key of all draws.
+struct Draws {
+    key: Key,
+    system: Option<(Zipf<f64>, Length)>,
+    user_tokens: Length,
+    output_tokens: Length,
+    output_most: u32,
+    think: ThinkTime,
+    origins: Origins,
+}
+
+struct Session {
+    user: u64,
+    origin: OriginId,
+    system: Option<Segment>,
+    turns: u32,
+    /// The turn that is due or under way.
+    turn: u32,
+    under_way: bool,
+    /// In a closed loop: which user's session this is, and its number.
+    slot: Option<(u32, u64)>,
+    text: Text,
+}
+
+/// A stretch of text that is always the same: its key and its length in tokens.
+#[derive(Clone, Copy)]
+struct Segment {
+    content: u64,
+    tokens: u32,
+}
+
+/// What a session has said so far.
+#[derive(Default)]
+struct Text {
+    chain: Option<BlockChain>,
+    /// The pieces in the last, partial block.
+    open: u64,
+}
+
+impl Text {
+    /// The chain of the text with `segments` appended.
+    fn append(
+        &mut self,
+        segments: &[Segment],
+        block_tokens: u32,
+    ) -> Result<BlockChain, WorkloadError> {
+        let mut builder = match &self.chain {
+            Some(chain) => ChainBuilder::continuing(chain),
+            None => ChainBuilder::new(block_tokens).map_err(|error| chain_error(&error))?,
+        };
+        let mut tokens = self.chain.as_ref().map_or(0, |chain| chain.tokens().0);
+        let block = u64::from(block_tokens);
+        for segment in segments {
+            let mut offset = 0;
+            while offset < u64::from(segment.tokens) {
+                let piece = (block - tokens % block).min(u64::from(segment.tokens) - offset);
+                let key = Key::new(self.open).word(segment.content).word(offset).word(piece);
+                self.open = key.draw().bits();
+                offset += piece;
+                tokens += piece;
+                if tokens.is_multiple_of(block) {
+                    builder.push_block(self.open);
+                    self.open = 0;
+                }
+            }
+        }
+        if !tokens.is_multiple_of(block) {
+            builder.push_block(self.open);
+        }
+        let chain = builder.finish(Tokens(tokens)).map_err(|error| chain_error(&error))?;
+        self.chain = Some(chain.clone());
+        Ok(chain)
+    }
+}
+
+impl Draws {
+    fn new(spec: &ChatSpec, seed: u64) -> Result<Self, WorkloadError> {
+        let key = Key::new(seed);
+        let system = match spec.system.count {
+            0 => None,
+            count => {
+                let zipf = Zipf::new(f64::from(count), spec.system.zipf_exponent);
+                let zipf = zipf.map_err(|error| WorkloadError::Parameter {
+                    field: "system.zipf_exponent",
+                    got: spec.system.zipf_exponent.to_string(),
+                    wanted: format!("a Zipf distribution: {error}"),
+                })?;
+                Some((zipf, Length::new("system.tokens", spec.system.tokens)?))
+            }
+        };
+        Ok(Self {
+            key,
+            system,
+            user_tokens: Length::new("user_tokens", spec.user_tokens)?,
+            output_tokens: Length::new("output_tokens", spec.output_tokens)?,
+            output_most: spec.max_tokens.unwrap_or(u32::MAX),
+            think: ThinkTime::new(spec.think, key)?,
+            origins: Origins::new(&spec.origins)?,
+        })
+    }
+
+    fn system(&self, session: u64) -> Option<Segment> {
+        let (zipf, length) = self.system.as_ref()?;
+        let key = self.key.with(Purpose::SharedPrefix);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rank from 1 to the number of system prompts"
+        )]
+        let rank = zipf.sample(&mut key.word(session).word(0).draw().rng()) as u64;
+        let draw = key.word(rank).word(1).draw();
+        Some(Segment { content: draw.bits(), tokens: length.sample(&mut draw.next().rng()) })
+    }
+
+    /// The user's text and the answer of a turn.
+    fn turn(&self, session: u64, turn: u32) -> (Segment, Segment) {
+        let key = self.key.with(Purpose::Turn).word(session).word(u64::from(turn));
+        let mut rng = key.word(0).draw().rng();
+        let user = self.user_tokens.sample(&mut rng);
+        let output = self.output_tokens.sample(&mut rng).min(self.output_most);
+        (
+            Segment { content: key.word(1).draw().bits(), tokens: user },
+            Segment { content: key.word(2).draw().bits(), tokens: output },
+        )
+    }
+}
 
 impl ChatGenerator {
     /// The workload `spec` under `seed`.
     ///
     /// # Errors
     /// As [`ChatSpec::validate`].
-    pub fn new(spec: ChatSpec, _seed: u64) -> Result<Self, WorkloadError> {
+    pub fn new(spec: ChatSpec, seed: u64) -> Result<Self, WorkloadError> {
         spec.validate()?;
-        Ok(Self {})
+        let draws = Draws::new(&spec, seed)?;
+        let starts = match spec.start {
+            SessionStart::Arrivals(arrival) => {
+                Starts::Arrivals(ArrivalTimes::new(arrival, draws.key)?)
+            }
+            SessionStart::Users { users, ramp_s } => {
+                let at = |user| ramp_s * f64::from(user) / f64::from(users);
+                let start = |user| (Nanos::from_s(at(user)).unwrap_or(Nanos::MAX), user, 0);
+                Starts::Users { next: (0..users).map(|user| Reverse(start(user))).collect(), users }
+            }
+        };
+        let end = spec.duration_s.map_or(Nanos::MAX, |s| Nanos::from_s(s).unwrap_or(Nanos::MAX));
+        Ok(Self {
+            spec,
+            draws,
+            starts,
+            due: BinaryHeap::new(),
+            sessions: FxHashMap::default(),
+            planned: 0,
+            cut: 0,
+            end,
+        })
+    }
+
+    /// When the next session begins, if one does.
+    fn next_start(&self) -> Option<Nanos> {
+        if self.spec.requests.is_some_and(|requests| self.planned >= requests) {
+            return None;
+        }
+        let at = match &self.starts {
+            Starts::Arrivals(times) => times.peek(),
+            Starts::Users { next, .. } => next.peek()?.0.0,
+        };
+        (at < self.end).then_some(at)
+    }
+
+    /// Begins the next session.
+    fn begin(&mut self) {
+        let (at, id, slot) = match &mut self.starts {
+            Starts::Arrivals(times) => {
+                let (at, id) = (times.peek(), times.ordinal());
+                times.advance();
+                (at, id, None)
+            }
+            Starts::Users { next, users } => {
+                let Some(Reverse((at, user, number))) = next.pop() else { return };
+                (at, number * u64::from(*users) + u64::from(user), Some((user, number)))
+            }
+        };
+        let key = self.draws.key.with(Purpose::Session).word(id);
+        let user = match (slot, self.spec.users) {
+            (Some((user, _)), _) => u64::from(user),
+            (None, 0) => id,
+            (None, users) => key.word(0).draw().below(users),
+        };
+        let home = self.draws.key.with(Purpose::Session).word(user).word(1);
+        let system = self.draws.system(id);
+        let left = self.spec.requests.map_or(u64::MAX, |requests| requests - self.planned);
+        let wanted = self.spec.turns.sample(key.word(2).draw());
+        let turns =
+            self.turns_that_fit(id, system, wanted).min(u32::try_from(left).unwrap_or(u32::MAX));
+        self.planned += u64::from(turns);
+        let origin = self.draws.origins.pick(home);
+        let text = Text::default();
+        let session =
+            Session { user, origin, system, turns, turn: 0, under_way: false, slot, text };
+        self.sessions.insert(id, session);
+        self.due.push(Reverse((at, id)));
+    }
+
+    /// How many of a session's turns fit the context; the first always does, since its user text is cut.
+    fn turns_that_fit(&self, session: u64, system: Option<Segment>, wanted: u32) -> u32 {
+        let mut tokens = system.map_or(0, |system| u64::from(system.tokens));
+        for turn in 0..wanted {
+            let (user, output) = self.draws.turn(session, turn);
+            tokens += u64::from(user.tokens) + u64::from(output.tokens);
+            if tokens > u64::from(self.spec.context_tokens_max) {
+                return turn.max(1);
+            }
+        }
+        wanted
+    }
+
+    /// The request of a session's turn, which is appended to what the session has said.
+    fn request(&mut self, id: u64) -> Result<Request, WorkloadError> {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return Err(WorkloadError::NothingDue);
+        };
+        let (mut user, output) = self.draws.turn(id, session.turn);
+        let block_tokens = self.spec.block_tokens;
+        let system = if session.turn == 0 { session.system } else { None };
+        if session.turn == 0 {
+            let others = output.tokens + system.map_or(0, |system| system.tokens);
+            user.tokens = user.tokens.min(self.spec.context_tokens_max - others);
+        }
+        let segments: Vec<Segment> = system.into_iter().chain([user]).collect();
+        let prompt = session.text.append(&segments, block_tokens)?;
+        let sequence = session.text.append(&[output], block_tokens)?;
+        session.under_way = true;
+        Ok(Request {
+            id: RequestId { session: id, turn: session.turn },
+            user: Some(session.user),
+            has_session: true,
+            prompt,
+            output_tokens: Tokens(u64::from(output.tokens)),
+            max_tokens: Tokens(u64::from(self.spec.max_tokens.unwrap_or(output.tokens))),
+            sequence: Some(sequence),
+            origin: session.origin,
+        })
+    }
+
+    /// A session's turn has ended: plans the next one, or the user's next session.
+    fn turn_ended(&mut self, id: u64, at: Nanos) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let done = RequestId { session: id, turn: session.turn };
+        let next = at.saturating_add(self.draws.think.after(done));
+        session.turn += 1;
+        session.under_way = false;
+        if session.turn < session.turns && next < self.end {
+            self.due.push(Reverse((next, id)));
+            return;
+        }
+        self.cut += u64::from(session.turns - session.turn);
+        let slot = session.slot;
+        self.sessions.remove(&id);
+        if let (Some((user, number)), Starts::Users { next: starts, .. }) = (slot, &mut self.starts)
+        {
+            starts.push(Reverse((next, user, number + 1)));
+        }
     }
 }
 
 impl Source for ChatGenerator {
     fn next_due(&mut self) -> Result<Due, WorkloadError> {
-        Ok(Due::End)
+        while let Some(start) = self.next_start() {
+            if self.due.peek().is_some_and(|Reverse((at, _))| *at < start) {
+                break;
+            }
+            self.begin();
+        }
+        Ok(match self.due.peek() {
+            Some(Reverse((at, _))) => Due::At(*at),
+            None if self.sessions.is_empty() => Due::End,
+            None => Due::Waiting,
+        })
     }
+
     fn take(&mut self) -> Result<(Nanos, Request), WorkloadError> {
-        Err(WorkloadError::NothingDue)
+        self.next_due()?;
+        let Some(Reverse((at, id))) = self.due.pop() else { return Err(WorkloadError::NothingDue) };
+        let request = self.request(id)?;
+        if self.spec.turn_timing == TurnTiming::Recorded {
+            let service = self.spec.assumed_service.of(request.output_tokens);
+            self.turn_ended(id, at.saturating_add(service));
+        } else if self.sessions.get(&id).is_some_and(|s| s.turn + 1 == s.turns && s.slot.is_none())
+        {
+            // Nothing follows, so nobody need wait for its end.
+            self.sessions.remove(&id);
+        }
+        Ok((at, request))
     }
-    fn finished(&mut self, _: Completed) {}
+
+    fn finished(&mut self, completed: Completed) {
+        let RequestId { session: id, turn } = completed.id;
+        if self.sessions.get(&id).is_some_and(|s| s.under_way && s.turn == turn) {
+            self.turn_ended(id, completed.at);
+        }
+    }
+
     fn needs_completions(&self) -> bool {
-        true
+        self.spec.turn_timing == TurnTiming::AfterPrevious
     }
+
     fn origins(&self) -> &[Origin] {
-        &[]
+        self.draws.origins.list()
     }
+
     fn warnings(&self) -> Vec<String> {
-        Vec::new()
+        let mut warnings = Vec::new();
+        if self.cut > 0 {
+            warnings.push(format!(
+                "chat: {} turns were dropped, since they would have come after duration_s",
+                self.cut
+            ));
+        }
+        if self.draws.origins.list().len() == 1 {
+            warnings.push("chat: no origins given: every request is from nowhere".to_owned());
+        }
+        warnings
     }
+
     fn size_hint(&self) -> Option<u64> {
-        None
+        if self.spec.duration_s.is_some() { None } else { self.spec.requests }
     }
+
     fn block_tokens(&self) -> u32 {
-        16
+        self.spec.block_tokens
     }
 }

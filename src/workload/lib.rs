@@ -27,6 +27,7 @@ pub mod recorded;
 pub mod source;
 pub mod trace;
 
+mod chat_spec;
 mod input;
 mod json_cursor;
 mod origins;
