@@ -1,0 +1,160 @@
+//! One recorded decision, ready to be put to a policy.
+//!
+//! A log keeps of a prompt its length and its affinity key, not its blocks. The prompt of a case is therefore a stand-in:
+//! one block of that many tokens whose id is the key. All policies of the registry see the same in it as in the
+//! original. Read [`super::recorded`] next.
+
+use crate::decision::Target;
+use crate::log::LogRow;
+use crate::policy::Question;
+use crate::signals::{RoutingRequest, Signals};
+use gorgo_types::{BlockChain, BlockId, Nanos, RequestId, Tokens};
+
+/// A value of a log that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}` is {got}, wanted {wanted}")]
+pub struct RowError {
+    /// The field or column.
+    pub field: String,
+    /// What stands there.
+    pub got: String,
+    /// What may stand there.
+    pub wanted: String,
+}
+
+/// A recorded decision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    /// The request in the log's own words, for messages.
+    pub label: String,
+    /// The request.
+    pub request: RequestId,
+    /// When it was decided.
+    pub now: Nanos,
+    /// The stand-in for the prompt.
+    pub prompt: BlockChain,
+    /// What the client asked for.
+    pub max_tokens: Tokens,
+    /// The session that the client named.
+    pub session: Option<u64>,
+    /// The candidates; at least one.
+    pub candidates: Vec<Signals>,
+    /// The draw; `None` where the log has none.
+    pub draw: Option<u64>,
+    /// What the policy remembered; `None` where the log does not say.
+    pub memory: Option<u64>,
+    /// What was chosen.
+    pub chosen: Target,
+    /// The recorded scores, where the log has them.
+    pub scores: Option<Vec<f64>>,
+}
+
+impl Case {
+    /// The question that was put. A draw that the log lacks is 0.
+    #[must_use]
+    pub fn question(&self) -> Question<'_> {
+        Question {
+            now: self.now,
+            request: RoutingRequest {
+                id: self.request,
+                prompt: &self.prompt,
+                max_tokens: self.max_tokens,
+                session: self.session,
+            },
+            candidates: &self.candidates,
+            draw: self.draw.unwrap_or(0),
+        }
+    }
+}
+
+/// An error about a field.
+pub(super) fn wrong(
+    field: impl Into<String>,
+    got: impl ToString,
+    wanted: impl Into<String>,
+) -> RowError {
+    RowError { field: field.into(), got: got.to_string(), wanted: wanted.into() }
+}
+
+/// A prompt of `tokens` tokens with the affinity key `prefix`.
+pub(super) fn stand_in(field: &str, tokens: u64, prefix: u64) -> Result<BlockChain, RowError> {
+    let block = u32::try_from(tokens).unwrap_or(u32::MAX);
+    BlockChain::from_ids([BlockId(prefix)], Tokens(tokens), block)
+        .map_err(|_| wrong(field, tokens, format!("1 to {} tokens", u32::MAX)))
+}
+
+impl TryFrom<LogRow> for Case {
+    type Error = RowError;
+
+    fn try_from(row: LogRow) -> Result<Self, RowError> {
+        let candidates = row.candidates.signals().map_err(|ragged| {
+            let field = format!("candidates.{}", ragged.column);
+            wrong(
+                field,
+                format!("{} values", ragged.got),
+                format!("{}, one for each replica", ragged.wanted),
+            )
+        })?;
+        if candidates.is_empty() {
+            return Err(wrong("candidates.replica", "empty", "at least one replica"));
+        }
+        check_times(&candidates)?;
+        check_choice(row.chosen, &candidates)?;
+        if row.scores.len() != candidates.len() {
+            let got = format!("{} values", row.scores.len());
+            return Err(wrong(
+                "scores",
+                got,
+                format!("{}, one for each replica", candidates.len()),
+            ));
+        }
+        let request = row.request.parse().map_err(|_| {
+            wrong("request", format!("`{}`", row.request), "SESSION.TURN, for example 12.0")
+        })?;
+        Ok(Self {
+            label: row.request,
+            request,
+            now: Nanos(row.now_ns),
+            prompt: stand_in("prompt_tokens", row.prompt_tokens, row.prefix.0)?,
+            max_tokens: Tokens(row.max_tokens),
+            session: row.session.map(|session| session.0),
+            candidates,
+            draw: Some(row.draw.0),
+            memory: row.memory.map(|memory| memory.0),
+            chosen: row.chosen,
+            scores: Some(row.scores.iter().map(|score| score.0).collect()),
+        })
+    }
+}
+
+/// Round trips are finite and not negative.
+fn check_times(candidates: &[Signals]) -> Result<(), RowError> {
+    for candidate in candidates {
+        let times = [
+            ("candidates.rtt_ewma_ms", candidate.rtt_ewma_ms),
+            ("candidates.scrape_latency_ms", candidate.scrape_latency_ms),
+        ];
+        for (field, time) in times {
+            if let Some(ms) = time.filter(|ms| !(ms.is_finite() && *ms >= 0.0)) {
+                return Err(wrong(field, ms, "a finite number of at least 0"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A chosen replica is one of the candidates, and no replica is there twice.
+fn check_choice(chosen: Target, candidates: &[Signals]) -> Result<(), RowError> {
+    for (i, candidate) in candidates.iter().enumerate() {
+        if candidates[..i].iter().any(|other| other.replica == candidate.replica) {
+            let got = format!("{} twice", candidate.replica.0);
+            return Err(wrong("candidates.replica", got, "each replica once"));
+        }
+    }
+    match chosen {
+        Target::Replica(replica) if candidates.iter().all(|c| c.replica != replica) => {
+            Err(wrong("chosen", format!("replica {}", replica.0), "one of `candidates.replica`"))
+        }
+        Target::Replica(_) | Target::Queue | Target::Reject => Ok(()),
+    }
+}
