@@ -55,6 +55,8 @@ struct Shape {
     quantum: u64,
     overhead: u64,
     sequences: bool,
+    /// Nearly all ask the same, the first one well before the others, and hardly more than the prompt fits.
+    flock: bool,
 }
 
 /// A conversation: all its tokens so far.
@@ -71,7 +73,7 @@ pub fn case(number: u64, size: Size) -> Script {
     let requests = dice.between(1, most);
     let mut actions = draw_actions(&mut dice, &shape, requests);
     draw_disturbances(&mut dice, &mut actions);
-    let config = draw_config(&mut dice, &actions);
+    let config = draw_config(&mut dice, &shape, &actions);
     let mut script = Script { config, actions };
     script.sort();
     script
@@ -86,17 +88,20 @@ fn draw_shape(dice: &mut Dice) -> Shape {
         quantum,
         overhead: dice.pick(&[0, 0, quantum, 3 * quantum, 777]),
         sequences: !dice.one_in(4),
+        flock: dice.one_in(12),
     }
 }
 
 /// The requests: prompts that share beginnings, repeat each other or continue conversations.
 fn draw_actions(dice: &mut Dice, shape: &Shape, requests: u64) -> Vec<(Nanos, Action)> {
     let families: Vec<Vec<u32>> = (0..dice.between(1, 3))
-        .map(|family| (0..shape.longest_prompt as u32).map(|i| family as u32 * 10_000 + i).collect())
+        .map(|family| {
+            (0..shape.longest_prompt as u32).map(|i| family as u32 * 10_000 + i).collect()
+        })
         .collect();
     let mut conversations: Vec<Conversation> = Vec::new();
     let mut prompts: Vec<Vec<u32>> = Vec::new();
-    let burst = dice.pick(&[1, 1, 2, 5, 30]);
+    let burst = if shape.flock { 1000 } else { dice.pick(&[1, 1, 2, 5, 30]) };
     let spread = dice.pick(&[0, 3, 10, 50, 300]);
     let mut now = 0;
     let mut actions = Vec::new();
@@ -104,14 +109,19 @@ fn draw_actions(dice: &mut Dice, shape: &Shape, requests: u64) -> Vec<(Nanos, Ac
         if dice.one_in(burst) {
             now += dice.below(spread + 1) * shape.quantum;
         }
-        let continued = if conversations.is_empty() || dice.one_in(2) {
+        if shape.flock && ordinal == 1 {
+            now += 100_000;
+        }
+        let again = !prompts.is_empty() && (dice.one_in(4) || (shape.flock && !dice.one_in(8)));
+        let continued = if conversations.is_empty() || again || dice.one_in(3) {
             None
         } else {
             Some(dice.below(conversations.len() as u64) as usize)
         };
         let prompt = match continued {
             Some(chat) => longer(dice, shape, &conversations[chat].tokens, ordinal),
-            None if !prompts.is_empty() && dice.one_in(4) => dice_prompt(dice, &prompts),
+            None if again && shape.flock => prompts[0].clone(),
+            None if again => prompts[dice.below(prompts.len() as u64) as usize].clone(),
             None => {
                 let family = dice.below(families.len() as u64) as usize;
                 let shared = dice.below(families[family].len() as u64 + 1) as usize;
@@ -133,13 +143,13 @@ fn draw_actions(dice: &mut Dice, shape: &Shape, requests: u64) -> Vec<(Nanos, Ac
     actions
 }
 
-fn dice_prompt(dice: &mut Dice, prompts: &[Vec<u32>]) -> Vec<u32> {
-    prompts[dice.below(prompts.len() as u64) as usize].clone()
-}
-
 /// A beginning (mostly all of it), and new tokens after it.
 fn longer(dice: &mut Dice, shape: &Shape, beginning: &[u32], ordinal: u64) -> Vec<u32> {
-    let keep = if dice.one_in(4) { dice.below(beginning.len() as u64 + 1) } else { beginning.len() as u64 };
+    let keep = if dice.one_in(4) {
+        dice.below(beginning.len() as u64 + 1)
+    } else {
+        beginning.len() as u64
+    };
     let mut tokens = beginning[..keep as usize].to_vec();
     let more = dice.below(shape.longest_prompt / 2 + 1).max(u64::from(tokens.is_empty()));
     tokens.extend((0..more as u32).map(|i| 500_000_000 + ordinal as u32 * 10_000 + i));
@@ -180,7 +190,7 @@ fn draw_disturbances(dice: &mut Dice, actions: &mut Vec<(Nanos, Action)>) {
         let at = after(dice, arrivals[index]);
         actions.push((at, Action::Cancel(index)));
     }
-    for _ in 0..dice.below(12) {
+    for _ in 0..dice.below(20) {
         let near = dice.below(requests) as usize;
         let at = after(dice, arrivals[near]);
         let action = if dice.one_in(4) { Action::Poke } else { Action::Observe };
@@ -193,13 +203,16 @@ fn draw_disturbances(dice: &mut Dice, actions: &mut Vec<(Nanos, Action)>) {
     }
 }
 
-fn draw_config(dice: &mut Dice, actions: &[(Nanos, Action)]) -> ReplicaConfig {
-    let clip = dice.pick(&[1, 8, 64, 4096, 4096]);
-    let chunk = dice.pick(&[1, 7, 16, 33, 64, 200, 8192, 8192]);
-    let init = dice.pick(&[700_000_000, 700_000_000, 1_000_000_000, 100_000_000, 0]);
+fn draw_config(dice: &mut Dice, shape: &Shape, actions: &[(Nanos, Action)]) -> ReplicaConfig {
+    let clip = if shape.flock { 1 } else { dice.pick(&[1, 8, 64, 4096, 4096]) };
+    let init = if shape.flock {
+        0
+    } else {
+        dice.pick(&[700_000_000, 700_000_000, 1_000_000_000, 100_000_000, 0])
+    };
     let limits = EngineLimits {
         max_prefill_tokens: dice.pick(&[1, 20, 64, 200, 16_384, 16_384]),
-        chunked_prefill_tokens: chunk,
+        chunked_prefill_tokens: dice.pick(&[1, 7, 16, 33, 64, 200, 8192, 8192]),
         max_running_requests: dice.pick(&[1, 2, 3, 8, 2048, 2048]),
         schedule: dice.pick(&[Schedule::Fcfs, Schedule::Fcfs, Schedule::Lpm]),
         clip_max_new_tokens: clip,
@@ -217,10 +230,15 @@ fn draw_config(dice: &mut Dice, actions: &[(Nanos, Action)]) -> ReplicaConfig {
         _ => None,
     });
     let least = needs.max().unwrap_or(1);
-    let percent = dice.pick(&[100, 100, 103, 110, 130, 130, 200, 300, 1000, 90]);
+    let percent = if shape.flock {
+        100
+    } else {
+        dice.pick(&[100, 100, 103, 110, 130, 130, 200, 300, 1000, 90])
+    };
+    let more = dice.below(actions.len() as u64 * 3);
     ReplicaConfig {
         profile: Arc::new(draw_profile(dice)),
-        kv_pool_tokens: (least * percent / 100).max(2),
+        kv_pool_tokens: (least * percent / 100 + if shape.flock { more } else { 0 }).max(2),
         limits,
         prefix_cache: !dice.one_in(10),
     }
@@ -231,7 +249,8 @@ fn draw_profile(dice: &mut Dice) -> CostProfile {
     if !dice.one_in(3) {
         let base = Nanos(dice.pick(&[10, 50, 100]));
         let per_token = dice.pick(&[0, 1, 10]);
-        let (per_sequence, per_context_token) = dice.pick(&[(0, 0), (10, 0), (10, 0), (10, 1), (0, 1)]);
+        let (per_sequence, per_context_token) =
+            dice.pick(&[(0, 0), (10, 0), (10, 0), (10, 1), (0, 1)]);
         return CostProfile::constant(base, per_token, base, per_sequence, per_context_token);
     }
     // In ms: about a thousandth of an H100's times, so that all is of the size of the cases' times.

@@ -173,11 +173,11 @@ impl Oracle {
         }
     }
 
-    /// Runs the boundaries that are reported before `until`, or also those at it.
+    /// Runs the boundaries before `until`, or also one at it.
     fn run_boundaries(&mut self, until: Nanos, inclusive: bool) {
+        let until = Femtos::from_nanos(until);
         while let Some(next) = self.next_boundary() {
-            let reported = next.to_nanos();
-            if reported > until || (reported == until && !inclusive) {
+            if next > until || (next == until && !inclusive) {
                 break;
             }
             self.boundary(next);
@@ -264,9 +264,10 @@ impl Oracle {
             self.coverage.observed_on_boundary += u64::from(on_boundary);
             self.coverage.observed_in_decode += u64::from(!on_boundary);
         }
+        let ready = self.coming.iter().filter(|&&index| self.of(index).ready <= now).count();
         let observation = Observation {
             running_requests: (self.running.len() + in_prefill) as u32,
-            queued_requests: (self.coming.len() + self.waiting.len()) as u32,
+            queued_requests: (ready + self.waiting.len()) as u32,
             used_tokens: self.used(),
             cached_tokens: self.trie.evictable(),
             kv_pool_tokens: self.config.kv_pool_tokens,
@@ -299,6 +300,7 @@ impl Oracle {
             }
         }
         if self.running.is_empty() {
+            assert!(self.waiting.is_empty(), "a lone request is never refused");
             self.ratio_ppb = u64::from(self.config.limits.new_token_ratio_init_ppb);
             self.clear_full();
         } else {
@@ -320,7 +322,6 @@ impl Oracle {
                 self.coverage.cancelled_running += 1;
             }
             self.release(index);
-            self.clear_full();
             self.totals().cancelled += 1;
             let event = ReplicaEvent::Cancelled { key: key(index), at: at.to_nanos() };
             self.outcome.events.push(event);
@@ -337,9 +338,11 @@ impl Oracle {
         for &index in &joining {
             let on_boundary = was_busy && ready(self.of(index)) == at;
             self.coverage.ready_on_boundary += u64::from(on_boundary);
-            let overtaken = self.coming.iter().chain(&joining).any(|&other| {
-                other < index && self.of(other).ready > self.of(index).ready
-            });
+            let overtaken = self
+                .coming
+                .iter()
+                .chain(&joining)
+                .any(|&other| other < index && self.of(other).ready > self.of(index).ready);
             self.coverage.ready_out_of_order += u64::from(overtaken);
         }
         self.waiting.extend(joining);
@@ -390,20 +393,28 @@ impl Oracle {
         self.outcome.events.push(event);
     }
 
-    /// The whole blocks of what a request holds enter the cache; its lock and the rest of its tokens go.
+    /// What a request holds enters the cache, as far as it is whole blocks that later prompts could ask for; its lock
+    /// and the rest of its tokens go.
     fn release(&mut self, index: Index) {
         let live = self.of(index);
-        let whole = live.held / live.block_tokens() * live.block_tokens();
-        let entering = match &live.request.sequence {
-            _ if live.held < live.prompt_tokens() => live.prompt[..whole as usize].to_vec(),
-            Some(sequence) => names(sequence, whole),
-            None => live.prompt.clone(),
-        };
-        self.insert(index, &entering);
-        let live = self.live.remove(&index).expect("a request that is alive");
-        if let Some(end) = live.locked {
+        let (locked, whole) = (live.locked, live.held / live.block_tokens());
+        let sequence = live.request.sequence.as_ref();
+        match sequence.filter(|_| whole > live.prompt_tokens() / live.block_tokens()) {
+            Some(sequence) => {
+                let entering = names(sequence, whole * live.block_tokens());
+                self.insert(index, &entering);
+            }
+            None => {
+                if let Some(end) = locked {
+                    self.trie.touch(&self.trie.path_to(end));
+                }
+            }
+        }
+        self.live.remove(&index);
+        if let Some(end) = locked {
             self.trie.unlock(end);
         }
+        self.clear_full();
     }
 
     /// Tokens that a request holds enter the cache; those the cache had already are freed. The request's lock stays

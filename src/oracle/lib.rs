@@ -8,5 +8,7 @@
 pub mod cases;
 pub mod coverage;
 pub mod engine;
+pub mod fast;
 pub mod script;
+pub mod shrink;
 pub mod trie;

@@ -164,8 +164,8 @@ impl TokenTrie {
         path
     }
 
-    /// Splits the unit in which the path ends, and gives the whole path one new stamp.
-    fn touch(&mut self, path: &[Place]) {
+    /// Gives the whole path one new stamp; the unit in which it ends is split there.
+    pub fn touch(&mut self, path: &[Place]) {
         if let Some(&last) = path.last() {
             self.token_mut(last).ends_unit = true;
         }
@@ -296,12 +296,18 @@ impl TokenTrie {
         for (place, token) in self.tokens.iter().enumerate() {
             let Some(token) = token else { continue };
             let branches = token.children.len() > 1;
-            assert!(token.ends_unit || (!branches && !token.children.is_empty()), "units do not branch");
+            assert!(
+                token.ends_unit || (!branches && !token.children.is_empty()),
+                "units do not branch"
+            );
             for &child in &token.children {
                 let child = self.token(child);
                 assert_eq!(child.parent, place, "parent and child know each other");
                 assert!(place == ROOT || child.locks <= token.locks, "locks reach up to the root");
-                assert!(place == ROOT || child.stamp <= token.stamp, "touches reach up to the root");
+                assert!(
+                    place == ROOT || child.stamp <= token.stamp,
+                    "touches reach up to the root"
+                );
                 assert!(
                     token.ends_unit || (child.stamp == token.stamp && child.locks == token.locks),
                     "a unit has one stamp and one lock count"

@@ -34,7 +34,9 @@ impl Oracle {
 
     fn retract(&mut self, at: Femtos) {
         let mut order = self.running.clone();
-        order.sort_by_key(|&index| (Reverse(self.of(index).emitted), self.of(index).prompt_tokens()));
+        order.sort_by_key(|&index| {
+            (Reverse(self.of(index).emitted), self.of(index).prompt_tokens())
+        });
         let before = order.len();
         loop {
             let index = order.pop().expect("at least one is left");
@@ -90,7 +92,6 @@ impl Oracle {
             if self.of(index).emitted == self.of(index).request.output_tokens.0 {
                 self.running.retain(|&other| other != index);
                 self.end_request(index, at);
-                self.clear_full();
             }
         }
     }

@@ -78,12 +78,13 @@ impl Oracle {
         Part { index, new, before: live.held, completes }
     }
 
-    /// The waiting requests in the order in which they are tried.
+    /// The waiting requests in the order in which they are tried. Longest-prefix order sorts the queue itself.
     fn queue_order(&mut self) -> Vec<Index> {
         let mut order = self.waiting.clone();
         if self.config.limits.schedule == Schedule::Lpm && order.len() <= LPM_MOST_WAITING {
             order.sort_by_key(|&index| std::cmp::Reverse(self.cached_prefix(index)));
             self.coverage.lpm_reorders += u64::from(order != self.waiting);
+            self.waiting.clone_from(&order);
         }
         order
     }
@@ -92,7 +93,9 @@ impl Oracle {
         if self.config.prefix_cache { self.trie.walk(&self.of(index).prompt).len() } else { 0 }
     }
 
+    /// `first`: nothing is in the batch yet.
     fn try_admit(&mut self, index: Index, budgets: &mut Budgets, first: bool) -> Tried {
+        let lone = first && self.running.is_empty();
         let live = self.of(index).clone();
         let path = if self.config.prefix_cache { self.trie.find(&live.prompt) } else { Vec::new() };
         let wanted = live.prefill_tokens();
@@ -100,9 +103,8 @@ impl Oracle {
         let before = matched.min(wanted - 1);
         let new = wanted - before;
         let need = i128::from(new + live.reserve(self.config.limits.clip_max_new_tokens));
-        let newly_locked =
-            i128::from(path.last().map_or(0, |&end| self.trie.unlocked_on(end)));
-        if need >= budgets.total {
+        let newly_locked = i128::from(path.last().map_or(0, |&end| self.trie.unlocked_on(end)));
+        if need >= budgets.total && !lone {
             self.coverage.full_for_memory += u64::from(!self.batch_is_full);
             self.set_full();
             return Tried::Refused;
@@ -110,7 +112,7 @@ impl Oracle {
         if i128::from(new) >= budgets.input && !first {
             return Tried::Refused;
         }
-        if need >= budgets.total - newly_locked {
+        if need >= budgets.total - newly_locked && !lone {
             self.coverage.full_for_memory += u64::from(!self.batch_is_full);
             self.set_full();
             return Tried::Refused;
@@ -120,6 +122,7 @@ impl Oracle {
             return Tried::Refused;
         }
         let now = if completes { new } else { u64::try_from(budgets.chunk).expect("above zero") };
+        self.coverage.lone_requests += u64::from(lone && need >= budgets.total - newly_locked);
         budgets.total -= newly_locked + if completes { need } else { i128::from(now) };
         budgets.input -= i128::from(now);
         budgets.chunk -= i128::from(now);
