@@ -1,11 +1,25 @@
 //! Routing decisions for LLM replicas across regions.
 
+pub mod accounting;
+pub mod config;
 pub mod decision;
+pub mod error;
+pub mod fleet;
+pub mod index;
 pub mod log;
 pub mod policy;
+pub mod queue;
+pub mod router;
 pub mod signals;
 pub mod verify;
 
+pub use accounting::Ticket;
+pub use config::{IndexBound, LearnAt, ReleaseAt, RouterConfig};
 pub use decision::{Decision, Target, Tie};
+pub use error::RoutingError;
+pub use fleet::{MAX_REPLICAS, Scrape};
+pub use index::{IndexStats, PrefixIndex};
 pub use policy::{Needs, Policy, Question, registry};
+pub use queue::Action;
+pub use router::{Ignored, Router, decide};
 pub use signals::{RoutingRequest, Signals};

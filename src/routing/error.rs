@@ -1,0 +1,39 @@
+//! What a router refuses.
+
+use gorgo_types::ReplicaId;
+use thiserror::Error;
+
+/// Why a router cannot be made, or its fleet not be changed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RoutingError {
+    /// A parameter is out of range.
+    #[error("router parameter `{parameter}`: got {value}, wanted {wanted}")]
+    Parameter {
+        /// Its name.
+        parameter: &'static str,
+        /// What it was.
+        value: String,
+        /// What it may be.
+        wanted: &'static str,
+    },
+    /// Two replicas of one id.
+    #[error("replica {} is in the fleet already", replica.0)]
+    DuplicateReplica {
+        /// The id.
+        replica: ReplicaId,
+    },
+    /// No such replica in the fleet.
+    #[error("replica {} is not in the fleet", replica.0)]
+    UnknownReplica {
+        /// The id.
+        replica: ReplicaId,
+    },
+    /// Ids are dense, since they index vectors.
+    #[error("replica id {}: wanted below {limit}", replica.0)]
+    ReplicaIdTooLarge {
+        /// The id.
+        replica: ReplicaId,
+        /// The first id that is too large.
+        limit: u32,
+    },
+}

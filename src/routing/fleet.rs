@@ -1,0 +1,219 @@
+//! The candidates, in the fleet's order, with what the router knows of each and whether it may be chosen.
+//!
+//! Signals are kept from one decision to the next and changed where something happens, so that a decision only has to
+//! fill in what depends on the request. Read [`crate::router`] next.
+
+use crate::error::RoutingError;
+use crate::signals::Signals;
+use gorgo_types::{Nanos, RegionId, ReplicaId};
+
+/// Replica ids are below this. Ids index vectors and bits, so they are dense; a sparse one would waste both.
+pub const MAX_REPLICAS: u32 = 4096;
+
+/// One scrape of a replica's metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scrape {
+    /// Requests that the engine runs.
+    pub running_requests: u32,
+    /// Requests in the engine's own queue.
+    pub queued_requests: u32,
+    /// KV tokens in use by running requests, what could be evicted not counted.
+    pub used_tokens: u64,
+    /// KV pool size in tokens; 0 where unknown.
+    pub kv_pool_tokens: u64,
+    /// When the engine looked: the scrape's age counts from here.
+    pub taken_at: Nanos,
+    /// How long the scrape took, from request to answer.
+    pub latency: Nanos,
+}
+
+/// Where a replica id stands now.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    slot: Option<u32>,
+    /// Raised at each removal, so that requests sent to an earlier replica of this id are told apart.
+    life: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    healthy: bool,
+    draining: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    signals: Vec<Signals>,
+    states: Vec<State>,
+    places: Vec<Place>,
+    gate: Option<u32>,
+    alpha: f64,
+    never_scraped: usize,
+}
+
+impl Fleet {
+    pub(crate) const fn new(gate: Option<u32>, alpha: f64) -> Self {
+        Self {
+            signals: Vec::new(),
+            states: Vec::new(),
+            places: Vec::new(),
+            gate,
+            alpha,
+            never_scraped: 0,
+        }
+    }
+
+    pub(crate) fn signals(&self) -> &[Signals] {
+        &self.signals
+    }
+
+    /// True while some candidate was never scraped, eligible or not.
+    pub(crate) const fn any_never_scraped(&self) -> bool {
+        self.never_scraped > 0
+    }
+
+    /// One more than the largest id that was ever in the fleet.
+    pub(crate) fn ids(&self) -> usize {
+        self.places.len()
+    }
+
+    fn slot(&self, replica: ReplicaId) -> Option<usize> {
+        self.places.get(replica.index())?.slot.map(|slot| slot as usize)
+    }
+
+    pub(crate) fn life(&self, replica: ReplicaId) -> Option<u32> {
+        self.places.get(replica.index()).filter(|place| place.slot.is_some()).map(|p| p.life)
+    }
+
+    /// Adds a replica as the last candidate; a draining one of that id is taken back into service instead.
+    pub(crate) fn add(&mut self, replica: ReplicaId, region: RegionId) -> Result<(), RoutingError> {
+        if replica.0 >= MAX_REPLICAS {
+            return Err(RoutingError::ReplicaIdTooLarge { replica, limit: MAX_REPLICAS });
+        }
+        if let Some(slot) = self.slot(replica) {
+            if !self.states[slot].draining {
+                return Err(RoutingError::DuplicateReplica { replica });
+            }
+            self.states[slot].draining = false;
+            self.refresh(slot);
+            return Ok(());
+        }
+        if self.places.len() <= replica.index() {
+            self.places.resize(replica.index() + 1, Place::default());
+        }
+        // At most MAX_REPLICAS candidates, so the slot fits.
+        self.places[replica.index()].slot = Some(self.signals.len() as u32);
+        self.signals.push(Signals::unknown(replica, region));
+        self.states.push(State { healthy: true, draining: false });
+        self.never_scraped += 1;
+        Ok(())
+    }
+
+    pub(crate) fn drain(&mut self, replica: ReplicaId) -> Result<(), RoutingError> {
+        let slot = self.slot(replica).ok_or(RoutingError::UnknownReplica { replica })?;
+        self.states[slot].draining = true;
+        self.refresh(slot);
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, replica: ReplicaId) -> Result<(), RoutingError> {
+        let slot = self.slot(replica).ok_or(RoutingError::UnknownReplica { replica })?;
+        let removed = self.signals.remove(slot);
+        self.states.remove(slot);
+        self.never_scraped -= usize::from(removed.scraped_at.is_none());
+        let place = &mut self.places[replica.index()];
+        place.slot = None;
+        place.life = place.life.wrapping_add(1);
+        for signals in &self.signals[slot..] {
+            if let Some(slot) = &mut self.places[signals.replica.index()].slot {
+                *slot -= 1;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn set_health(
+        &mut self,
+        replica: ReplicaId,
+        healthy: bool,
+    ) -> Result<(), RoutingError> {
+        let slot = self.slot(replica).ok_or(RoutingError::UnknownReplica { replica })?;
+        self.states[slot].healthy = healthy;
+        self.refresh(slot);
+        Ok(())
+    }
+
+    fn refresh(&mut self, slot: usize) {
+        let (signals, state) = (&mut self.signals[slot], self.states[slot]);
+        let below_gate = self.gate.is_none_or(|gate| signals.in_flight_requests < gate);
+        signals.eligible = state.healthy && !state.draining && below_gate;
+    }
+
+    /// Counts a dispatched request.
+    pub(crate) fn count(&mut self, replica: ReplicaId, tokens: u64) {
+        let Some(slot) = self.slot(replica) else { return };
+        let signals = &mut self.signals[slot];
+        signals.in_flight_requests += 1;
+        signals.queued_tokens += tokens;
+        self.refresh(slot);
+    }
+
+    /// Takes a counted request off again, unless its replica has been removed since.
+    ///
+    /// # Panics
+    /// When more is released than was counted: the accounting is broken.
+    pub(crate) fn release(&mut self, replica: ReplicaId, life: u32, tokens: u64) {
+        if self.life(replica) != Some(life) {
+            return;
+        }
+        let Some(slot) = self.slot(replica) else { return };
+        let signals = &mut self.signals[slot];
+        signals.in_flight_requests = signals
+            .in_flight_requests
+            .checked_sub(1)
+            .expect("a replica's in-flight count fell below zero");
+        signals.queued_tokens = signals
+            .queued_tokens
+            .checked_sub(tokens)
+            .expect("a replica's queued tokens fell below zero");
+        self.refresh(slot);
+    }
+
+    /// Enters a probe's round trip: the first is taken as it is, later ones move the average. False: no such replica.
+    pub(crate) fn probed(&mut self, now: Nanos, replica: ReplicaId, rtt: Nanos) -> bool {
+        let Some(slot) = self.slot(replica) else { return false };
+        let signals = &mut self.signals[slot];
+        let new = rtt.as_ms();
+        let average =
+            signals.rtt_ewma_ms.map_or(new, |old| self.alpha * new + (1.0 - self.alpha) * old);
+        signals.rtt_ewma_ms = Some(average);
+        signals.rtt_at = Some(now);
+        true
+    }
+
+    /// Enters a scrape. False: no such replica, or an answer older than the one known.
+    pub(crate) fn scraped(&mut self, replica: ReplicaId, scrape: &Scrape) -> bool {
+        let Some(slot) = self.slot(replica) else { return false };
+        let signals = &mut self.signals[slot];
+        match signals.scraped_at {
+            Some(known) if known > scrape.taken_at => return false,
+            Some(_) => {}
+            None => self.never_scraped -= 1,
+        }
+        signals.running_requests = scrape.running_requests;
+        signals.queued_requests = scrape.queued_requests;
+        signals.used_tokens = scrape.used_tokens;
+        signals.kv_pool_tokens = scrape.kv_pool_tokens;
+        signals.scraped_at = Some(scrape.taken_at);
+        signals.scrape_latency_ms = Some(scrape.latency.as_ms());
+        true
+    }
+
+    /// Sets every candidate's cached tokens from a table by replica id.
+    pub(crate) fn set_cached(&mut self, by_replica: &[u64]) {
+        for signals in &mut self.signals {
+            signals.cached_tokens = by_replica[signals.replica.index()];
+        }
+    }
+}
