@@ -1,7 +1,8 @@
 //! The slow engine: one iteration of `src/model/README.md` per loop.
 //!
-//! Here: what arrives, cancels, crashes and scrapes; the boundary with its five steps; the cache seen from a request.
-//! The prefill batch is formed and ended in `prefill.rs`, decode steps in `decode.rs`. It has no fast path at all.
+//! Here: what arrives, cancels, crashes and scrapes, and the boundary with its five steps. The prefill batch is formed
+//! and ended in `prefill.rs`, decode steps in `decode.rs`; what of a request enters the cache, and when it goes, is in
+//! `kv.rs`. There is no fast path at all.
 
 use crate::coverage::Coverage;
 use crate::script::{Action, Index, Outcome, Script};
@@ -13,6 +14,7 @@ use gorgo_types::Nanos;
 use std::collections::BTreeMap;
 
 mod decode;
+mod kv;
 mod prefill;
 #[cfg(test)]
 mod tests;
@@ -353,16 +355,6 @@ impl Oracle {
         self.batch_is_full = false;
     }
 
-    /// Tokens of the pool that hold nothing.
-    fn free(&self) -> u64 {
-        let own: u64 = self.live.values().map(Live::own).sum();
-        self.config.kv_pool_tokens - self.trie.count() - own
-    }
-
-    fn used(&self) -> u64 {
-        self.config.kv_pool_tokens - self.free() - self.trie.evictable()
-    }
-
     fn emit(&mut self, index: Index, at: Femtos) {
         let live = self.of_mut(index);
         live.emitted += 1;
@@ -391,72 +383,5 @@ impl Oracle {
         self.coverage.finished += 1;
         let event = ReplicaEvent::Finished { key: key(index), at: at.to_nanos() };
         self.outcome.events.push(event);
-    }
-
-    /// What a request holds enters the cache, as far as it is whole blocks that later prompts could ask for; its lock
-    /// and the rest of its tokens go.
-    fn release(&mut self, index: Index) {
-        let live = self.of(index);
-        let (locked, whole) = (live.locked, live.held / live.block_tokens());
-        let sequence = live.request.sequence.as_ref();
-        match sequence.filter(|_| whole > live.prompt_tokens() / live.block_tokens()) {
-            Some(sequence) => {
-                let entering = names(sequence, whole * live.block_tokens());
-                self.insert(index, &entering);
-            }
-            None => {
-                if let Some(end) = locked {
-                    self.trie.touch(&self.trie.path_to(end));
-                }
-            }
-        }
-        self.live.remove(&index);
-        if let Some(end) = locked {
-            self.trie.unlock(end);
-        }
-        self.clear_full();
-    }
-
-    /// Tokens that a request holds enter the cache; those the cache had already are freed. The request's lock stays
-    /// where it is.
-    fn insert(&mut self, index: Index, entering: &[TokenName]) -> Option<Place> {
-        if !self.config.prefix_cache || entering.is_empty() {
-            return None;
-        }
-        let live = self.live[&index].clone();
-        let known = self.trie.walk(entering).len() as u64;
-        let after_tail = live.in_cache == live.prompt_tokens()
-            && entering.len() > live.prompt.len()
-            && !live.prompt_tokens().is_multiple_of(live.block_tokens());
-        let prompt_end = if after_tail { live.locked } else { None };
-        if after_tail {
-            self.coverage.hung_under_tail += u64::from(known < live.prompt_tokens());
-            self.coverage.output_found_elsewhere += u64::from(known > live.prompt_tokens());
-        } else {
-            let locked = live.in_cache.min(entering.len() as u64);
-            assert!(known >= locked, "what is locked stays");
-        }
-        self.coverage.duplicates_freed += u64::from(known > live.in_cache);
-        let end = self.trie.insert(entering, prompt_end);
-        self.of_mut(index).in_cache = live.in_cache.max(entering.len() as u64);
-        Some(end)
-    }
-
-    /// Moves a request's lock to another path.
-    fn lock_instead(&mut self, index: Index, end: Place) {
-        self.trie.lock(end);
-        if let Some(before) = self.of_mut(index).locked.replace(end) {
-            self.trie.unlock(before);
-        }
-    }
-
-    /// Verifies the engine's own laws.
-    fn check(&self) {
-        self.trie.check();
-        let locked: u64 = self.trie.count() - self.trie.evictable();
-        let own: u64 = self.live.values().map(Live::own).sum();
-        assert_eq!(self.used(), locked + own, "used tokens are locked ones and requests' own");
-        let anyone_holds = self.live.values().any(|live| live.locked.is_some());
-        assert_eq!(anyone_holds, locked > 0, "whoever holds a lock is alive");
     }
 }

@@ -18,6 +18,11 @@ impl Oracle {
         let mut context = 0;
         for &index in &self.running.clone() {
             let live = self.of_mut(index);
+            assert_eq!(
+                live.held + 1,
+                live.prompt_tokens() + live.emitted,
+                "the newest token has no KV"
+            );
             live.held += 1;
             context += live.prompt_tokens() + live.emitted;
         }

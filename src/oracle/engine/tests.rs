@@ -120,3 +120,105 @@ fn the_shortest_output_is_retracted_and_comes_back() {
     assert_eq!(token_times(&outcome, 0).last(), Some(&294));
     assert_eq!(token_times(&outcome, 1)[2..], [294 + 110, 415, 426]);
 }
+
+/// The request whose prompt is all of `tokens` but the last `output`, which it answers.
+fn turn(tokens: &[u32], output: usize) -> EngineRequest {
+    let chain = |tokens: &[u32]| BlockChain::from_tokens(tokens, 4).unwrap();
+    EngineRequest {
+        prompt: chain(&tokens[..tokens.len() - output]),
+        output_tokens: Tokens(output as u64),
+        max_tokens: Tokens(output as u64),
+        sequence: Some(chain(tokens)),
+        overhead: Nanos(0),
+    }
+}
+
+fn cached_tokens(outcome: &Outcome) -> Vec<u64> {
+    let cached = |event: &ReplicaEvent| match event {
+        ReplicaEvent::FirstToken { cached_tokens, .. } => Some(cached_tokens.0),
+        _ => None,
+    };
+    outcome.events.iter().filter_map(cached).collect()
+}
+
+#[test]
+fn a_conversation_hits_its_own_output_through_the_partial_tail() {
+    let talk: Vec<u32> = (0..40).collect();
+    let actions = vec![
+        // 6 + 7 tokens: 12 of them have KV at the end, that is three blocks, the second one half prompt.
+        (0, Action::Arrive(turn(&talk[..13], 7))),
+        (1000, Action::Observe),
+        // 19 tokens, of which the first 12 are known.
+        (2000, Action::Arrive(turn(&talk[..20], 1))),
+        (3000, Action::Observe),
+    ];
+    let (outcome, coverage) = run(config(1000, EngineLimits::default()), actions);
+    assert_eq!(cached_tokens(&outcome), [0, 12]);
+    let cached: Vec<u64> =
+        outcome.observations.iter().map(|(_, seen)| seen.cached_tokens).collect();
+    assert_eq!(cached, [12, 19]);
+    assert_eq!((coverage.hung_under_tail, coverage.hit_through_tail), (1, 1));
+}
+
+#[test]
+fn a_scrape_sees_the_step_under_way() {
+    let actions = vec![
+        (0, Action::Arrive(request(1, 8, 5, 5))),
+        (50, Action::Observe),
+        (118, Action::Observe),
+        (119, Action::Observe),
+    ];
+    let (outcome, _) = run(config(100, EngineLimits::default()), actions);
+    let used: Vec<u64> = outcome.observations.iter().map(|(_, seen)| seen.used_tokens).collect();
+    // The prompt; the prompt and the first step's token; the second step's too.
+    assert_eq!(used, [8, 9, 10]);
+    assert!(outcome.observations.iter().all(|(_, seen)| seen.running_requests == 1));
+}
+
+#[test]
+fn cancels_take_effect_at_once_or_at_the_next_boundary() {
+    let limits = EngineLimits { chunked_prefill_tokens: 10, ..EngineLimits::default() };
+    let actions = vec![
+        (0, Action::Arrive(request(1, 25, 5, 5))),
+        (0, Action::Arrive(request(2, 8, 5, 5))),
+        (50, Action::Cancel(1)),
+        // In the second chunk: 20 tokens are computed at its end, at 220.
+        (150, Action::Cancel(0)),
+        (150, Action::Cancel(0)),
+        (300, Action::Observe),
+    ];
+    let (outcome, coverage) = run(config(100, limits), actions);
+    let cancelled = |index, at| ReplicaEvent::Cancelled { key: key(index), at: Nanos(at) };
+    assert_eq!(outcome.events, [cancelled(1, 50), cancelled(0, 220)]);
+    assert_eq!(coverage.cancelled_chunked, 1);
+    assert_eq!(outcome.observations[0].1.cached_tokens, 20);
+}
+
+#[test]
+fn a_stalled_sequence_has_one_long_gap() {
+    let actions =
+        vec![(0, Action::Arrive(request(1, 8, 3, 3))), (110, Action::Arrive(request(2, 8, 2, 2)))];
+    let (outcome, _) = run(config(100, EngineLimits::default()), actions);
+    assert_eq!(token_times(&outcome, 0), [108, 119, 239]);
+    assert_eq!(token_times(&outcome, 1), [227, 239]);
+    let gaps = [(11, 1), (12, 1), (120, 1)].map(|(ns, count)| (Femtos(ns * 1_000_000), count));
+    assert_eq!(outcome.gaps, gaps);
+}
+
+#[test]
+fn longest_prefix_first() {
+    let limits = EngineLimits {
+        schedule: gorgo_model::Schedule::Lpm,
+        max_running_requests: 1,
+        ..EngineLimits::default()
+    };
+    let actions = vec![
+        (0, Action::Arrive(request(1, 8, 1, 1))),
+        (200, Action::Arrive(request(2, 8, 1, 1))),
+        (200, Action::Arrive(request(1, 12, 1, 1))),
+    ];
+    let (outcome, coverage) = run(config(100, limits), actions);
+    assert_eq!(token_times(&outcome, 2), [304]);
+    assert_eq!(token_times(&outcome, 1), [304 + 108]);
+    assert_eq!(coverage.lpm_reorders, 1);
+}
