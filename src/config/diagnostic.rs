@@ -55,11 +55,7 @@ impl Place {
         Self {
             line,
             column: text[line_start..start].chars().count() + 1,
-            width: text[start..end.max(start)]
-                .trim_end()
-                .chars()
-                .count()
-                .max(1),
+            width: text[start..end.max(start)].trim_end().chars().count().max(1),
             text: text[line_start..line_end].trim_end_matches('\r').to_owned(),
         }
     }
@@ -79,13 +75,7 @@ impl Diagnostic {
     }
 
     pub(crate) fn at(file: String, place: Place, key: String, problem: String) -> Self {
-        Self(Box::new(Parts {
-            file,
-            place: Some(place),
-            key,
-            problem,
-            help: Vec::new(),
-        }))
+        Self(Box::new(Parts { file, place: Some(place), key, problem, help: Vec::new() }))
     }
 
     /// Adds a line of help below.
@@ -144,13 +134,7 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Parts {
-            file,
-            place,
-            key,
-            problem,
-            help,
-        } = &*self.0;
+        let Parts { file, place, key, problem, help } = &*self.0;
         write!(f, "{file}:")?;
         if let Some(place) = place {
             write!(f, "{}:{}:", place.line, place.column)?;
@@ -159,9 +143,7 @@ impl fmt::Display for Diagnostic {
             write!(f, " {key}:")?;
         }
         write!(f, " {problem}")?;
-        let margin = place
-            .as_ref()
-            .map_or(0, |place| place.line.to_string().len());
+        let margin = place.as_ref().map_or(0, |place| place.line.to_string().len());
         if let Some(place) = place {
             // Tabs stay tabs in the line of carets, so that both lines are indented alike.
             let indent: String = (place.text.chars().take(place.column - 1))
@@ -187,10 +169,7 @@ pub fn closest<'a>(got: &str, known: impl IntoIterator<Item = &'a str>) -> Optio
         return None;
     }
     let limit = (got.chars().count() / 3).max(1);
-    let near = known
-        .into_iter()
-        .map(|word| (edits(got, word), word))
-        .min()?;
+    let near = known.into_iter().map(|word| (edits(got, word), word)).min()?;
     (near.0 <= limit).then_some(near.1)
 }
 

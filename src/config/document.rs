@@ -4,6 +4,7 @@
 //! both which text an error is in and where. Read `set.rs` for the assignments, `message.rs` for the wording.
 
 use crate::diagnostic::{Diagnostic, Place};
+use crate::located::Located;
 use crate::{message, set};
 use serde::de::DeserializeOwned;
 use std::fmt::Write as _;
@@ -32,12 +33,7 @@ impl Source {
     #[must_use]
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         let text = text.into();
-        Self {
-            name: name.into(),
-            file_end: text.len(),
-            text,
-            sets: Vec::new(),
-        }
+        Self { name: name.into(), file_end: text.len(), text, sets: Vec::new() }
     }
 
     /// Lays an assignment `path=value` over it; later ones win. The value is TOML; a bare word that is not is taken
@@ -84,18 +80,11 @@ impl Source {
         problem: impl Into<String>,
     ) -> Diagnostic {
         let (key, problem) = (key.into(), problem.into());
-        match self
-            .sets
-            .iter()
-            .find(|set| set.contains(&span.start) || set.end == span.start)
-        {
+        match self.sets.iter().find(|set| set.contains(&span.start) || set.end == span.start) {
             Some(set) => {
                 let text = &self.text[set.clone()];
-                let place = Place::of(
-                    text,
-                    span.start - set.start,
-                    span.end.max(set.start) - set.start,
-                );
+                let place =
+                    Place::of(text, span.start - set.start, span.end.max(set.start) - set.start);
                 Diagnostic::at("--set".to_owned(), place, key, problem)
             }
             None => {
@@ -139,19 +128,33 @@ impl<'a> Document<'a> {
         T::deserialize(deserializer).map_err(|error| self.explain(&error))
     }
 
+    /// What errors call its source.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.source.name
+    }
+
     /// The table at a path of keys and array indices, to be read by someone who knows its type; [`Document::explain`]
     /// makes a diagnostic of his error.
     #[must_use]
     pub fn at(&self, path: &[&str]) -> Option<&Spanned<DeValue<'a>>> {
         let (first, rest) = path.split_first()?;
-        rest.iter().try_fold(
-            self.root.get_ref().get(*first)?,
-            |value, step| match value.get_ref() {
+        rest.iter().try_fold(self.root.get_ref().get(*first)?, |value, step| {
+            match value.get_ref() {
                 DeValue::Table(table) => table.get(*step),
                 DeValue::Array(items) => items.get(step.parse::<usize>().ok()?),
                 _ => None,
-            },
-        )
+            }
+        })
+    }
+
+    /// An error of a value that was read from this document, or made by the program.
+    #[must_use]
+    pub fn blame<T>(&self, value: &Located<T>, problem: impl Into<String>) -> Diagnostic {
+        match value.span() {
+            Some(span) => self.error(span, problem),
+            None => Diagnostic::whole_file(&self.source.name, problem),
+        }
     }
 
     /// An error at `span`, with the key that stands there.
@@ -234,10 +237,9 @@ fn parse_value(text: &str) -> Result<Spanned<DeValue<'_>>, (Range<usize>, String
     }
     match DeValue::parse(trimmed) {
         Ok(value) => Ok(set::shift(value, indent)),
-        Err(_) if is_word(trimmed) => Ok(Spanned::new(
-            indent..indent + trimmed.len(),
-            DeValue::String(trimmed.into()),
-        )),
+        Err(_) if is_word(trimmed) => {
+            Ok(Spanned::new(indent..indent + trimmed.len(), DeValue::String(trimmed.into())))
+        }
         Err(error) => {
             let span = error.span().unwrap_or(0..trimmed.len());
             Err((span.start + indent..span.end + indent, not_toml(&error)))

@@ -21,18 +21,15 @@ impl<T> Located<T> {
         Self { value, span: None }
     }
 
-    /// The place in the source, in bytes, or an empty range at its start for a value that comes from no file.
+    /// The place in the source, in bytes; none for a value that comes from no file.
     #[must_use]
-    pub fn span(&self) -> Range<usize> {
-        self.span.map_or(0..0, |(start, end)| start..end)
+    pub fn span(&self) -> Option<Range<usize>> {
+        self.span.map(|(start, end)| start..end)
     }
 
     /// Another value in the same place.
     pub const fn with<U>(&self, value: U) -> Located<U> {
-        Located {
-            value,
-            span: self.span,
-        }
+        Located { value, span: self.span }
     }
 }
 
@@ -52,10 +49,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = toml::Spanned::<T>::deserialize(deserializer)?;
         let Range { start, end } = spanned.span();
-        Ok(Self {
-            value: spanned.into_inner(),
-            span: Some((start, end)),
-        })
+        Ok(Self { value: spanned.into_inner(), span: Some((start, end)) })
     }
 }
 

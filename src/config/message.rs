@@ -11,11 +11,7 @@ pub(crate) struct Message {
 
 /// The words between backticks.
 fn quoted(text: &str) -> Vec<String> {
-    text.split('`')
-        .skip(1)
-        .step_by(2)
-        .map(str::to_owned)
-        .collect()
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 /// Rust's words for what was wanted, in the reader's words.
@@ -53,27 +49,26 @@ fn got(unexpected: &str) -> String {
 
 /// Reads a message of serde's or of the TOML parser's.
 pub(crate) fn read(message: &str) -> Message {
-    let plain = |problem: String| Message {
-        problem,
-        unknown: None,
-    };
+    let plain = |problem: String| Message { problem, unknown: None };
     for (start, problem, sort) in [
         ("unknown field `", "unknown key", "known keys"),
         ("unknown variant `", "unknown kind", "known kinds"),
     ] {
         if message.starts_with(start) {
             let (head, list) = message.split_once("`, ").unwrap_or((message, ""));
-            let given = head
-                .strip_prefix(start)
-                .unwrap_or(head)
-                .trim_end_matches('`')
-                .to_owned();
+            let given = head.strip_prefix(start).unwrap_or(head).trim_end_matches('`').to_owned();
             let unknown = Some((given.clone(), sort, quoted(list)));
-            return Message {
-                problem: format!("{problem} `{given}`"),
-                unknown,
-            };
+            return Message { problem: format!("{problem} `{given}`"), unknown };
         }
+    }
+    if let Some((given, known)) = (message.strip_prefix("unexpected keys in table: "))
+        .and_then(|rest| rest.split_once(", available keys: "))
+    {
+        // The tables of kinds are checked by the TOML crate, which names all unknown keys at once.
+        let first = given.split(", ").next().unwrap_or(given).to_owned();
+        let known = known.split(", ").filter(|key| !key.is_empty()).map(str::to_owned).collect();
+        let problem = format!("unknown key `{first}`");
+        return Message { problem, unknown: Some((first, "known keys", known)) };
     }
     if let Some(key) = message.strip_prefix("missing field ") {
         return plain(format!("missing key {key}"));
@@ -82,15 +77,10 @@ pub(crate) fn read(message: &str) -> Message {
         return plain(format!("duplicate key {key}"));
     }
     for start in ["invalid type: ", "invalid value: ", "invalid length "] {
-        if let Some((unexpected, expected)) = message
-            .strip_prefix(start)
-            .and_then(|rest| rest.rsplit_once(", expected "))
+        if let Some((unexpected, expected)) =
+            message.strip_prefix(start).and_then(|rest| rest.rsplit_once(", expected "))
         {
-            return plain(format!(
-                "got {}, wanted {}",
-                got(unexpected),
-                wanted(expected)
-            ));
+            return plain(format!("got {}, wanted {}", got(unexpected), wanted(expected)));
         }
     }
     plain(message.to_owned())

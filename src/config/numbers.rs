@@ -87,18 +87,12 @@ impl<R: Real> Visitor<'_> for RealVisitor<R> {
         R::new(number).ok_or_else(|| E::invalid_value(Unexpected::Float(number), &self))
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a parameter of 2^53 or more is rounded"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "a parameter of 2^53 or more is rounded")]
     fn visit_i64<E: Error>(self, number: i64) -> Result<R, E> {
         R::new(number as f64).ok_or_else(|| E::invalid_value(Unexpected::Signed(number), &self))
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a parameter of 2^53 or more is rounded"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "a parameter of 2^53 or more is rounded")]
     fn visit_u64<E: Error>(self, number: u64) -> Result<R, E> {
         R::new(number as f64).ok_or_else(|| E::invalid_value(Unexpected::Unsigned(number), &self))
     }

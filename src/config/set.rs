@@ -30,10 +30,7 @@ pub(crate) fn split_path(text: &str, base: usize) -> Result<Path, (Range<usize>,
         path.push((name.to_owned(), span));
     }
     if path.len() > DEEPEST {
-        let problem = format!(
-            "got a path of {} steps, wanted at most {DEEPEST}",
-            path.len()
-        );
+        let problem = format!("got a path of {} steps, wanted at most {DEEPEST}", path.len());
         return Err((base..base + text.len(), problem));
     }
     Ok(path)
@@ -44,12 +41,9 @@ pub(crate) fn shift(value: Spanned<DeValue<'_>>, base: usize) -> Spanned<DeValue
     let moved = |span: Range<usize>| span.start + base..span.end + base;
     let span = moved(value.span());
     let inner = match value.into_inner() {
-        DeValue::Array(items) => DeValue::Array(
-            items
-                .into_iter()
-                .map(|item| shift(item, base))
-                .collect::<DeArray<'_>>(),
-        ),
+        DeValue::Array(items) => {
+            DeValue::Array(items.into_iter().map(|item| shift(item, base)).collect::<DeArray<'_>>())
+        }
         DeValue::Table(table) => DeValue::Table(
             (table.into_iter())
                 .map(|(key, value)| {
@@ -97,18 +91,12 @@ fn descend<'a>(
         DeValue::Table(table) => assign(table, rest, value),
         DeValue::Array(items) => {
             let Some(index) = find(items, step) else {
-                let names: Vec<&str> = items
-                    .iter()
-                    .filter_map(|item| name_of(item.get_ref()))
-                    .collect();
+                let names: Vec<&str> =
+                    items.iter().filter_map(|item| name_of(item.get_ref())).collect();
                 let problem = format!(
                     "got `{step}`, wanted an element of `{parent}`: an index below {}{}{}",
                     items.len(),
-                    if names.is_empty() {
-                        ""
-                    } else {
-                        " or one of the names "
-                    },
+                    if names.is_empty() { "" } else { " or one of the names " },
                     names.join(", "),
                 );
                 return Err((span.clone(), problem));
@@ -156,8 +144,6 @@ fn name_of<'v>(item: &'v DeValue<'_>) -> Option<&'v str> {
 fn find(items: &DeArray<'_>, step: &str) -> Option<usize> {
     match step.parse::<usize>() {
         Ok(index) => (index < items.len()).then_some(index),
-        Err(_) => items
-            .iter()
-            .position(|item| name_of(item.get_ref()) == Some(step)),
+        Err(_) => items.iter().position(|item| name_of(item.get_ref()) == Some(step)),
     }
 }

@@ -20,7 +20,8 @@ pub struct Duration(pub Nanos);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PositiveDuration(pub Nanos);
 
-/// A frequency in events per second, above zero: `"25 req/s"`, `"90 req/min"`, `"0.5/s"`.
+/// A frequency in events per second, above zero: `"25 req/s"`, `"90 req/min"`, `"3 sessions/s"`, `"0.5/s"`. The word
+/// before the slash is for the reader: it changes nothing, and is not kept.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Rate(pub f64);
 
@@ -96,10 +97,7 @@ impl FromStr for Rate {
         let Some((number, unit)) = split(text) else {
             return refuse(Self::WANTED);
         };
-        let unit = unit
-            .trim_start_matches("requests")
-            .trim_start_matches("req")
-            .trim();
+        let unit = unit.trim_start_matches("requests").trim_start_matches("req").trim();
         let seconds = match unit {
             "/s" => 1.0,
             "/min" => 60.0,
@@ -110,7 +108,7 @@ impl FromStr for Rate {
         if per_second > 0.0 && per_second <= 1e9 {
             return Ok(Self(per_second));
         }
-        refuse("more than zero and at most 1e9 req/s")
+        refuse("more than zero and at most 1e9/s")
     }
 }
 
@@ -171,7 +169,7 @@ impl fmt::Display for PositiveDuration {
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} req/s", self.0)
+        write!(f, "{}/s", self.0)
     }
 }
 
@@ -200,7 +198,8 @@ impl Quantity for PositiveDuration {
 impl Quantity for Rate {
     const NAME: &'static str = "Rate";
     const WANTED: &'static str = "a rate in quotes, such as \"25 req/s\" or \"90 req/min\"";
-    const PATTERN: &'static str = r"^\s*\+?[0-9_]*\.?[0-9_]*\s*(requests|req)?\s*/(s|min|h)\s*$";
+    const PATTERN: &'static str =
+        r"^\s*\+?[0-9_]*\.?[0-9_]*\s*(requests|req|sessions)?\s*/\s*(s|min|h)\s*$";
 }
 
 impl Quantity for Bytes {

@@ -1,9 +1,16 @@
 //! The resolved scenario: owned, plain data that the simulator consumes. Every default is filled in, every name is an
-//! id, every number has been checked. What has not been read yet is the workload's own file: [`Resolved::source`]
-//! does that. How it comes about: `resolve.rs`.
+//! id, every number has been checked. What has not been read yet is the workload's own file: `workload.rs` does that.
+//! How it comes about: `resolve.rs`.
 
-use gorgo_model::ReplicaConfig;
-use gorgo_types::{LatLon, Nanos, RegionId};
+use crate::ScenarioError;
+use crate::parsed::ScenarioTable;
+use crate::workload::DemandSpec;
+use gorgo_model::{Network, RegionPlace, ReplicaConfig};
+use gorgo_routing::{LearnAt, Policy, ReleaseAt, registry};
+use gorgo_types::{Nanos, RegionId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// A scenario ready to run.
 #[derive(Clone, Debug)]
@@ -15,22 +22,21 @@ pub struct Resolved {
     /// The seed of all draws.
     pub seed: u64,
     /// The regions, by [`RegionId`].
-    pub regions: Vec<Region>,
+    pub regions: Vec<RegionPlace>,
+    /// The times between regions, and between clients and regions.
+    pub network: Network,
     /// The replicas, by `ReplicaId`; at least one.
     pub replicas: Vec<ReplicaSpec>,
+    /// The workload and when its requests are sent.
+    pub demand: DemandSpec,
     /// The router.
     pub router: RouterSpec,
     /// What is measured.
     pub measure: MeasureParams,
-}
-
-/// A region.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Region {
-    /// Its name, such as `azure:eastus`.
-    pub name: String,
-    /// Where it is.
-    pub position: LatLon,
+    /// Where a relative path of the workload starts.
+    pub(crate) base: PathBuf,
+    /// The same as a file would say it, as far as it cannot be told from the fields above.
+    pub(crate) explicit: ScenarioTable,
 }
 
 /// One replica.
@@ -68,9 +74,13 @@ pub struct RouterSpec {
     /// Time that one decision takes.
     pub decision_time: Nanos,
     /// Requests that may be in flight to one replica; none: no limit.
-    pub max_in_flight_per_replica: Option<u64>,
-    /// Requests that may wait in the router for a replica below its limit; none: no limit.
-    pub queue_limit: Option<u64>,
+    pub max_in_flight_per_replica: Option<u32>,
+    /// Requests that may wait in the router for a replica below its limit; [`u32::MAX`]: no limit.
+    pub max_queue: u32,
+    /// How long a request may wait in the router; none: for ever.
+    pub queue_timeout: Option<Nanos>,
+    /// Whether prompt and output enter the index when a request has finished, where their blocks are known.
+    pub learn_output: bool,
 }
 
 /// One policy with its parameters.
@@ -96,28 +106,16 @@ pub enum IndexSpec {
     },
 }
 
-/// When a prompt becomes known to the index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LearnAt {
-    /// When the request is sent to the replica.
-    Dispatch,
-    /// When the response headers are back at the router.
-    Headers,
-    /// When the first token is back at the router.
-    FirstToken,
-    /// When the response has ended.
-    Finished,
-}
-
-/// When a request stops counting as load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReleaseAt {
-    /// When the response headers are back at the router.
-    Headers,
-    /// When the first token is back at the router.
-    FirstToken,
-    /// When the response has ended.
-    Finished,
+impl PolicySpec {
+    /// A fresh policy.
+    ///
+    /// # Errors
+    /// Only for a spec that was changed after it was resolved: its parameters have been read once already.
+    pub fn build(&self) -> Result<Box<dyn Policy>, ScenarioError> {
+        registry::build(&self.name, self.parameters.clone()).map_err(|error| {
+            ScenarioError::Policy { label: self.label.clone(), problem: error.to_string() }
+        })
+    }
 }
 
 /// What is measured, in the words of `gorgo_metrics::MeasureSpec`.
@@ -142,7 +140,8 @@ pub struct MeasureParams {
 }
 
 /// Whether the record of every request is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Records {
     /// As long as they fit.
     #[default]

@@ -1,0 +1,125 @@
+//! The data that is built into the program: cost profiles, regions, round-trip times, places. The files are those of
+//! `data/`, where `README.md` names their sources; here they are read and refused where they are malformed, with
+//! file, line and field.
+
+use gorgo_config::{Diagnostic, Source};
+use gorgo_model::{NamedLink, Place, ProfileSpec, RegionPlace};
+use gorgo_types::LatLon;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// The cost profiles of `data/gpus`, as (file, text).
+pub const GPU_FILES: &[(&str, &str)] = &[
+    (
+        "data/gpus/a100-sxm_llama-3.1-8b.toml",
+        include_str!("../../data/gpus/a100-sxm_llama-3.1-8b.toml"),
+    ),
+    (
+        "data/gpus/h100-sxm_llama-3.1-8b.toml",
+        include_str!("../../data/gpus/h100-sxm_llama-3.1-8b.toml"),
+    ),
+];
+
+/// The round-trip times of `data/network`, as (file, text). No region is in two of them.
+pub const LINK_FILES: &[(&str, &str)] = &[
+    ("data/network/azure.csv", include_str!("../../data/network/azure.csv")),
+    ("data/network/gorgo_v2.csv", include_str!("../../data/network/gorgo_v2.csv")),
+];
+
+const REGIONS_FILE: (&str, &str) =
+    ("data/network/regions.csv", include_str!("../../data/network/regions.csv"));
+
+const PLACES_FILE: (&str, &str) =
+    ("data/network/places.csv", include_str!("../../data/network/places.csv"));
+
+/// One row of `data/network/regions.csv`; its further columns say where it comes from.
+#[derive(Debug, Deserialize)]
+struct RegionRow {
+    name: String,
+    lat: f64,
+    lon: f64,
+}
+
+/// All built-in cost profiles, by name.
+///
+/// # Errors
+/// Where a file is malformed, with its place.
+pub fn profiles() -> Result<Vec<ProfileSpec>, Diagnostic> {
+    GPU_FILES.iter().map(|(file, text)| read_profile(file, text)).collect()
+}
+
+/// Reads a cost profile; `file` is what errors call it.
+///
+/// # Errors
+/// Where it is malformed, with its place.
+pub fn read_profile(file: &str, text: &str) -> Result<ProfileSpec, Diagnostic> {
+    Source::new(file, text).document()?.read()
+}
+
+/// All built-in regions with their positions.
+///
+/// # Errors
+/// Where the file is malformed, with the line and field.
+pub fn regions() -> Result<Vec<RegionPlace>, Diagnostic> {
+    let rows: Vec<RegionRow> = read_csv(REGIONS_FILE.0, REGIONS_FILE.1)?;
+    let place = |row: RegionRow| RegionPlace {
+        name: row.name,
+        position: LatLon { lat: row.lat, lon: row.lon },
+    };
+    Ok(rows.into_iter().map(place).collect())
+}
+
+/// All built-in round-trip times.
+///
+/// # Errors
+/// Where a file is malformed, with the line and field.
+pub fn links() -> Result<Vec<NamedLink>, Diagnostic> {
+    let mut all = Vec::new();
+    for (file, text) in LINK_FILES {
+        all.extend(read_csv::<NamedLink>(file, text)?);
+    }
+    Ok(all)
+}
+
+/// All built-in countries and states.
+///
+/// # Errors
+/// Where the file is malformed, with the line and field.
+pub fn places() -> Result<Vec<Place>, Diagnostic> {
+    read_csv(PLACES_FILE.0, PLACES_FILE.1)
+}
+
+/// The rows of a CSV text with a header; columns that the row type does not know are passed over.
+///
+/// # Errors
+/// Where a row is malformed, with the line and field.
+pub fn read_csv<T: DeserializeOwned>(file: &str, text: &str) -> Result<Vec<T>, Diagnostic> {
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let headers = reader.headers().map_err(|error| explain(file, text, None, &error))?.clone();
+    (reader.deserialize())
+        .map(|row| row.map_err(|error| explain(file, text, Some(&headers), &error)))
+        .collect()
+}
+
+fn explain(
+    file: &str,
+    text: &str,
+    headers: Option<&csv::StringRecord>,
+    error: &csv::Error,
+) -> Diagnostic {
+    let start = error.position().map_or(0, |at| usize::try_from(at.byte()).unwrap_or(0));
+    let end =
+        text.get(start..).and_then(|rest| rest.find('\n')).map_or(text.len(), |at| start + at);
+    let (field, problem) = match error.kind() {
+        csv::ErrorKind::Deserialize { err, .. } => {
+            let column = err.field().and_then(|index| usize::try_from(index).ok());
+            let name = column.and_then(|index| headers?.get(index)).unwrap_or("row");
+            (name, format!("{}, wanted a value that this column can hold", err.kind()))
+        }
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            ("row", format!("got {len} fields, wanted {expected_len}"))
+        }
+        _ => ("row", error.to_string()),
+    };
+    Source::new(file, text).error(start..end, field, problem)
+}

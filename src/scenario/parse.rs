@@ -1,0 +1,162 @@
+//! Reading a scenario's text, and what the command line may change of it before it is resolved.
+
+use crate::parsed::{
+    ArrivalsCsvTable, LoadTable, RecordedTable, ScenarioTable, TraceTable, WorkloadTable,
+};
+use crate::{DEFAULT, DEFAULT_NAME, Resolved, ScenarioError, resolve};
+use gorgo_config::{Diagnostic, Duration, Located, Positive, Source};
+use std::path::{Path, PathBuf};
+
+/// A scenario as its file says it, with the assignments of `--set` laid over it.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    source: Source,
+    table: ScenarioTable,
+}
+
+/// A recorded trace in the place of a scenario's workload, as the command line gives it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ReplayTrace {
+    /// The file. A name that ends in `.csv`, compressed or not, is read as arrivals, any other as a trace. A relative
+    /// path starts at the current folder.
+    pub path: PathBuf,
+    /// Times are divided by this.
+    pub speedup: Option<f64>,
+    /// Only requests recorded in `A..B` of the trace's own time, such as `10min..40min`; either may be left out.
+    pub window: Option<String>,
+}
+
+impl Parsed {
+    /// Parses the text of a scenario; `name` is what errors call it, and `sets` are assignments `path=value`.
+    ///
+    /// # Errors
+    /// Where the text is not TOML, a key is unknown or missing, or a value is not one that the key can have.
+    pub fn new<S: AsRef<str>>(name: &str, text: &str, sets: &[S]) -> Result<Self, Diagnostic> {
+        let mut source = Source::new(name, text);
+        sets.iter().for_each(|set| source.set(set.as_ref()));
+        let table = source.document()?.read()?;
+        Ok(Self { source, table })
+    }
+
+    /// Reads and parses a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, and as [`Parsed::new`].
+    pub fn from_file<S: AsRef<str>>(path: &Path, sets: &[S]) -> Result<Self, ScenarioError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ScenarioError::Unreadable { path: path.to_owned(), source })?;
+        Ok(Self::new(&path.display().to_string(), &text, sets)?)
+    }
+
+    /// What the file says.
+    #[must_use]
+    pub const fn table(&self) -> &ScenarioTable {
+        &self.table
+    }
+
+    /// Puts a recorded trace in the place of the workload, at its own times.
+    ///
+    /// # Errors
+    /// When the path, the speed-up or the window is not one.
+    pub fn replay(&mut self, trace: &ReplayTrace) -> Result<(), ScenarioError> {
+        let Some(path) = trace.path.to_str() else {
+            let got = trace.path.display().to_string();
+            return Err(ScenarioError::Option { option: "TRACE", got, wanted: "a path in UTF-8" });
+        };
+        let (from, to) = trace.window.as_deref().map_or(Ok((None, None)), window)?;
+        let speedup = match trace.speedup {
+            Some(speedup) if !(1e-6..=1e6).contains(&speedup) => {
+                let wanted = "a number from 0.000001 to 1000000";
+                return Err(ScenarioError::Option {
+                    option: "--speedup",
+                    got: speedup.to_string(),
+                    wanted,
+                });
+            }
+            speedup => speedup.map(|speedup| Located::nowhere(Positive(speedup))),
+        };
+        let path = Located::nowhere(path.to_owned());
+        let lower = path.value.to_ascii_lowercase();
+        let mut workload = WorkloadTable::default();
+        if [".csv", ".csv.gz", ".csv.zst"].iter().any(|end| lower.ends_with(end)) {
+            let arrivals = ArrivalsCsvTable { path, requests: None, block_tokens: None };
+            workload.arrivals_csv = Some(arrivals.into());
+        } else {
+            let trace = TraceTable { path, requests: None, assumed_service: None };
+            workload.trace = Some(trace.into());
+        }
+        self.table.workload = Some(workload.into());
+        let (from, to) = (from.map(Located::nowhere), to.map(Located::nowhere));
+        let recorded = RecordedTable { speedup, from, to };
+        // What a scenario says of turns is about its own workload.
+        self.table.load =
+            LoadTable { recorded: Some(recorded.into()), ..LoadTable::default() }.into();
+        Ok(())
+    }
+
+    /// Fills in every default and looks every name up. `base` is the folder at which a relative path of the workload
+    /// starts: the scenario file's.
+    ///
+    /// # Errors
+    /// Where a name is unknown, a number makes no sense, or two parts contradict each other; each with its place.
+    pub fn resolve(&self, base: &Path) -> Result<Resolved, Diagnostic> {
+        resolve::resolve(&self.table, self.source.document()?, base)
+    }
+}
+
+impl Resolved {
+    /// The scenario of a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no scenario.
+    pub fn from_file<S: AsRef<str>>(path: &Path, sets: &[S]) -> Result<Self, ScenarioError> {
+        Ok(Parsed::from_file(path, sets)?.resolve(folder_of(path))?)
+    }
+
+    /// The built-in scenario, [`DEFAULT`].
+    ///
+    /// # Errors
+    /// When an assignment is wrong.
+    pub fn built_in<S: AsRef<str>>(sets: &[S]) -> Result<Self, ScenarioError> {
+        Ok(Parsed::new(DEFAULT_NAME, DEFAULT, sets)?.resolve(Path::new(""))?)
+    }
+
+    /// The scenario of a file, or the built-in one, with a recorded trace in the place of its workload.
+    ///
+    /// # Errors
+    /// As [`Resolved::from_file`], and when an option of the replay is wrong.
+    pub fn for_replay<S: AsRef<str>>(
+        path: Option<&Path>,
+        trace: &ReplayTrace,
+        sets: &[S],
+    ) -> Result<Self, ScenarioError> {
+        let mut parsed = match path {
+            Some(path) => Parsed::from_file(path, sets)?,
+            None => Parsed::new(DEFAULT_NAME, DEFAULT, sets)?,
+        };
+        parsed.replay(trace)?;
+        Ok(parsed.resolve(Path::new(""))?)
+    }
+}
+
+/// The folder that a file stands in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
+/// `A..B`, either of which may be left out.
+fn window(text: &str) -> Result<(Option<Duration>, Option<Duration>), ScenarioError> {
+    let wanted =
+        "two durations such as 10min..40min, the second one longer; either may be left out";
+    let refuse = || ScenarioError::Option { option: "--window", got: format!("{text:?}"), wanted };
+    let (from, to) = text.split_once("..").ok_or_else(refuse)?;
+    let bound = |text: &str| match text.trim() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| refuse()),
+    };
+    let (from, to): (Option<Duration>, Option<Duration>) = (bound(from)?, bound(to)?);
+    if to.is_some_and(|to| to <= from.unwrap_or_default()) {
+        return Err(refuse());
+    }
+    Ok((from, to))
+}

@@ -1,0 +1,63 @@
+//! A scenario as its file says it: typed, nothing filled in, nothing looked up. Parsing touches nothing outside the
+//! file.
+//!
+//! A kind (of workload, of load, of index) is a table named after it, `[load.gamma]`, so that an error keeps its
+//! place; of several such tables exactly one may be there. Fields left out are `None`: their defaults are chosen in
+//! `resolve.rs`, and written out in full by [`crate::Resolved::to_toml`].
+
+mod fleet;
+mod load;
+mod measure;
+mod network;
+mod router;
+mod workload;
+
+pub use fleet::{FleetTable, ReplicaTable};
+pub use load::{ClosedLoopTable, GammaTable, LoadTable, RateTable, RecordedTable};
+pub use measure::MeasureTable;
+pub use network::{ClientsTable, LinkTable, NetworkTable, RegionTable};
+pub use router::{IndexTable, LruTable, PolicyTable, RouterTable, UnboundedTable};
+pub use workload::{
+    ArrivalsCsvTable, ChatTable, PrefixGroupsTable, ServiceTable, ThinkTable, TraceTable,
+    WorkloadTable,
+};
+
+use gorgo_config::Located;
+use gorgo_model::ProfileSpec;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A scenario: which fleet, behind which network and router, serves which workload under which policies.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "gorgo scenario")]
+pub struct ScenarioTable {
+    /// What it is called in tables and files.
+    pub name: Located<String>,
+    /// What it shows, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The seed of all draws. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<Located<u64>>,
+    /// The replicas.
+    pub fleet: FleetTable,
+    /// The regions and the times between them.
+    #[serde(default)]
+    pub network: NetworkTable,
+    /// What is asked of the fleet: exactly one kind. May be left out where `gorgo replay` gives a trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<Located<WorkloadTable>>,
+    /// When it is asked: at most one kind.
+    #[serde(default)]
+    pub load: Located<LoadTable>,
+    /// The router and the policies to compare.
+    pub router: RouterTable,
+    /// What is measured.
+    #[serde(default)]
+    pub measure: MeasureTable,
+    /// Cost profiles of the scenario's own, beside the built-in ones of `data/gpus`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<std::collections::BTreeMap<String, serde_json::Value>>")]
+    pub profiles: Vec<Located<ProfileSpec>>,
+}

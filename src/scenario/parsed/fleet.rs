@@ -1,0 +1,88 @@
+//! `[fleet]`: the replicas.
+
+use gorgo_config::{Bytes, Count, Duration, Located};
+use gorgo_model::Schedule;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The replicas, in groups of equal ones.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FleetTable {
+    /// Groups of replicas; at least one.
+    pub replicas: Located<Vec<Located<ReplicaTable>>>,
+}
+
+/// A group of equal replicas in one region.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplicaTable {
+    /// What its replicas are called: `NAME-0`, `NAME-1`, ...; groups of one name count on. Default: the part of the
+    /// region's name after the colon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Located<String>>,
+    /// The region they stand in.
+    pub region: Located<String>,
+    /// How many. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<Located<Count>>,
+    /// GPU of a built-in profile, such as `h100-sxm`; goes with `model`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<Located<String>>,
+    /// Model of a built-in profile, such as `llama-3.1-8b`; goes with `gpu`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Located<String>>,
+    /// A profile by name, instead of `gpu` and `model`: one of `[[profiles]]` or a built-in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Located<String>>,
+    /// Tokens of KV that fit on the GPU beside the weights. Default: the profile's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_pool_tokens: Option<Located<Count>>,
+    /// Memory for KV, instead of `kv_pool_tokens`: divided by the profile's bytes per token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_pool_memory: Option<Located<Bytes>>,
+    /// Most uncached tokens in one prefill batch. Default: the profile's, SGLang's 16,384.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_prefill_tokens: Option<Located<Count>>,
+    /// Most tokens computed in one prefill batch; a longer prompt is computed in chunks. Default: the profile's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunked_prefill_tokens: Option<Located<Count>>,
+    /// Most requests that run at once. Default: the profile's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_running_requests: Option<Located<Count>>,
+    /// What admission reserves for one request's output at most, in tokens. Default: SGLang's 4,096.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_max_new_tokens: Option<Located<u32>>,
+    /// Share of their remaining outputs that running requests are expected to use, when idle: parts per billion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_token_ratio_init_ppb: Option<Located<u32>>,
+    /// The least that share falls to, parts per billion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_token_ratio_min_ppb: Option<Located<u32>>,
+    /// Decode steps in which the share falls from its initial to its least value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_token_ratio_decay_steps: Option<Located<Count>>,
+    /// Room for so many further steps is made when requests are retracted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retract_decode_steps: Option<Located<u32>>,
+    /// Order of the waiting queue: `fcfs` or `lpm`. Default: the profile's, SGLang's `fcfs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<ScheduleName>")]
+    pub schedule: Option<Schedule>,
+    /// Time from a request's arrival at the engine until its scheduler sees it. Default: the profile's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overhead: Option<Duration>,
+    /// False: no prompt is ever found in the cache. Default: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix_cache: Option<bool>,
+}
+
+/// The names of `gorgo_model::Schedule`, for the schema.
+#[derive(JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum ScheduleName {
+    Fcfs,
+    Lpm,
+}

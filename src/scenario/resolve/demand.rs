@@ -1,0 +1,489 @@
+//! The workload and when its requests are sent: one kind of each, and the pairs that make sense.
+
+use super::Context;
+use crate::parsed::{
+    ArrivalsCsvTable, ChatTable, ClosedLoopTable, GammaTable, LoadTable, PrefixGroupsTable,
+    RateTable, RecordedTable, ServiceTable, ThinkTable, TraceTable, WorkloadTable,
+};
+use crate::workload::{DemandSpec, LoadSpec, WorkloadSpec};
+use gorgo_config::{
+    Count, Diagnostic, Duration, Located, NonNegative, Positive, PositiveDuration, Rate,
+};
+use gorgo_model::Network;
+use gorgo_types::Nanos;
+use gorgo_workload::{
+    ArrivalSpec, ArrivalsOptions, AssumedService, ChatSpec, ClosedLoopSpec, OriginShare,
+    PrefixGroupsSpec, SessionStart, ThinkSpec, TraceOptions, TurnTiming,
+};
+use std::path::PathBuf;
+
+/// The demand, and the tables that make it again.
+pub(super) struct DemandPart {
+    pub(super) spec: DemandSpec,
+    pub(super) workload_table: WorkloadTable,
+    pub(super) load_table: LoadTable,
+}
+
+/// The one kind of load that a file gives.
+#[derive(Clone, Debug)]
+enum Kind {
+    Arrivals(ArrivalSpec),
+    Recorded(RecordedTable),
+    ClosedLoop(Located<ClosedLoopTable>),
+}
+
+impl Context<'_> {
+    pub(super) fn demand(&self, network: &Network) -> Result<DemandPart, Diagnostic> {
+        let Some(workload) = &self.table.workload else {
+            let problem =
+                "got no [workload], wanted one, such as [workload.chat] or [workload.trace]";
+            let whole = Diagnostic::whole_file(self.document.name(), problem);
+            return Err(whole.help(
+                "a scenario without a workload is for `gorgo replay TRACE --scenario FILE`",
+            ));
+        };
+        let WorkloadTable { chat, trace, arrivals_csv, prefix_groups } = &workload.value;
+        let kinds = [
+            ("chat", chat.as_ref().map(Located::span)),
+            ("trace", trace.as_ref().map(Located::span)),
+            ("arrivals_csv", arrivals_csv.as_ref().map(Located::span)),
+            ("prefix_groups", prefix_groups.as_ref().map(Located::span)),
+        ];
+        self.one_kind(workload, "workload", &kinds)?;
+        match (chat, trace, arrivals_csv, prefix_groups) {
+            (Some(chat), ..) => self.chat(chat, network),
+            (_, Some(trace), ..) => self.trace(trace),
+            (_, _, Some(arrivals), _) => self.arrivals_csv(arrivals),
+            (_, _, _, Some(groups)) => self.prefix_groups(groups, network),
+            (None, None, None, None) => Err(self.document.blame(
+                workload,
+                "got no kind of workload, wanted one of chat, trace, arrivals_csv, prefix_groups",
+            )),
+        }
+    }
+
+    /// Refuses a second kind, where it stands.
+    fn one_kind<T>(
+        &self,
+        at: &Located<T>,
+        what: &str,
+        kinds: &[(&str, Option<Option<std::ops::Range<usize>>>)],
+    ) -> Result<(), Diagnostic> {
+        let mut given = kinds.iter().filter_map(|(name, span)| Some((*name, span.clone()?)));
+        let (Some((first, _)), Some((second, span))) = (given.next(), given.next()) else {
+            return Ok(());
+        };
+        let problem = format!("got a second kind of {what}, {second} beside {first}, wanted one");
+        Err(match span {
+            Some(span) => self.document.error(span, problem),
+            None => self.document.blame(at, problem),
+        })
+    }
+
+    /// The kind of load; none where the file gives none.
+    fn load(&self) -> Result<Option<Kind>, Diagnostic> {
+        let load = &self.table.load;
+        let LoadTable { turns: _, constant, poisson, gamma, recorded, closed_loop } = &load.value;
+        let kinds = [
+            ("constant", constant.as_ref().map(Located::span)),
+            ("poisson", poisson.as_ref().map(Located::span)),
+            ("gamma", gamma.as_ref().map(Located::span)),
+            ("recorded", recorded.as_ref().map(Located::span)),
+            ("closed_loop", closed_loop.as_ref().map(Located::span)),
+        ];
+        self.one_kind(load, "load", &kinds)?;
+        let arrivals = if let Some(table) = constant {
+            Some(("constant", ArrivalSpec::Constant { rate_rps: table.value.rate.value.0 }))
+        } else if let Some(table) = poisson {
+            Some(("poisson", ArrivalSpec::Poisson { rate_rps: table.value.rate.value.0 }))
+        } else if let Some(GammaTable { rate, cv }) = gamma.as_ref().map(|table| &table.value) {
+            let spec = ArrivalSpec::Gamma { rate_rps: rate.value.0, cv: cv.value.0 };
+            Some(("gamma", spec))
+        } else {
+            None
+        };
+        if let Some((name, spec)) = arrivals {
+            spec.validate().map_err(|error| self.workload_error(&["load", name], &error))?;
+            return Ok(Some(Kind::Arrivals(spec)));
+        }
+        let recorded = recorded.as_ref().map(|table| Kind::Recorded(table.value.clone()));
+        Ok(recorded.or_else(|| closed_loop.clone().map(Kind::ClosedLoop)))
+    }
+
+    /// A load for a generator, which has no recorded times.
+    fn generator_load(&self, what: &str) -> Result<Kind, Diagnostic> {
+        let wanted = "wanted one of constant, poisson, gamma, closed_loop";
+        match self.load()? {
+            Some(Kind::Recorded(_)) => {
+                let problem = format!("got recorded times for {what}, which has none, {wanted}");
+                Err(match &self.table.load.value.recorded {
+                    Some(table) => self.document.blame(table, problem),
+                    None => self.document.blame(&self.table.load, problem),
+                })
+            }
+            Some(kind) => Ok(kind),
+            None => {
+                let problem = format!("got no kind of [load] for {what}, {wanted}");
+                Err(self.document.blame(&self.table.load, problem))
+            }
+        }
+    }
+
+    /// Refuses feedback between turns where there are no turns.
+    fn lone_requests(&self, what: &str) -> Result<(), Diagnostic> {
+        match &self.table.load.value.turns {
+            Some(turns) if turns.value == TurnTiming::AfterPrevious => {
+                let problem = format!(
+                    "got \"after-previous\" for {what}, which has no turns, wanted \"recorded\""
+                );
+                Err(self.document.blame(turns, problem))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn turns(&self, default: TurnTiming) -> TurnTiming {
+        self.table.load.value.turns.as_ref().map_or(default, |turns| turns.value)
+    }
+
+    fn chat(
+        &self,
+        given: &Located<ChatTable>,
+        network: &Network,
+    ) -> Result<DemandPart, Diagnostic> {
+        const PATH: [&str; 2] = ["workload", "chat"];
+        let (spec, chat) = chat_spec(&given.value);
+        let turn_timing = self.turns(TurnTiming::AfterPrevious);
+        let kind = self.generator_load("chat")?;
+        let start = match &kind {
+            Kind::Arrivals(arrivals) => SessionStart::Arrivals(*arrivals),
+            Kind::ClosedLoop(users) => {
+                if let Some(think) = &users.value.think {
+                    let problem =
+                        "got a think time beside that of chat sessions, wanted workload.chat.think";
+                    return Err(self.document.blame(think, problem));
+                }
+                SessionStart::Users {
+                    users: self.users(&users.value)?,
+                    ramp_s: users.value.ramp.unwrap_or_default().0.as_s(),
+                }
+            }
+            Kind::Recorded(_) => return Err(self.document.blame(given, "got recorded times")),
+        };
+        let spec = ChatSpec { start, turn_timing, ..spec };
+        spec.validate().map_err(|error| self.workload_error(&PATH, &error))?;
+        self.origins(&PATH, &spec.origins, network)?;
+        let workload_table = WorkloadTable { chat: Some(chat.into()), ..WorkloadTable::default() };
+        let load_table = load_table(&kind, turn_timing);
+        let spec = DemandSpec { workload: WorkloadSpec::Chat(spec), load: LoadSpec::Own };
+        Ok(DemandPart { spec, workload_table, load_table })
+    }
+
+    fn prefix_groups(
+        &self,
+        given: &Located<PrefixGroupsTable>,
+        network: &Network,
+    ) -> Result<DemandPart, Diagnostic> {
+        const PATH: [&str; 2] = ["workload", "prefix_groups"];
+        self.lone_requests("prefix_groups")?;
+        let kind = self.generator_load("prefix_groups")?;
+        let (mut spec, table) = prefix_groups_spec(&given.value);
+        let load = match &kind {
+            Kind::Arrivals(arrivals) => {
+                spec.arrival = *arrivals;
+                LoadSpec::Own
+            }
+            Kind::ClosedLoop(users) => LoadSpec::ClosedLoop(self.closed_loop(users)?),
+            Kind::Recorded(_) => LoadSpec::Own,
+        };
+        spec.validate().map_err(|error| self.workload_error(&PATH, &error))?;
+        self.origins(&PATH, &spec.origins, network)?;
+        let workload_table =
+            WorkloadTable { prefix_groups: Some(table.into()), ..WorkloadTable::default() };
+        let load_table = load_table(&kind, TurnTiming::Recorded);
+        let spec = DemandSpec { workload: WorkloadSpec::PrefixGroups(spec), load };
+        Ok(DemandPart { spec, workload_table, load_table })
+    }
+
+    fn trace(&self, given: &Located<TraceTable>) -> Result<DemandPart, Diagnostic> {
+        let turns = self.turns(TurnTiming::Recorded);
+        let kind = self.load()?.unwrap_or(Kind::Recorded(RecordedTable::default()));
+        let load = self.over_recorded(&kind, turns)?;
+        let service =
+            given.value.assumed_service.unwrap_or(service_table(AssumedService::default()));
+        let (speedup, from, to) = self.window(&kind)?;
+        let requests = given.value.requests.clone();
+        let options = TraceOptions {
+            speedup,
+            window_from_s: from.map(|from| from.0.as_s()),
+            window_to_s: to.map(|to| to.0.as_s()),
+            turns,
+            assumed_service: service_spec(service),
+            limit: requests.as_ref().map(|count| count.value.0),
+        };
+        let path = self.path(&given.value.path)?;
+        let table =
+            TraceTable { path: given.value.path.clone(), requests, assumed_service: Some(service) };
+        let workload_table =
+            WorkloadTable { trace: Some(table.into()), ..WorkloadTable::default() };
+        let load_table = load_table(&kind, turns);
+        let spec = DemandSpec { workload: WorkloadSpec::Trace { path, options }, load };
+        Ok(DemandPart { spec, workload_table, load_table })
+    }
+
+    fn arrivals_csv(&self, given: &Located<ArrivalsCsvTable>) -> Result<DemandPart, Diagnostic> {
+        self.lone_requests("arrivals_csv")?;
+        let kind = self.load()?.unwrap_or(Kind::Recorded(RecordedTable::default()));
+        let load = self.over_recorded(&kind, TurnTiming::Recorded)?;
+        let default = ArrivalsOptions::default();
+        let (speedup, _, _) = self.window(&kind)?;
+        if let Kind::Recorded(RecordedTable { from, to, .. }) = &kind
+            && let Some(bound) = from.as_ref().or(to.as_ref())
+        {
+            let problem = "got a window for arrivals_csv, wanted none: a window is for traces";
+            return Err(self.document.blame(bound, problem));
+        }
+        let block_tokens = given.value.block_tokens.clone().unwrap_or(default.block_tokens.into());
+        if block_tokens.value == 0 {
+            return Err(self.document.blame(&block_tokens, "got 0, wanted at least 1 token"));
+        }
+        let requests = given.value.requests.clone();
+        let options = ArrivalsOptions {
+            block_tokens: block_tokens.value,
+            speedup,
+            limit: requests.as_ref().map(|count| count.value.0),
+        };
+        let path = self.path(&given.value.path)?;
+        let table = ArrivalsCsvTable {
+            path: given.value.path.clone(),
+            requests,
+            block_tokens: Some(block_tokens),
+        };
+        let workload_table =
+            WorkloadTable { arrivals_csv: Some(table.into()), ..WorkloadTable::default() };
+        let load_table = load_table(&kind, TurnTiming::Recorded);
+        let spec = DemandSpec { workload: WorkloadSpec::ArrivalsCsv { path, options }, load };
+        Ok(DemandPart { spec, workload_table, load_table })
+    }
+
+    /// What is laid over recorded requests. Other times or a pool of users take the place of the recorded order of
+    /// turns, so they do not go with feedback between turns.
+    fn over_recorded(&self, kind: &Kind, turns: TurnTiming) -> Result<LoadSpec, Diagnostic> {
+        if !matches!(kind, Kind::Recorded(_)) && turns == TurnTiming::AfterPrevious {
+            let problem =
+                "got \"after-previous\" beside a load that sets its own times, wanted \"recorded\"";
+            return Err(match &self.table.load.value.turns {
+                Some(turns) => self.document.blame(turns, problem),
+                None => self.document.blame(&self.table.load, problem),
+            });
+        }
+        Ok(match kind {
+            Kind::Recorded(_) => LoadSpec::Own,
+            Kind::Arrivals(arrivals) => LoadSpec::Arrivals(*arrivals),
+            Kind::ClosedLoop(users) => LoadSpec::ClosedLoop(self.closed_loop(users)?),
+        })
+    }
+
+    fn window(&self, kind: &Kind) -> Result<(f64, Option<Duration>, Option<Duration>), Diagnostic> {
+        let Kind::Recorded(RecordedTable { speedup, from, to }) = kind else {
+            return Ok((1.0, None, None));
+        };
+        if let (Some(to), start) =
+            (to, from.as_ref().map_or(Duration::default(), |from| from.value))
+            && to.value <= start
+        {
+            let problem = format!("got {}, wanted more than from = {start}", to.value);
+            return Err(self.document.blame(to, problem));
+        }
+        if let Some(speedup) = speedup
+            && !(1e-6..=1e6).contains(&speedup.value.0)
+        {
+            let problem =
+                format!("got {}, wanted a number from 0.000001 to 1000000", speedup.value.0);
+            return Err(self.document.blame(speedup, problem));
+        }
+        let value = |bound: &Option<Located<Duration>>| bound.as_ref().map(|bound| bound.value);
+        Ok((speedup.as_ref().map_or(1.0, |speedup| speedup.value.0), value(from), value(to)))
+    }
+
+    fn users(&self, given: &ClosedLoopTable) -> Result<u32, Diagnostic> {
+        u32::try_from(given.users.value.0).ok().filter(|users| *users <= 10_000_000).ok_or_else(
+            || {
+                let problem = format!("got {}, wanted at most 10000000 users", given.users.value.0);
+                self.document.blame(&given.users, problem)
+            },
+        )
+    }
+
+    fn closed_loop(&self, given: &Located<ClosedLoopTable>) -> Result<ClosedLoopSpec, Diagnostic> {
+        Ok(ClosedLoopSpec {
+            users: self.users(&given.value)?,
+            think: think_spec(given.value.think.as_ref().map(|think| think.value)),
+            ramp_s: given.value.ramp.unwrap_or_default().0.as_s(),
+        })
+    }
+
+    fn path(&self, path: &Located<String>) -> Result<PathBuf, Diagnostic> {
+        if path.value.trim().is_empty() || path.value.contains('\0') {
+            let problem = format!("got {:?}, wanted the path of a file", path.value);
+            return Err(self.document.blame(path, problem));
+        }
+        Ok(PathBuf::from(&path.value))
+    }
+
+    /// A client that sits in a region sits in one of the network.
+    fn origins(
+        &self,
+        path: &[&str],
+        origins: &[OriginShare],
+        network: &Network,
+    ) -> Result<(), Diagnostic> {
+        for (index, origin) in origins.iter().enumerate() {
+            let Some(region) = &origin.region else { continue };
+            if network.region(region).is_ok() {
+                continue;
+            }
+            let index = index.to_string();
+            let full = [path, &["origins", &index, "region"]].concat();
+            let span = self.document.at(&full).map_or(0..0, toml::Spanned::span);
+            let known: Vec<&str> =
+                network.regions().iter().map(|place| place.name.as_str()).collect();
+            let problem = format!("got {region:?}, wanted a region of this network");
+            let diagnostic = self.document.error(span, problem);
+            return Err(diagnostic.known("regions of this network", region, known));
+        }
+        Ok(())
+    }
+}
+
+fn seconds(s: f64) -> Duration {
+    Duration(Nanos::from_s(s).unwrap_or(Nanos::ZERO))
+}
+
+fn think_spec(table: Option<ThinkTable>) -> ThinkSpec {
+    table.map_or(ThinkSpec::default(), |think| ThinkSpec {
+        mean_s: think.mean.0.as_s(),
+        sd_s: think.sd.0.as_s(),
+    })
+}
+
+fn service_spec(table: ServiceTable) -> AssumedService {
+    AssumedService { base_ms: table.base.0.as_ms(), per_token_ms: table.per_token.0.as_ms() }
+}
+
+fn service_table(spec: AssumedService) -> ServiceTable {
+    let millis = |ms: f64| Duration(Nanos::from_ms(ms).unwrap_or(Nanos::ZERO));
+    ServiceTable { base: millis(spec.base_ms), per_token: millis(spec.per_token_ms) }
+}
+
+fn or<T: Clone>(given: Option<&Located<T>>, default: T) -> T {
+    given.map_or(default, |given| given.value.clone())
+}
+
+/// The chat workload but for when its sessions begin and turns follow, and the table that makes it again.
+fn chat_spec(given: &ChatTable) -> (ChatSpec, ChatTable) {
+    let default = ChatSpec::default();
+    let duration = given.duration.as_ref().map(|span| span.value);
+    let requests = match (&given.requests, duration) {
+        (Some(count), _) => Some(count.value),
+        (None, Some(_)) => None,
+        (None, None) => default.requests.map(Count),
+    };
+    let service = given.assumed_service.unwrap_or(service_table(default.assumed_service));
+    let think = or(
+        given.think.as_ref(),
+        ThinkTable { mean: seconds(default.think.mean_s), sd: seconds(default.think.sd_s) },
+    );
+    let spec = ChatSpec {
+        requests: requests.map(|count| count.0),
+        duration_s: duration.map(|PositiveDuration(span)| span.as_s()),
+        block_tokens: or(given.block_tokens.as_ref(), default.block_tokens),
+        assumed_service: service_spec(service),
+        turns: or(given.turns.as_ref(), default.turns),
+        system: or(given.system.as_ref(), default.system),
+        user_tokens: or(given.user_tokens.as_ref(), default.user_tokens),
+        output_tokens: or(given.output_tokens.as_ref(), default.output_tokens),
+        max_tokens: given.max_tokens.as_ref().map(|most| most.value).or(default.max_tokens),
+        context_tokens_max: or(given.context_tokens_max.as_ref(), default.context_tokens_max),
+        think: think_spec(Some(think)),
+        users: or(given.users.as_ref(), default.users),
+        origins: or(given.origins.as_ref(), default.origins),
+        start: default.start,
+        turn_timing: default.turn_timing,
+    };
+    let table = ChatTable {
+        requests: requests.map(Located::nowhere),
+        duration: duration.map(Located::nowhere),
+        block_tokens: Some(spec.block_tokens.into()),
+        assumed_service: Some(service),
+        turns: Some(spec.turns.into()),
+        system: Some(spec.system.into()),
+        user_tokens: Some(spec.user_tokens.into()),
+        output_tokens: Some(spec.output_tokens.into()),
+        max_tokens: spec.max_tokens.map(Located::nowhere),
+        context_tokens_max: Some(spec.context_tokens_max.into()),
+        think: Some(think.into()),
+        users: Some(spec.users.into()),
+        origins: Some(spec.origins.clone().into()),
+    };
+    (spec, table)
+}
+
+/// The prefix groups but for when they arrive, and the table that makes them again.
+fn prefix_groups_spec(given: &PrefixGroupsTable) -> (PrefixGroupsSpec, PrefixGroupsTable) {
+    let default = PrefixGroupsSpec::default();
+    let requests = or(given.requests.as_ref(), Count(default.requests));
+    let zipf_exponent = or(given.zipf_exponent.as_ref(), NonNegative(default.zipf_exponent));
+    let spec = PrefixGroupsSpec {
+        requests: requests.0,
+        arrival: default.arrival,
+        block_tokens: or(given.block_tokens.as_ref(), default.block_tokens),
+        groups: or(given.groups.as_ref(), default.groups),
+        zipf_exponent: zipf_exponent.0,
+        prefix_tokens: or(given.prefix_tokens.as_ref(), default.prefix_tokens),
+        unique_tokens_min: or(given.unique_tokens_min.as_ref(), default.unique_tokens_min),
+        unique_tokens_max: or(given.unique_tokens_max.as_ref(), default.unique_tokens_max),
+        output_tokens_min: or(given.output_tokens_min.as_ref(), default.output_tokens_min),
+        output_tokens_max: or(given.output_tokens_max.as_ref(), default.output_tokens_max),
+        origins: or(given.origins.as_ref(), default.origins),
+    };
+    let table = PrefixGroupsTable {
+        requests: Some(requests.into()),
+        block_tokens: Some(spec.block_tokens.into()),
+        groups: Some(spec.groups.into()),
+        zipf_exponent: Some(zipf_exponent.into()),
+        prefix_tokens: Some(spec.prefix_tokens.clone().into()),
+        unique_tokens_min: Some(spec.unique_tokens_min.into()),
+        unique_tokens_max: Some(spec.unique_tokens_max.into()),
+        output_tokens_min: Some(spec.output_tokens_min.into()),
+        output_tokens_max: Some(spec.output_tokens_max.into()),
+        origins: Some(spec.origins.clone().into()),
+    };
+    (spec, table)
+}
+
+/// The table that spells a load out.
+fn load_table(kind: &Kind, turns: TurnTiming) -> LoadTable {
+    let mut table = LoadTable { turns: Some(turns.into()), ..LoadTable::default() };
+    let rate = |rate_rps: f64| Located::nowhere(RateTable { rate: Rate(rate_rps).into() });
+    match kind {
+        Kind::Arrivals(ArrivalSpec::Constant { rate_rps }) => {
+            table.constant = Some(rate(*rate_rps))
+        }
+        Kind::Arrivals(ArrivalSpec::Poisson { rate_rps }) => table.poisson = Some(rate(*rate_rps)),
+        Kind::Arrivals(ArrivalSpec::Gamma { rate_rps, cv }) => {
+            let gamma = GammaTable { rate: Rate(*rate_rps).into(), cv: Positive(*cv).into() };
+            table.gamma = Some(gamma.into());
+        }
+        Kind::Recorded(recorded) => {
+            let speedup = recorded.speedup.clone().unwrap_or(Positive(1.0).into());
+            let recorded = RecordedTable { speedup: Some(speedup), ..recorded.clone() };
+            table.recorded = Some(recorded.into());
+        }
+        Kind::ClosedLoop(users) => {
+            let ramp = Some(users.value.ramp.unwrap_or_default());
+            table.closed_loop = Some(ClosedLoopTable { ramp, ..users.value.clone() }.into());
+        }
+    }
+    table
+}

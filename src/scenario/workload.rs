@@ -1,0 +1,159 @@
+//! From the description of a workload to its requests: the only place of this crate that opens a file.
+//!
+//! A recorded workload is read once and shared by all policies of a run, as long as it is small and no request waits
+//! for another; otherwise each policy reads it anew, in constant memory.
+
+use crate::Resolved;
+use gorgo_random::Key;
+use gorgo_workload::{
+    ArrivalSpec, ArrivalsCsv, ArrivalsOptions, ChatGenerator, ChatSpec, ClosedLoop, ClosedLoopSpec,
+    PrefixGroups, PrefixGroupsSpec, Recorded, Retimed, Source, TraceOptions, TraceSource,
+    TurnTiming, WorkloadError,
+};
+use std::path::{Path, PathBuf};
+
+/// Up to this size a workload's file is read into memory, where several policies share it. Compressed traces grow
+/// about tenfold.
+const SHARED_FILE_BYTES: u64 = 64 << 20;
+
+/// The workload and when its requests are sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DemandSpec {
+    /// What is asked.
+    pub workload: WorkloadSpec,
+    /// When it is asked.
+    pub load: LoadSpec,
+}
+
+/// What is asked of the fleet.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WorkloadSpec {
+    /// Generated chat sessions; how they begin is part of it.
+    Chat(ChatSpec),
+    /// A recorded trace.
+    Trace {
+        /// The file; a relative path starts at the scenario file's folder.
+        path: PathBuf,
+        /// How it is read.
+        options: TraceOptions,
+    },
+    /// Arrival times and lengths without prefixes.
+    ArrivalsCsv {
+        /// The file; a relative path starts at the scenario file's folder.
+        path: PathBuf,
+        /// How it is read.
+        options: ArrivalsOptions,
+    },
+    /// Generated lone requests that share prefixes; when they arrive is part of it.
+    PrefixGroups(PrefixGroupsSpec),
+}
+
+/// What is laid over the workload's own times.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LoadSpec {
+    /// Nothing.
+    Own,
+    /// An arrival process.
+    Arrivals(ArrivalSpec),
+    /// A fixed number of users.
+    ClosedLoop(ClosedLoopSpec),
+}
+
+/// The requests of a scenario, ready to be run through any number of times, on any thread.
+#[derive(Clone, Debug)]
+pub struct Requests {
+    demand: DemandSpec,
+    base: PathBuf,
+    seed: u64,
+    shared: Option<Recorded>,
+}
+
+impl DemandSpec {
+    /// When later turns of a session are due.
+    #[must_use]
+    pub const fn turns(&self) -> TurnTiming {
+        match &self.workload {
+            WorkloadSpec::Chat(spec) => spec.turn_timing,
+            WorkloadSpec::Trace { options, .. } => options.turns,
+            WorkloadSpec::ArrivalsCsv { .. } | WorkloadSpec::PrefixGroups(_) => {
+                TurnTiming::Recorded
+            }
+        }
+    }
+
+    /// The workload's own file, where it has one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match &self.workload {
+            WorkloadSpec::Trace { path, .. } | WorkloadSpec::ArrivalsCsv { path, .. } => Some(path),
+            WorkloadSpec::Chat(_) | WorkloadSpec::PrefixGroups(_) => None,
+        }
+    }
+}
+
+impl Resolved {
+    /// The requests. A small recorded workload is read now, where several policies will share it.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is malformed.
+    pub fn requests(&self) -> Result<Requests, WorkloadError> {
+        let (demand, base, seed) = (self.demand.clone(), self.base.clone(), self.seed);
+        let mut requests = Requests { demand, base, seed, shared: None };
+        let small =
+            |path| std::fs::metadata(path).is_ok_and(|file| file.len() <= SHARED_FILE_BYTES);
+        if self.router.policies.len() > 1
+            && self.demand.turns() == TurnTiming::Recorded
+            && self.demand.path().is_some_and(|path| small(self.base.join(path)))
+        {
+            requests.shared = Some(Recorded::read(&mut *requests.own_times()?)?);
+        }
+        Ok(requests)
+    }
+}
+
+impl Requests {
+    /// A source of the requests, from the first one on.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is malformed.
+    pub fn source(&self) -> Result<Box<dyn Source>, WorkloadError> {
+        let own = self.own_times()?;
+        let key = Key::new(self.seed);
+        Ok(match &self.demand.load {
+            LoadSpec::Own => own,
+            LoadSpec::Arrivals(arrivals) => Box::new(Retimed::new(own, *arrivals, key)?),
+            LoadSpec::ClosedLoop(users) => Box::new(ClosedLoop::new(own, users, key)?),
+        })
+    }
+
+    /// How many there are, where that is known without reading a file.
+    #[must_use]
+    pub fn size_hint(&self) -> Option<u64> {
+        if let Some(shared) = &self.shared {
+            return Some(shared.requests().len() as u64);
+        }
+        match &self.demand.workload {
+            WorkloadSpec::Chat(spec) => spec.requests,
+            WorkloadSpec::PrefixGroups(spec) => Some(spec.requests),
+            WorkloadSpec::Trace { .. } | WorkloadSpec::ArrivalsCsv { .. } => None,
+        }
+    }
+
+    fn own_times(&self) -> Result<Box<dyn Source>, WorkloadError> {
+        if let Some(shared) = &self.shared {
+            return Ok(Box::new(shared.replay()));
+        }
+        Ok(match &self.demand.workload {
+            WorkloadSpec::Chat(spec) => Box::new(ChatGenerator::new(spec.clone(), self.seed)?),
+            WorkloadSpec::PrefixGroups(spec) => {
+                Box::new(PrefixGroups::new(spec.clone(), self.seed)?)
+            }
+            WorkloadSpec::Trace { path, options } => {
+                Box::new(TraceSource::open(&self.base.join(path), *options)?)
+            }
+            WorkloadSpec::ArrivalsCsv { path, options } => {
+                Box::new(ArrivalsCsv::open(&self.base.join(path), *options)?)
+            }
+        })
+    }
+}

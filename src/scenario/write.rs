@@ -1,0 +1,173 @@
+//! A resolved scenario as TOML text that leaves nothing unsaid.
+
+use crate::parsed::{
+    IndexTable, LruTable, MeasureTable, PolicyTable, RouterTable, ScenarioTable, UnboundedTable,
+};
+use crate::{IndexSpec, MeasureParams, Resolved, RouterSpec};
+use gorgo_config::{Count, Duration, Located, PositiveDuration, Share};
+use gorgo_model::{ProfileRange, ProfileSpec};
+use std::path::{Component, Path, PathBuf};
+use toml::{Table, Value};
+
+/// Said once at the top, because such files are found beside results, far from any manual.
+const HEAD: &str = "# A resolved scenario: every default is written out. It runs again as it is: gorgo run FILE\n\n";
+
+impl Resolved {
+    /// The scenario as a file that leaves nothing unsaid: parsed and resolved again, it gives the same scenario and
+    /// the same bytes. A relative path of the workload is written as it was given.
+    ///
+    /// # Panics
+    /// Never: every value was read from TOML or is one that TOML can hold.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        write(&self.table(), &self.explicit.profiles)
+    }
+
+    /// As [`Resolved::to_toml`], for a file that will stand in `folder`: a relative path of the workload is written so
+    /// that it leads from there to the same file. It depends on where `folder` lies relative to that file, and on
+    /// nothing else.
+    ///
+    /// # Panics
+    /// Never, as above.
+    #[must_use]
+    pub fn to_toml_in(&self, folder: &Path) -> String {
+        let mut table = self.table();
+        let workload = table.workload.as_mut().map(|workload| &mut workload.value);
+        let path =
+            workload.and_then(|workload| match (&mut workload.trace, &mut workload.arrivals_csv) {
+                (Some(trace), _) => Some(&mut trace.value.path.value),
+                (None, Some(arrivals)) => Some(&mut arrivals.value.path.value),
+                (None, None) => None,
+            });
+        if let Some(path) = path
+            && Path::new(path.as_str()).is_relative()
+            && let Some(moved) = from_folder(folder, &self.base.join(path.as_str()))
+        {
+            *path = moved;
+        }
+        write(&table, &self.explicit.profiles)
+    }
+
+    /// The table of the file. Name, seed, router and measure come from the fields, which the caller may have changed.
+    fn table(&self) -> ScenarioTable {
+        ScenarioTable {
+            name: self.name.clone().into(),
+            description: Some(self.description.clone()).filter(|text| !text.is_empty()),
+            seed: Some(self.seed.into()),
+            router: self.router_table(&self.router),
+            measure: measure_table(&self.measure),
+            profiles: Vec::new(),
+            ..self.explicit.clone()
+        }
+    }
+
+    fn router_table(&self, spec: &RouterSpec) -> RouterTable {
+        let policies = spec.policies.iter().map(|policy| {
+            Located::nowhere(PolicyTable {
+                name: policy.name.clone().into(),
+                label: Some(policy.label.clone().into()),
+                parameters: policy.parameters.clone(),
+            })
+        });
+        let index = match spec.index {
+            IndexSpec::Unbounded => IndexTable { unbounded: Some(UnboundedTable {}), lru: None },
+            IndexSpec::Lru { capacity_tokens_per_replica } => {
+                let lru =
+                    LruTable { capacity_tokens_per_replica: Count(capacity_tokens_per_replica) };
+                IndexTable { unbounded: None, lru: Some(lru.into()) }
+            }
+        };
+        let limit = spec.max_in_flight_per_replica;
+        RouterTable {
+            region: self.regions[spec.region.index()].name.clone().into(),
+            policies: policies.collect::<Vec<_>>().into(),
+            probe_interval: Some(PositiveDuration(spec.probe_interval)),
+            scrape_interval: Some(PositiveDuration(spec.scrape_interval)),
+            rtt_ewma_alpha: Some(Share(spec.rtt_ewma_alpha).into()),
+            index: Some(index.into()),
+            learn_at: Some(spec.learn_at),
+            release_at: Some(spec.release_at),
+            decision_time: Some(Duration(spec.decision_time)),
+            max_in_flight_per_replica: limit.map(|most| Count(u64::from(most)).into()),
+            queue_limit: Some(spec.max_queue.into()),
+            queue_timeout: spec.queue_timeout.map(PositiveDuration),
+            learn_output: Some(spec.learn_output),
+        }
+    }
+}
+
+fn measure_table(spec: &MeasureParams) -> MeasureTable {
+    MeasureTable {
+        warm_up: Some(Duration(spec.warm_up)),
+        stop: spec.stop.map(|span| PositiveDuration(span).into()),
+        drain: spec.drain.map(Duration),
+        slo_ttft: spec.slo_ttft.map(PositiveDuration),
+        slo_tpot: spec.slo_tpot.map(PositiveDuration),
+        slo_e2e: spec.slo_e2e.map(PositiveDuration),
+        records: Some(spec.records),
+        timeline_step: spec.timeline_step.map(PositiveDuration),
+    }
+}
+
+fn write(table: &ScenarioTable, profiles: &[Located<ProfileSpec>]) -> String {
+    let mut root = Table::try_from(table).expect("every value was read from TOML or fits it");
+    let profiles = profiles.iter().map(|profile| write_profile(profile.value.clone())).collect();
+    root.insert("profiles".to_owned(), Value::Array(profiles));
+    let text = toml::to_string(&root).expect("a table of TOML values is TOML");
+    format!("{HEAD}{text}")
+}
+
+/// A profile. One without an end of its range leaves the range out: its numbers do not fit TOML's integers, and
+/// reading it without gives the same.
+fn write_profile(mut profile: ProfileSpec) -> Value {
+    let unlimited = profile.range == ProfileRange::UNLIMITED;
+    if unlimited {
+        profile.range.prefill_tokens = 0;
+        profile.range.cached_tokens = 0;
+        profile.range.decode_context_tokens = 0;
+    }
+    let mut table = Table::try_from(&profile).expect("every value was read from TOML or fits it");
+    if unlimited {
+        table.remove("range");
+    }
+    Value::Table(table)
+}
+
+/// The way from `folder` to `file`, where both can be told.
+fn from_folder(folder: &Path, file: &Path) -> Option<String> {
+    let (folder, file) = (plain(folder)?, plain(file)?);
+    let shared = folder.components().zip(file.components()).take_while(|(a, b)| a == b).count();
+    let up = folder.components().skip(shared).map(|_| Component::ParentDir);
+    let way: PathBuf = up.chain(file.components().skip(shared)).collect();
+    way.into_os_string().into_string().ok()
+}
+
+/// An absolute path without `.` and `..`. Links are resolved where the path exists, since `..` behind a link leads
+/// elsewhere.
+fn plain(path: &Path) -> Option<PathBuf> {
+    if let Ok(path) = path.canonicalize() {
+        return Some(path);
+    }
+    let mut plain = PathBuf::new();
+    for part in std::path::absolute(path).ok()?.components() {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            other => plain.push(other),
+        }
+    }
+    Some(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_between_two_folders_goes_up_and_down() {
+        let way = |folder: &str, file: &str| from_folder(Path::new(folder), Path::new(file));
+        assert_eq!(way("/no/results/a", "/no/data/t.gz").as_deref(), Some("../../data/t.gz"));
+        assert_eq!(way("/no/results/a", "/no/s/../data/t.gz").as_deref(), Some("../../data/t.gz"));
+        assert_eq!(way("/no/a", "/no/a/t.gz").as_deref(), Some("t.gz"));
+    }
+}
