@@ -64,6 +64,8 @@ pub struct MeasuredWindow {
     pub from_s: f64,
     /// End of the window: the stop or the end of the run, whichever comes first, in seconds.
     pub to_s: f64,
+    /// The stop as it was asked for, in seconds; null where the window goes to the end of the run.
+    pub stop_s: Option<f64>,
     /// Requests scheduled in it.
     pub measured: u64,
     /// Of these, completed.

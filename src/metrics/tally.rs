@@ -145,6 +145,7 @@ impl Tally {
             window: MeasuredWindow {
                 from_s: self.window.from.as_s(),
                 to_s: to.as_s(),
+                stop_s: self.window.to.map(Nanos::as_s),
                 measured,
                 measured_completed: completed,
             },

@@ -1,1 +1,26 @@
-//! report
+//! What people and programs read of a run: tables, CSV and JSON files, SVG plots.
+//!
+//! It formats numbers and computes none: every number is `gorgo-metrics`'s. It never prints; it gives strings and
+//! writes files into an [`OutputDir`]. The same runs give the same bytes.
+//!
+//! Read `output.rs` for the files of a run, `requests.rs` for the shape of `requests.csv`, `plot.rs` for pictures.
+
+mod bytes;
+mod comparison;
+mod error;
+mod json;
+mod output;
+pub mod plot;
+mod requests;
+mod requests_reader;
+mod table;
+mod timeline;
+
+pub use comparison::{comparison_json, comparison_table};
+pub use error::ReportError;
+pub use json::{json_document, summary_json};
+pub use output::{DecisionLog, LoadedRun, OutputDir, load_run};
+pub use requests::{REQUEST_COLUMNS, write_requests};
+pub use requests_reader::{Requests, read_requests};
+pub use table::{Style, table};
+pub use timeline::{TIMELINE_COLUMNS, write_timeline};
