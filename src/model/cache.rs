@@ -201,6 +201,12 @@ impl PrefixCache {
         self.nodes.len() - 1 - self.vacant.len()
     }
 
+    /// Tokens from the root to the end of `node`.
+    #[must_use]
+    pub fn depth(&self, node: NodeId) -> u64 {
+        u64::from(self.nodes[node.index()].depth)
+    }
+
     /// How many tokens of a chain are cached. Changes nothing.
     #[must_use]
     pub fn peek_tokens(&self, chain: &BlockChain) -> u64 {

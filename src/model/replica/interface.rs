@@ -126,17 +126,11 @@ pub struct ReplicaOutput {
     pub events: Vec<ReplicaEvent>,
     /// Gaps between tokens, all requests together.
     pub gaps: Vec<GapRun>,
-    /// Token times by request: filled when `Some`, at a cost per sequence and run; `None` costs nothing.
+    /// Token times by request, where [`Replica::record_token_runs`](super::Replica::record_token_runs) asks for them.
     pub runs: Option<Vec<TokenRun>>,
 }
 
 impl ReplicaOutput {
-    /// A buffer that records token times by request too.
-    #[must_use]
-    pub fn with_token_runs() -> Self {
-        Self { runs: Some(Vec::new()), ..Self::default() }
-    }
-
     /// Empties the buffer and keeps its memory.
     pub fn clear(&mut self) {
         self.events.clear();
@@ -145,14 +139,35 @@ impl ReplicaOutput {
             runs.clear();
         }
     }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let no_runs = self.runs.as_ref().is_none_or(Vec::is_empty);
+        self.events.is_empty() && self.gaps.is_empty() && no_runs
+    }
+
+    /// Moves everything out of `other` to the end.
+    pub fn append(&mut self, other: &mut Self) {
+        self.events.append(&mut other.events);
+        self.gaps.append(&mut other.gaps);
+        if let Some(runs) = &mut other.runs {
+            self.runs.get_or_insert_default().append(runs);
+        }
+    }
+
+    /// Adds the times of some tokens.
+    pub(super) fn push_run(&mut self, run: TokenRun) {
+        self.runs.get_or_insert_default().push(run);
+    }
 }
 
 /// What an engine's metrics endpoint says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
-    /// Requests in the running batch or in the prefill batch under way.
+    /// Requests in the running batch, in the prefill batch under way, or between two chunks.
     pub running_requests: u32,
-    /// Requests that wait for admission: ready, or still in their overhead.
+    /// Requests that are ready and hold no KV, retracted ones included.
     pub queued_requests: u32,
     /// Tokens held by running requests: the pool less what is free or evictable.
     pub used_tokens: u64,

@@ -1,0 +1,259 @@
+//! The prefill batch: who is admitted, what it allocates, what its end brings (SGLang: `PrefillAdder`).
+
+use super::request::{Place, Slot};
+use super::{Replica, ReplicaEvent, ReplicaOutput, TokenRun};
+use crate::cache::NodeId;
+use crate::{Femtos, GapRun, PrefillItem, Schedule};
+use gorgo_types::Tokens;
+
+/// A request's part of a prefill batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BatchItem {
+    slot: Slot,
+    new_tokens: u32,
+    /// False for a chunk after which some of the prompt is left.
+    completes: bool,
+}
+
+/// What is left for a batch. Signed: the last one to be admitted may overdraw the input budget, and running requests
+/// may have reserved more than there is.
+struct Budget {
+    input: i64,
+    chunk: i64,
+    total: i128,
+}
+
+/// How many requests may wait for a sort by cached prefix (SGLang: `WAITING_QUEUE_PREFIX_MATCH_MAX`).
+const MOST_WAITING_FOR_LPM: usize = 128;
+
+const BILLION: u64 = 1_000_000_000;
+
+impl Replica {
+    /// Forms a prefill batch and takes its memory. Returns when it ends; `None` where there is none.
+    pub(super) fn start_prefill(&mut self, at: Femtos) -> Option<Femtos> {
+        if self.chunked.is_none() && (self.waiting.is_empty() || self.batch_is_full) {
+            return None;
+        }
+        self.batch.clear();
+        self.batch_costs.clear();
+        let mut budget = self.budget();
+        if let Some(slot) = self.chunked {
+            self.continue_chunked(slot, &mut budget);
+        }
+        if self.config.limits.schedule == Schedule::Lpm {
+            self.sort_by_cached_prefix();
+        }
+        while let Some(&slot) = self.waiting.front() {
+            if !self.admit(slot, at, &mut budget) {
+                break;
+            }
+            self.waiting.pop_front();
+        }
+        if self.batch.is_empty() {
+            return None;
+        }
+        let new_tokens: u64 = self.batch.iter().map(|item| u64::from(item.new_tokens)).sum();
+        if self.free < new_tokens {
+            let freed = self.cache.evict(new_tokens - self.free);
+            self.free += freed;
+            self.totals.evicted_in_prefill_tokens += freed;
+        }
+        self.free = self.free.checked_sub(new_tokens).expect("what is admitted fits in the pool");
+        self.own += new_tokens;
+        Some(at + self.config.profile.prefill(&self.batch_costs))
+    }
+
+    fn budget(&mut self) -> Budget {
+        let limits = &self.config.limits;
+        let reserve = self.running.reserve(limits.clip_max_new_tokens);
+        let reserved = match self.ratio_ppb.checked_mul(reserve) {
+            Some(product) => u128::from(product / BILLION),
+            None => u128::from(self.ratio_ppb) * u128::from(reserve) / u128::from(BILLION),
+        };
+        let available = i128::from(self.free + self.cache.evictable_tokens());
+        Budget {
+            input: i64::from(limits.max_prefill_tokens),
+            chunk: i64::from(limits.chunked_prefill_tokens),
+            total: available - i128::try_from(reserved).expect("far below 2^127"),
+        }
+    }
+
+    /// The next chunk of the request that is computed in chunks: always admitted, and not matched again.
+    fn continue_chunked(&mut self, slot: Slot, budget: &mut Budget) {
+        let live = self.requests.at(slot);
+        let left = live.prefill_tokens() - live.computed;
+        let new_tokens = left.min(self.config.limits.chunked_prefill_tokens);
+        let completes = new_tokens == left;
+        let reserve = if completes { live.reserve(self.config.limits.clip_max_new_tokens) } else { 0 };
+        budget.total -= i128::from(u64::from(new_tokens) + reserve);
+        budget.input -= i64::from(new_tokens);
+        budget.chunk -= i64::from(new_tokens);
+        self.add_to_batch(slot, new_tokens, completes);
+    }
+
+    /// Tries the first waiting request. False: the batch is closed.
+    fn admit(&mut self, slot: Slot, at: Femtos, budget: &mut Budget) -> bool {
+        let in_batch = self.batch.len();
+        if self.running.len() + in_batch >= self.config.limits.max_running_requests as usize {
+            return self.refuse();
+        }
+        if in_batch > 0 && budget.total <= 0 {
+            return self.refuse();
+        }
+        if in_batch > 0 && (budget.input <= 0 || budget.chunk <= 0) {
+            return false;
+        }
+        // With nothing running and nobody admitted a refusal for memory would stand for good.
+        let alone = in_batch == 0 && self.running.is_empty();
+        let live = self.requests.at(slot);
+        let found = self.config.prefix_cache.then(|| self.cache.find(&live.prompt));
+        let (node, matched) = found.map_or((NodeId::ROOT, 0), |found| (found.node, found.tokens));
+        let cached = matched.min(live.prefill_tokens() - 1);
+        let wanted = live.prefill_tokens() - cached;
+        let need = u64::from(wanted) + live.reserve(self.config.limits.clip_max_new_tokens);
+        let need = i128::from(need);
+        if need >= budget.total && !alone {
+            self.cache.touch(node);
+            return self.refuse();
+        }
+        if i64::from(wanted) >= budget.input && in_batch > 0 {
+            self.cache.touch(node);
+            return false;
+        }
+        let newly_locked = i128::from(self.cache.unlocked_tokens(node));
+        if need >= budget.total - newly_locked && !alone {
+            self.cache.touch(node);
+            return self.refuse();
+        }
+        self.cache.touch_and_lock(node);
+        let completes = i64::from(wanted) <= budget.chunk;
+        let new_tokens = if completes {
+            budget.total -= newly_locked + need;
+            wanted
+        } else {
+            let chunk = u32::try_from(budget.chunk).expect("a positive part of a 32-bit limit");
+            budget.total -= newly_locked + i128::from(chunk);
+            self.chunked = Some(slot);
+            chunk
+        };
+        budget.input -= i64::from(new_tokens);
+        budget.chunk -= i64::from(new_tokens);
+        let live = self.requests.at_mut(slot);
+        live.place = Place::Prefill;
+        live.node = node;
+        live.node_blocks = found.map_or(0, |found| found.blocks);
+        live.computed = cached;
+        if live.emitted == 0 {
+            live.admitted = at.to_nanos();
+            live.cached_tokens = cached;
+        }
+        self.totals.cached_tokens += u64::from(cached);
+        self.totals.hit_requests += u64::from(cached > 0);
+        self.add_to_batch(slot, new_tokens, completes);
+        true
+    }
+
+    fn add_to_batch(&mut self, slot: Slot, new_tokens: u32, completes: bool) {
+        let live = self.requests.at_mut(slot);
+        self.batch.push(BatchItem { slot, new_tokens, completes });
+        self.batch_costs.push(PrefillItem { new_tokens, cached_tokens: live.computed });
+        live.computed += new_tokens;
+        live.own += u64::from(new_tokens);
+    }
+
+    /// A refusal that holds until the batch shrinks.
+    fn refuse(&mut self) -> bool {
+        self.batch_is_full = true;
+        self.totals.batch_full += 1;
+        false
+    }
+
+    fn sort_by_cached_prefix(&mut self) {
+        if !self.config.prefix_cache || self.waiting.len() > MOST_WAITING_FOR_LPM {
+            return;
+        }
+        let (cache, requests) = (&self.cache, &self.requests);
+        let queue = self.waiting.make_contiguous();
+        queue.sort_by_cached_key(|&slot| {
+            std::cmp::Reverse(cache.peek_tokens(&requests.at(slot).prompt))
+        });
+    }
+
+    /// The batch has been computed.
+    pub(super) fn end_prefill(&mut self, start: Femtos, end: Femtos, out: &mut ReplicaOutput) {
+        self.totals.kv_token_time += u128::from(self.used_tokens()) * (end - start).0;
+        self.totals.prefill_busy += end - start;
+        self.totals.prefill_batches += 1;
+        let batch = std::mem::take(&mut self.batch);
+        for item in &batch {
+            self.totals.prefill_tokens += u64::from(item.new_tokens);
+            if item.completes {
+                self.complete_prefill(item.slot, end, out);
+            } else {
+                self.totals.partial_chunks += 1;
+                self.insert_computed(item.slot);
+            }
+        }
+        self.batch = batch;
+        self.batch.clear();
+    }
+
+    /// All L tokens are there: a token is emitted, and the request runs or ends.
+    fn complete_prefill(&mut self, slot: Slot, at: Femtos, out: &mut ReplicaOutput) {
+        if self.chunked == Some(slot) {
+            self.chunked = None;
+        }
+        self.insert_computed(slot);
+        let live = self.requests.at_mut(slot);
+        let key = live.key;
+        if live.emitted == 0 {
+            out.events.push(ReplicaEvent::FirstToken {
+                key,
+                at: at.to_nanos(),
+                ready: live.ready,
+                admitted: live.admitted,
+                cached_tokens: Tokens(u64::from(live.cached_tokens)),
+            });
+        } else {
+            let first = at - live.last_token;
+            out.gaps.push(GapRun { first, increment: Femtos::ZERO, steps: 1, sequences: 1 });
+        }
+        if self.record_token_runs {
+            let (first, increment) = (Femtos::ZERO, Femtos::ZERO);
+            out.push_run(TokenRun { key, first_at: at, first, increment, steps: 1 });
+        }
+        live.emitted += 1;
+        live.last_token = at;
+        self.totals.emitted_tokens += 1;
+        if live.emitted == live.output_tokens {
+            self.finish(slot, at, out);
+        } else {
+            live.place = Place::Running;
+            self.running.join(slot, live, self.config.limits.clip_max_new_tokens);
+        }
+    }
+
+    /// What is computed of the prompt enters the cache, and the lock moves to its end: whole blocks, or all of the
+    /// prompt once that is computed. The rest, and former outputs of a retracted request, stay the request's own.
+    fn insert_computed(&mut self, slot: Slot) {
+        if !self.config.prefix_cache {
+            return;
+        }
+        let live = self.requests.at_mut(slot);
+        let prompt = &live.prompt;
+        let blocks = if live.computed >= live.prompt_tokens() {
+            prompt.blocks()
+        } else {
+            (live.computed / prompt.block_tokens()) as usize
+        };
+        let inserted = self.cache.insert_and_lock(live.node, live.node_blocks, prompt, blocks);
+        let own = u64::from(live.computed) - prompt.tokens_in(blocks).0;
+        let freed = live.own.checked_sub(inserted.added_tokens + own);
+        let freed = freed.expect("what enters the cache was the request's own");
+        self.own -= live.own - own;
+        self.free += freed;
+        live.own = own;
+        live.node = inserted.node;
+        live.node_blocks = u32::try_from(blocks).expect("fewer blocks than tokens");
+    }
+}
