@@ -99,7 +99,9 @@ impl<'a> Cursor<'a> {
         if self.peek() != Some(b'"') {
             return Err(self.syntax("a field's name in quotes"));
         }
-        let key = self.string("(name)", "a field's name in quotes")?;
+        let mut at = *self;
+        let wanted = "a field's name, closed by a quote, in UTF-8 with JSON escapes";
+        let key = self.string("", wanted).map_err(|_| at.syntax(wanted))?;
         if !self.eat(b':') {
             return Err(self.syntax(format!("`:` after `{}`", shorten(&key))));
         }

@@ -1,0 +1,7 @@
+//! Tests of the workload crate through its public face: one binary, one module per concern.
+
+mod common;
+mod fuzz;
+mod generators;
+mod malformed;
+mod readers;
