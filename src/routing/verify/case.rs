@@ -37,7 +37,7 @@ pub struct Case {
     pub max_tokens: Tokens,
     /// The session that the client named.
     pub session: Option<u64>,
-    /// The candidates; at least one.
+    /// The candidates.
     pub candidates: Vec<Signals>,
     /// The draw; `None` where the log has none.
     pub draw: Option<u64>,
@@ -95,9 +95,6 @@ impl TryFrom<LogRow> for Case {
                 format!("{}, one for each replica", ragged.wanted),
             )
         })?;
-        if candidates.is_empty() {
-            return Err(wrong("candidates.replica", "empty", "at least one replica"));
-        }
         check_times(&candidates)?;
         check_choice(row.chosen, &candidates)?;
         if row.scores.len() != candidates.len() {

@@ -5,7 +5,9 @@
 //! is the caller's. Read [`case`] next, then [`recorded`].
 //!
 //! A match is the same target. Where the log has no draw and the policy draws among ties, any of the tied is a match
-//! too, and is counted as such in [`VerifyReport::matched_by_tie`].
+//! too, and is counted as such in [`VerifyReport::matched_by_tie`]. Whether the router's queue had room is not the
+//! policy's to say, so a recorded rejection matches the decision to queue. Decisions that a router makes without its
+//! policy ([`crate::router::decide`]) are made again in the same way, and counted in [`VerifyReport::by_router`].
 //!
 //! An *effect* is the number of decisions that would have been others without one term of the score (for policies
 //! whose scores are sums), or without one signal (for the other policies). It says how much of a rule a log proves: a
@@ -18,6 +20,7 @@ pub use case::{Case, RowError};
 
 use crate::decision::{Decision, Target, Tie};
 use crate::policy::{DrawUse, Policy, Question};
+use crate::router::decide;
 use crate::signals::Signals;
 use gorgo_types::ReplicaId;
 use std::fmt;
@@ -35,6 +38,9 @@ const SIGNALS: &[(&str, Blank)] = &[
 
 /// Takes one signal away.
 type Blank = fn(&mut Signals);
+
+/// The rules by which a router decides without its policy.
+const ROUTER_RULES: &[&str] = &["no-metrics", "no-replica"];
 
 /// How many mismatches are kept whole.
 const KEPT_MISMATCHES: usize = 5;
@@ -96,6 +102,8 @@ pub struct VerifyReport {
     pub matched_by_tie: u64,
     /// Cases in which several candidates shared the best score.
     pub ties: u64,
+    /// Cases that a router decides without its policy: nothing was scraped yet, or there is no replica.
+    pub by_router: u64,
     /// Cases whose log has scores.
     pub scored: u64,
     /// Of those: cases in which some candidate's score came out otherwise.
@@ -156,9 +164,11 @@ impl Verifier {
             self.policy.recall(memory);
         }
         let question = case.question();
-        self.policy.decide(&question, &mut self.decision);
+        decide(&*self.policy, &question, &mut self.decision);
+        let by_router = ROUTER_RULES.contains(&self.decision.rule);
+        self.report.by_router += u64::from(by_router);
         let matched = self.compare(case);
-        if matched {
+        if matched && !by_router {
             self.count_effects(case, &question);
         }
         if let Target::Replica(replica) = case.chosen {
@@ -187,7 +197,7 @@ impl Verifier {
             report.scored += 1;
             report.scores_changed += u64::from(scores != self.decision.scores());
         }
-        let same = self.decision.target == case.chosen;
+        let same = same_target(self.decision.target, case.chosen);
         let tied = !same
             && tie_is_open(&*self.policy, case)
             && is_best(&self.decision, &case.candidates, case.chosen);
@@ -240,7 +250,7 @@ impl Verifier {
 
     /// Compares the decision without something (in `without`) with the recorded one.
     fn count_effect(&mut self, case: &Case, kind: EffectKind, name: &'static str) {
-        let same = self.without.target == case.chosen
+        let same = same_target(self.without.target, case.chosen)
             || (tie_is_open(&*self.policy, case)
                 && is_best(&self.without, &case.candidates, case.chosen));
         let known = self.report.effects.iter_mut().find(|e| e.kind == kind && e.name == name);
@@ -250,6 +260,15 @@ impl Verifier {
                 self.report.effects.push(Effect { kind, name, changed: u64::from(!same) });
             }
         }
+    }
+}
+
+/// The same replica, or none both times.
+const fn same_target(decided: Target, recorded: Target) -> bool {
+    match (decided, recorded) {
+        (Target::Replica(a), Target::Replica(b)) => a.0 == b.0,
+        (Target::Queue | Target::Reject, Target::Queue | Target::Reject) => true,
+        (Target::Replica(_), _) | (_, Target::Replica(_)) => false,
     }
 }
 
