@@ -1,1 +1,23 @@
-//! sim
+//! The event engine and the world that joins model, routing and workload.
+//!
+//! A [`Setup`] describes one run of one policy; [`World::run`] plays it to the end in virtual time and returns a
+//! [`gorgo_metrics::RunResult`]. One run is one thread; runs are independent, so callers run them side by side.
+//! No files, no wall clock, no randomness of its own: every draw is keyed by what it is for.
+//! Read [`world`] next for the loop, [`flow`](World) for the way of a request, [`agenda`] for the order of events.
+
+pub mod agenda;
+mod error;
+mod flight;
+mod flow;
+mod probes;
+mod regret;
+mod scenario;
+mod setup;
+mod table;
+mod world;
+
+pub use error::SimError;
+pub use regret::{Alternative, Regret, regret};
+pub use scenario::{PolicyRun, run_policy, setup_of};
+pub use setup::{Observer, RunOptions, Setup, StationSetup};
+pub use world::World;

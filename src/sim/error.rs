@@ -1,0 +1,72 @@
+//! What can go wrong in a run.
+
+use gorgo_types::{Nanos, RequestId};
+use thiserror::Error;
+
+/// Why a run ended without a result.
+#[derive(Debug, Error)]
+pub enum SimError {
+    /// The workload could not be read, or contradicts itself.
+    #[error(transparent)]
+    Workload(#[from] gorgo_workload::WorkloadError),
+    /// The router refused its configuration.
+    #[error(transparent)]
+    Routing(#[from] gorgo_routing::RoutingError),
+    /// The scenario does not fit together.
+    #[error(transparent)]
+    Scenario(#[from] gorgo_scenario::ScenarioError),
+    /// A replica's configuration makes no sense.
+    #[error("replica `{name}`: {source}")]
+    Replica {
+        /// The replica's name.
+        name: String,
+        /// What was wrong.
+        source: gorgo_model::ModelError,
+    },
+    /// A request that its replica can never serve.
+    #[error("request {id} at {at} on replica `{replica}`: {source}")]
+    Request {
+        /// The request.
+        id: RequestId,
+        /// When it reached the replica.
+        at: Nanos,
+        /// The replica's name.
+        replica: String,
+        /// What was wrong.
+        source: gorgo_model::ModelError,
+    },
+    /// Where a request comes from is not known to the network.
+    #[error("request {id}: {source}")]
+    Origin {
+        /// The request.
+        id: RequestId,
+        /// What was wrong.
+        source: gorgo_model::ModelError,
+    },
+    /// A law of conservation was broken: the result would be wrong.
+    #[error("the run is invalid: {0}")]
+    Invalid(String),
+    /// The workload waits for a completion, but nothing is under way.
+    #[error("the workload waits for a completion at {at}, but no request is under way")]
+    Stuck {
+        /// When.
+        at: Nanos,
+    },
+    /// A forced decision names a replica that the fleet does not have, or a request that never came.
+    #[error("{0}")]
+    Forced(String),
+}
+
+impl SimError {
+    /// Is the input to blame (exit code 2), rather than the run (1 or 3)?
+    #[must_use]
+    pub const fn is_input(&self) -> bool {
+        !matches!(self, Self::Invalid(_) | Self::Stuck { .. })
+    }
+
+    /// Is the result invalid (exit code 3)?
+    #[must_use]
+    pub const fn is_invalid(&self) -> bool {
+        matches!(self, Self::Invalid(_))
+    }
+}

@@ -1,0 +1,87 @@
+//! A request under way: what the world must remember between its events.
+
+use gorgo_metrics::{RequestRecord, Status, TtftParts};
+use gorgo_model::halves;
+use gorgo_routing::Ticket;
+use gorgo_types::{Nanos, ReplicaId, Request};
+
+/// One request between its scheduled time and its end.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    pub request: Request,
+    pub record: RequestRecord,
+    /// Round trip between client and router, one draw for all of the request.
+    pub client_rtt: Nanos,
+    /// Round trip between router and replica, one draw for all of the request.
+    pub replica_rtt: Nanos,
+    /// When it reached the router.
+    pub at_router: Nanos,
+    /// When it reached the replica.
+    pub at_replica: Nanos,
+    pub ticket: Option<Ticket>,
+    /// Counts towards the end of the run.
+    pub measured: bool,
+}
+
+/// The way out of a round trip.
+pub(crate) const fn out_of(rtt: Nanos) -> Nanos {
+    halves(rtt).0
+}
+
+/// The way back of a round trip.
+pub(crate) const fn back_of(rtt: Nanos) -> Nanos {
+    halves(rtt).1
+}
+
+impl Flight {
+    /// A request that its client sends at the very time it was scheduled for.
+    pub fn new(request: Request, scheduled: Nanos, client_rtt: Nanos, measured: bool) -> Self {
+        let record = RequestRecord {
+            id: request.id,
+            origin: request.origin,
+            replica: None,
+            region: None,
+            status: Status::InFlight,
+            score: 0.0,
+            input_tokens: narrow(request.prompt.tokens().get()),
+            output_tokens: narrow(request.output_tokens.get()),
+            predicted_cached_tokens: 0,
+            cached_tokens: 0,
+            scheduled,
+            sent: scheduled,
+            first_token: None,
+            finished: None,
+            parts: TtftParts { client_to_router: out_of(client_rtt), ..TtftParts::default() },
+            retractions: 0,
+            attempts: 0,
+        };
+        Self {
+            request,
+            record,
+            client_rtt,
+            replica_rtt: Nanos::ZERO,
+            at_router: Nanos::ZERO,
+            at_replica: Nanos::ZERO,
+            ticket: None,
+            measured,
+        }
+    }
+
+    /// The replica it was sent to.
+    ///
+    /// # Panics
+    /// Before it was dispatched.
+    pub fn replica(&self) -> ReplicaId {
+        self.record.replica.expect("the request was dispatched")
+    }
+
+    /// From the replica to the client.
+    pub fn back(&self) -> Nanos {
+        back_of(self.replica_rtt) + back_of(self.client_rtt)
+    }
+}
+
+/// Chains hold at most `u32::MAX` tokens, and outputs are held to the same bound when they are read.
+fn narrow(tokens: u64) -> u32 {
+    u32::try_from(tokens).unwrap_or(u32::MAX)
+}

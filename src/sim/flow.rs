@@ -1,0 +1,291 @@
+//! The way of a request: client, router, replica, and back.
+//!
+//! Each function is one event. Times are only ever computed forwards; the parts of TTFT are written where they arise
+//! and add up by construction (the collector asserts it).
+
+use crate::agenda::{Event, Slot};
+use crate::error::SimError;
+use crate::flight::{Flight, back_of, out_of};
+use crate::setup::as_ns;
+use crate::world::World;
+use gorgo_metrics::Status;
+use gorgo_model::{EngineRequest, ReplicaEvent, RequestKey};
+use gorgo_random::Purpose;
+use gorgo_routing::{Action, RoutingRequest, Target};
+use gorgo_types::{Nanos, ReplicaId, Request};
+use gorgo_workload::Completed;
+
+/// The link between clients and the router, as a word of keys; links to replicas are numbered by their region.
+const CLIENT_LINK: u64 = u64::MAX;
+
+/// What the router may see of a request.
+fn visible(request: &Request) -> RoutingRequest<'_> {
+    RoutingRequest {
+        id: request.id,
+        prompt: &request.prompt,
+        max_tokens: request.max_tokens,
+        session: request.has_session.then_some(request.id.session),
+    }
+}
+
+impl World<'_> {
+    /// A client sends a request, at the time it was scheduled for.
+    pub(crate) fn set_out(&mut self, scheduled: Nanos, request: Request, measured: bool) {
+        let leg = &self.legs[request.origin.index()];
+        let draw = self
+            .key
+            .with(Purpose::NetworkRtt)
+            .word(request.id.session)
+            .word(u64::from(request.id.turn))
+            .word(CLIENT_LINK)
+            .draw();
+        let client_rtt = self.network.client_rtt(leg, draw);
+        let flight = Flight::new(request, scheduled, client_rtt, measured);
+        let slot = self.flights.insert(flight);
+        self.agenda.push(scheduled + out_of(client_rtt), Event::AtRouter(slot));
+    }
+
+    /// A request reaches the router.
+    pub(crate) fn at_router(&mut self, slot: Slot) -> Result<(), SimError> {
+        self.flights.get_mut(slot).at_router = self.now;
+        self.decide(slot, true)
+    }
+
+    /// The router decides on a request: a new one, or the head of its queue.
+    fn decide(&mut self, slot: Slot, is_new: bool) -> Result<(), SimError> {
+        let flight = self.flights.get_mut(slot);
+        let request = visible(&flight.request);
+        let draw = self
+            .key
+            .with(Purpose::Decision)
+            .word(request.id.session)
+            .word(u64::from(request.id.turn))
+            .word(u64::from(flight.record.attempts))
+            .draw()
+            .bits();
+        let mut target = self.router.decide(self.now, &request, draw).target;
+        if let Some((id, replica)) = self.forced
+            && id == request.id
+        {
+            target = Target::Replica(replica);
+            self.forced_seen = true;
+        }
+        if let Some(observer) = self.observer.as_deref_mut() {
+            observer(self.now, &request, draw, &self.router, target);
+        }
+        match target {
+            Target::Replica(replica) => {
+                self.dispatch(slot, replica);
+                Ok(())
+            }
+            Target::Queue if is_new => {
+                if self.router.enqueue(self.now, slot.0) {
+                    self.watch_deadline();
+                    Ok(())
+                } else {
+                    self.refuse(slot, Status::Rejected)
+                }
+            }
+            Target::Queue => {
+                self.router.requeue(self.now, slot.0);
+                Ok(())
+            }
+            Target::Reject => self.refuse(slot, Status::Rejected),
+        }
+    }
+
+    fn dispatch(&mut self, slot: Slot, replica: ReplicaId) {
+        let flight = self.flights.get_mut(slot);
+        let request = visible(&flight.request);
+        let ticket = self.router.dispatched(self.now, &request, replica);
+        let station = &mut self.stations[replica.index()];
+        let region = station.region;
+        let draw = self
+            .key
+            .with(Purpose::NetworkRtt)
+            .word(request.id.session)
+            .word(u64::from(request.id.turn))
+            .word(u64::from(region.0))
+            .draw();
+        let rtt = self.network.rtt(self.router_region, region, draw);
+        station.in_flight += 1;
+        station.requests += 1;
+        let record = &mut flight.record;
+        record.replica = Some(replica);
+        record.region = Some(region);
+        record.attempts += 1;
+        record.score = self.router.decision().scores().get(replica.index()).copied().unwrap_or(0.0);
+        record.predicted_cached_tokens =
+            self.router.signals().get(replica.index()).map_or(0, |s| s.cached_tokens as u32);
+        record.parts.router_queue = self.now - flight.at_router;
+        record.parts.routing = self.decision_time;
+        record.parts.network_out = out_of(rtt);
+        flight.ticket = Some(ticket);
+        flight.replica_rtt = rtt;
+        self.agenda.push(self.now + self.decision_time + out_of(rtt), Event::AtReplica(slot));
+    }
+
+    /// The router turns a request away; the client hears of it half a round trip later.
+    fn refuse(&mut self, slot: Slot, status: Status) -> Result<(), SimError> {
+        let flight = self.flights.get(slot);
+        let id = flight.request.id;
+        let at_client = self.now + back_of(flight.client_rtt);
+        self.retire(slot, status, at_client)?;
+        if self.answers_source {
+            self.source.finished(Completed { id, at: at_client, ok: false });
+        }
+        Ok(())
+    }
+
+    /// A request reaches its replica.
+    pub(crate) fn at_replica(&mut self, slot: Slot) -> Result<(), SimError> {
+        let flight = self.flights.get_mut(slot);
+        flight.at_replica = self.now;
+        let replica = flight.replica();
+        let station = &mut self.stations[replica.index()];
+        let request = EngineRequest {
+            prompt: flight.request.prompt.clone(),
+            output_tokens: flight.request.output_tokens,
+            max_tokens: flight.request.max_tokens,
+            sequence: flight.request.sequence.clone(),
+            overhead: station.overhead,
+        };
+        station.engine.arrive(self.now, RequestKey(slot.0), request).map_err(|source| {
+            SimError::Request {
+                id: flight.request.id,
+                at: self.now,
+                replica: station.name.clone(),
+                source,
+            }
+        })?;
+        self.plan_wake(replica);
+        Ok(())
+    }
+
+    /// Puts the replica's next wake on the agenda, if it changed.
+    fn plan_wake(&mut self, replica: ReplicaId) {
+        let station = &mut self.stations[replica.index()];
+        let next = station.engine.next_wake();
+        if next == station.wake_at {
+            return;
+        }
+        station.wake_at = next;
+        station.wake = station.wake.wrapping_add(1);
+        if let Some(at) = next {
+            self.agenda.push(at.max(self.now), Event::Wake(replica, station.wake));
+        }
+    }
+
+    /// A replica reaches a boundary.
+    pub(crate) fn wake(&mut self, replica: ReplicaId, wake: u32) -> Result<(), SimError> {
+        let station = &mut self.stations[replica.index()];
+        if station.wake != wake {
+            return Ok(());
+        }
+        station.wake_at = None;
+        self.output.clear();
+        station.engine.advance(self.now, &mut self.output);
+        if self.check {
+            station
+                .engine
+                .check()
+                .map_err(|broken| SimError::Invalid(format!("replica `{}`: {broken}", station.name)))?;
+        }
+        for run in &self.output.gaps {
+            self.collector.gaps(as_ns(run.first), as_ns(run.increment), run.steps, run.sequences);
+        }
+        for index in 0..self.output.events.len() {
+            let event = self.output.events[index];
+            self.replica_event(event);
+        }
+        self.plan_wake(replica);
+        Ok(())
+    }
+
+    fn replica_event(&mut self, event: ReplicaEvent) {
+        let slot = Slot(event.key().0);
+        let flight = self.flights.get_mut(slot);
+        let passes_router = event.at() + back_of(flight.replica_rtt);
+        match event {
+            ReplicaEvent::FirstToken { at, ready, admitted, cached_tokens, .. } => {
+                let parts = &mut flight.record.parts;
+                parts.replica_overhead = ready - flight.at_replica;
+                parts.replica_queue = admitted - ready;
+                parts.prefill = at - admitted;
+                flight.record.cached_tokens = cached_tokens.get() as u32;
+                let back = flight.back();
+                flight.record.parts.network_back = back;
+                flight.record.first_token = Some(at + back);
+                self.agenda.push(passes_router, Event::FirstTokenAtRouter(slot));
+            }
+            ReplicaEvent::Finished { .. } => {
+                self.agenda.push(passes_router, Event::EndAtRouter(slot));
+            }
+            ReplicaEvent::Retracted { .. } => {
+                flight.record.retractions = flight.record.retractions.saturating_add(1);
+            }
+            ReplicaEvent::Cancelled { .. } => {}
+        }
+    }
+
+    /// The first token passes the router, and the response's headers with it.
+    pub(crate) fn first_token_at_router(&mut self, slot: Slot) {
+        if let Some(ticket) = self.flights.get(slot).ticket {
+            self.router.response_headers(self.now, ticket, true);
+            self.router.first_token(self.now, ticket);
+        }
+    }
+
+    /// The end of a response passes the router.
+    pub(crate) fn end_at_router(&mut self, slot: Slot) -> Result<(), SimError> {
+        let flight = self.flights.get(slot);
+        if let Some(ticket) = flight.ticket {
+            self.router.finished(self.now, ticket, flight.request.sequence.as_ref());
+        }
+        self.stations[flight.replica().index()].in_flight -= 1;
+        let at_client = self.now + back_of(flight.client_rtt);
+        if self.answers_source {
+            self.agenda.push(at_client, Event::AtClient(slot));
+            self.flights.get_mut(slot).record.finished = Some(at_client);
+        } else {
+            self.retire(slot, Status::Completed, at_client)?;
+        }
+        self.serve_queue()
+    }
+
+    /// The end of a response reaches its client.
+    pub(crate) fn at_client(&mut self, slot: Slot) -> Result<(), SimError> {
+        let id = self.flights.get(slot).request.id;
+        self.retire(slot, Status::Completed, self.now)?;
+        self.source.finished(Completed { id, at: self.now, ok: true });
+        Ok(())
+    }
+
+    /// The oldest request in the router's queue may have waited long enough.
+    pub(crate) fn router_deadline(&mut self) -> Result<(), SimError> {
+        self.deadline = None;
+        self.serve_queue()
+    }
+
+    /// Lets requests of the router's queue go, as long as it gives any.
+    fn serve_queue(&mut self) -> Result<(), SimError> {
+        while let Some(action) = self.router.poll(self.now) {
+            match action {
+                Action::Retry(key) => self.decide(Slot(key), false)?,
+                Action::TimedOut(key) => self.refuse(Slot(key), Status::TimedOut)?,
+            }
+        }
+        self.watch_deadline();
+        Ok(())
+    }
+
+    fn watch_deadline(&mut self) {
+        let next = self.router.next_deadline();
+        if let Some(at) = next
+            && self.deadline.is_none_or(|planned| at < planned)
+        {
+            self.deadline = Some(at);
+            self.agenda.push(at.max(self.now), Event::RouterDeadline);
+        }
+    }
+}

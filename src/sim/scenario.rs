@@ -1,0 +1,109 @@
+//! From a resolved scenario to the setup of one policy's run.
+
+use crate::error::SimError;
+use crate::setup::{RunOptions, Setup, StationSetup};
+use crate::world::World;
+use gorgo_metrics::{FleetNames, MeasureSpec, Records, RunResult};
+use gorgo_routing::{IndexBound, RouterConfig};
+use gorgo_scenario::{self as from, Resolved};
+use gorgo_workload::Source;
+
+/// Which policy of a scenario to run, and on which requests.
+pub struct PolicyRun<'a> {
+    /// The scenario.
+    pub scenario: &'a Resolved,
+    /// Index of the policy in the scenario's list.
+    pub policy: usize,
+    /// The requests.
+    pub source: Box<dyn Source>,
+    /// How the run is watched and bent.
+    pub options: RunOptions<'a>,
+}
+
+/// Runs one policy of a scenario.
+///
+/// # Errors
+/// As [`World::new`] and [`World::run`].
+pub fn run_policy(run: PolicyRun<'_>) -> Result<RunResult, SimError> {
+    World::new(setup_of(run)?)?.run()
+}
+
+/// The setup of one policy's run.
+///
+/// # Errors
+/// When the policy refuses its parameters.
+pub fn setup_of(run: PolicyRun<'_>) -> Result<Setup<'_>, SimError> {
+    let PolicyRun { scenario, policy, source, options } = run;
+    let spec = &scenario.router.policies[policy];
+    let names = FleetNames {
+        scenario: scenario.name.clone(),
+        policy: spec.label.clone(),
+        seed: scenario.seed,
+        regions: scenario.regions.iter().map(|region| region.name.clone()).collect(),
+        replicas: scenario.replicas.iter().map(|r| (r.name.clone(), r.region)).collect(),
+        origins: Vec::new(),
+    };
+    let replicas = scenario
+        .replicas
+        .iter()
+        .map(|replica| StationSetup {
+            name: replica.name.clone(),
+            region: replica.region,
+            overhead: replica.overhead,
+            config: replica.config.clone(),
+        })
+        .collect();
+    Ok(Setup {
+        seed: scenario.seed,
+        names,
+        replicas,
+        network: scenario.network.clone(),
+        router_region: scenario.router.region,
+        router: router_config(scenario, source.block_tokens()),
+        policy: spec.build()?,
+        decision_time: scenario.router.decision_time,
+        probe_interval: Some(scenario.router.probe_interval),
+        scrape_interval: Some(scenario.router.scrape_interval),
+        source,
+        measure: measure_spec(scenario),
+        options,
+    })
+}
+
+fn router_config(scenario: &Resolved, block_tokens: u32) -> RouterConfig {
+    let router = &scenario.router;
+    RouterConfig {
+        rtt_ewma_alpha: router.rtt_ewma_alpha,
+        learn_at: router.learn_at,
+        release_at: router.release_at,
+        index: match router.index {
+            from::IndexSpec::Unbounded => IndexBound::Unbounded,
+            from::IndexSpec::Lru { capacity_tokens_per_replica } => {
+                IndexBound::Lru { capacity_tokens_per_replica }
+            }
+        },
+        max_in_flight_per_replica: router.max_in_flight_per_replica,
+        max_queue: router.max_queue,
+        queue_timeout: router.queue_timeout,
+        learn_output: router.learn_output,
+        block_tokens,
+    }
+}
+
+fn measure_spec(scenario: &Resolved) -> MeasureSpec {
+    let measure = &scenario.measure;
+    MeasureSpec {
+        warm_up: measure.warm_up,
+        stop: measure.stop,
+        drain: measure.drain,
+        slo_ttft: measure.slo_ttft,
+        slo_tpot: measure.slo_tpot,
+        slo_e2e: measure.slo_e2e,
+        records: match measure.records {
+            from::Records::Auto => Records::Auto,
+            from::Records::Always => Records::Always,
+            from::Records::Never => Records::Never,
+        },
+        timeline_step: measure.timeline_step,
+    }
+}

@@ -1,0 +1,125 @@
+//! What a run is made of before it starts, and the totals of its replicas after it has ended.
+
+use crate::error::SimError;
+use crate::world::{Station, World};
+use gorgo_metrics::{FleetNames, MeasureSpec, ReplicaSummary};
+use gorgo_model::{Femtos, Network, Replica, ReplicaConfig};
+use gorgo_routing::{Policy, Router, RouterConfig, RoutingRequest, Target};
+use gorgo_types::{Nanos, RegionId, ReplicaId, RequestId};
+use gorgo_workload::Source;
+
+/// Sees every decision: time, request, draw, the router (with its signals and the decision), and where the request
+/// goes in fact, which differs from the decision where one was forced.
+pub type Observer<'a> = dyn FnMut(Nanos, &RoutingRequest<'_>, u64, &Router, Target) + 'a;
+
+/// A replica and its place.
+#[derive(Clone, Debug)]
+pub struct StationSetup {
+    /// Its name.
+    pub name: String,
+    /// Its region.
+    pub region: RegionId,
+    /// Time of a request between its arrival and the scheduler: HTTP, tokenizer, IPC.
+    pub overhead: Nanos,
+    /// The engine.
+    pub config: ReplicaConfig,
+}
+
+/// How a run is watched and bent.
+#[derive(Default)]
+pub struct RunOptions<'a> {
+    /// Sends this request to this replica, whatever the policy says: the building block of regret.
+    pub forced: Option<(RequestId, ReplicaId)>,
+    /// Sees every decision.
+    pub observer: Option<&'a mut Observer<'a>>,
+    /// Hears now and then how many requests have ended.
+    pub progress: Option<&'a dyn Fn(u64)>,
+    /// Verifies every replica's books after each of its wakes, at a cost.
+    pub check: bool,
+}
+
+/// Everything a run needs.
+pub struct Setup<'a> {
+    /// Seed of every draw.
+    pub seed: u64,
+    /// Names for the result.
+    pub names: FleetNames,
+    /// The replicas, in the fleet's order.
+    pub replicas: Vec<StationSetup>,
+    /// Links between regions.
+    pub network: Network,
+    /// Where the router stands.
+    pub router_region: RegionId,
+    /// The router's own configuration.
+    pub router: RouterConfig,
+    /// The policy.
+    pub policy: Box<dyn Policy>,
+    /// Time the router takes to decide on a request.
+    pub decision_time: Nanos,
+    /// Time between rounds of RTT probes; `None` leaves the router with what the first round told it.
+    pub probe_interval: Option<Nanos>,
+    /// Time between rounds of metric scrapes; `None` likewise.
+    pub scrape_interval: Option<Nanos>,
+    /// The requests.
+    pub source: Box<dyn Source>,
+    /// What is measured.
+    pub measure: MeasureSpec,
+    /// How the run is watched and bent.
+    pub options: RunOptions<'a>,
+}
+
+impl Setup<'_> {
+    pub(crate) fn stations(&self) -> Result<Vec<Station>, SimError> {
+        let replicas = &self.replicas;
+        replicas
+            .iter()
+            .map(|replica| {
+                let engine = Replica::new(replica.config.clone()).map_err(|source| {
+                    SimError::Replica { name: replica.name.clone(), source }
+                })?;
+                Ok(Station {
+                    name: replica.name.clone(),
+                    region: replica.region,
+                    overhead: replica.overhead,
+                    engine,
+                    wake: 0,
+                    wake_at: None,
+                    in_flight: 0,
+                    requests: 0,
+                })
+            })
+            .collect()
+    }
+}
+
+/// As a float of nanoseconds, for averages.
+pub(crate) const fn as_ns(time: Femtos) -> f64 {
+    time.0 as f64 / 1e6
+}
+
+impl World<'_> {
+    /// A replica's totals at the end, its books checked.
+    pub(crate) fn station_summary(
+        &self,
+        index: usize,
+        end: Nanos,
+    ) -> Result<ReplicaSummary, SimError> {
+        let station = &self.stations[index];
+        station
+            .engine
+            .check()
+            .map_err(|broken| SimError::Invalid(format!("replica `{}`: {broken}", station.name)))?;
+        let totals = station.engine.totals();
+        let span_ns = end.0.max(1) as f64;
+        let pool_tokens = station.engine.observe(end).kv_pool_tokens.max(1) as f64;
+        Ok(ReplicaSummary {
+            id: station.name.clone(),
+            region: self.network.regions()[station.region.index()].name.clone(),
+            requests: station.requests,
+            busy_fraction: as_ns(totals.busy()) / span_ns,
+            kv_used_mean: as_ns(Femtos(totals.kv_token_time)) / span_ns / pool_tokens,
+            evicted_tokens: totals.evicted_tokens(),
+            retracted: totals.retracted,
+        })
+    }
+}

@@ -1,0 +1,79 @@
+//! A table of things under way: stable slots, reused when free.
+
+use crate::agenda::Slot;
+
+/// Values in numbered slots.
+#[derive(Debug)]
+pub struct Table<T> {
+    slots: Vec<Option<T>>,
+    free: Vec<u32>,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self { slots: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> Table<T> {
+    /// Puts a value into a free slot.
+    ///
+    /// # Panics
+    /// With more than 2^32 values at once.
+    pub fn insert(&mut self, value: T) -> Slot {
+        if let Some(index) = self.free.pop() {
+            self.slots[index as usize] = Some(value);
+            return Slot(index);
+        }
+        let index = u32::try_from(self.slots.len()).expect("more than 2^32 things under way");
+        self.slots.push(Some(value));
+        Slot(index)
+    }
+
+    /// The value in a slot.
+    ///
+    /// # Panics
+    /// When the slot is free: an event names something that is over.
+    #[must_use]
+    pub fn get(&self, slot: Slot) -> &T {
+        self.slots[slot.index()].as_ref().expect("an event names a thing that is over")
+    }
+
+    /// The value in a slot, to change.
+    ///
+    /// # Panics
+    /// As [`Table::get`].
+    pub fn get_mut(&mut self, slot: Slot) -> &mut T {
+        self.slots[slot.index()].as_mut().expect("an event names a thing that is over")
+    }
+
+    /// Takes the value out and frees the slot.
+    ///
+    /// # Panics
+    /// As [`Table::get`].
+    pub fn remove(&mut self, slot: Slot) -> T {
+        let value = self.slots[slot.index()].take().expect("an event names a thing that is over");
+        self.free.push(slot.0);
+        value
+    }
+
+    /// Number of values.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Is there no value?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The values with their slots, in slot order.
+    pub fn iter(&self) -> impl Iterator<Item = (Slot, &T)> {
+        self.slots
+            .iter()
+            .enumerate()
+            .filter_map(|(i, value)| value.as_ref().map(|value| (Slot(i as u32), value)))
+    }
+}

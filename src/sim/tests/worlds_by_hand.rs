@@ -1,0 +1,169 @@
+//! Small worlds whose every nanosecond is computed by hand: a lone request, a queue, regret, keyed draws, limits.
+
+use gorgo_metrics::{RequestRecord, Records, RunResult, Status};
+use gorgo_model::{CostProfile, Jitter};
+use gorgo_sim::{World, regret};
+use gorgo_types::{BlockChain, Nanos, OriginId, ReplicaId, Request, RequestId, Tokens};
+
+mod support;
+use support::{Bench, Listed};
+
+const MS: u64 = 1_000_000;
+
+/// 0.1 ms of prefill per token, 1 ms per decode step.
+fn profile() -> CostProfile {
+    CostProfile::constant(Nanos::ZERO, 100_000, Nanos(MS), 0, 0)
+}
+
+fn request(session: u64, tokens: u64, output: u64) -> Request {
+    let blocks = tokens.div_ceil(16);
+    let content = (0..blocks).map(|block| session * 10_000 + block);
+    Request {
+        id: RequestId { session, turn: 0 },
+        user: None,
+        has_session: false,
+        prompt: BlockChain::from_raw_ids(content, Tokens(tokens), 16).unwrap(),
+        output_tokens: Tokens(output),
+        max_tokens: Tokens(output),
+        sequence: None,
+        origin: OriginId(0),
+    }
+}
+
+fn two_requests() -> Vec<(Nanos, Request)> {
+    vec![(Nanos::ZERO, request(0, 100, 1)), (Nanos(MS), request(1, 100, 1))]
+}
+
+fn record(run: &RunResult, session: u64) -> RequestRecord {
+    let id = RequestId { session, turn: 0 };
+    *run.records.iter().flatten().find(|record| record.id == id).expect("the request is recorded")
+}
+
+fn run(bench: &Bench, requests: Vec<(Nanos, Request)>) -> RunResult {
+    let setup = bench.setup(Box::new(Listed::new(requests)), Records::Always);
+    World::new(setup).unwrap().run().unwrap()
+}
+
+#[test]
+fn a_lone_request_takes_network_plus_overhead_plus_profile() {
+    let mut bench = Bench::new(profile(), &[10.0]);
+    bench.overhead = Nanos(3 * MS);
+    let result = run(&bench, vec![(Nanos(7), request(0, 123, 5))]);
+    let record = record(&result, 0);
+    // Client to router and back 10 ms, router to replica and back 10 ms, overhead 3 ms, 123 tokens 12.3 ms.
+    assert_eq!(record.ttft(), Some(Nanos(35_300_000)));
+    assert_eq!(record.finished, Some(Nanos(7 + 35_300_000 + 4 * MS)));
+    assert_eq!(record.parts.client_to_router, Nanos(5 * MS));
+    assert_eq!(record.parts.network_out, Nanos(5 * MS));
+    assert_eq!(record.parts.replica_overhead, Nanos(3 * MS));
+    assert_eq!(record.parts.replica_queue, Nanos::ZERO);
+    assert_eq!(record.parts.prefill, Nanos(12_300_000));
+    assert_eq!(record.parts.network_back, Nanos(10 * MS));
+}
+
+#[test]
+fn a_second_request_waits_for_the_first_ones_prefill() {
+    let mut bench = Bench::new(profile(), &[10.0, 50.0]);
+    bench.policy = "nearest";
+    let result = run(&bench, two_requests());
+    // The first reaches the replica at 10 ms and is served until 20 ms; the second waits from 11 to 20 ms.
+    assert_eq!(record(&result, 0).ttft(), Some(Nanos(30 * MS)));
+    assert_eq!(record(&result, 1).ttft(), Some(Nanos(39 * MS)));
+    assert_eq!(record(&result, 1).parts.replica_queue, Nanos(9 * MS));
+}
+
+#[test]
+fn regret_is_what_the_other_choice_would_have_given() {
+    let mut bench = Bench::new(profile(), &[10.0, 50.0]);
+    let of = |bench: &Bench, session| {
+        regret(RequestId { session, turn: 0 }, 2, |forced| {
+            let mut setup = bench.setup(Box::new(Listed::new(two_requests())), Records::Always);
+            setup.options.forced = forced;
+            World::new(setup)?.run()
+        })
+        .unwrap()
+    };
+    bench.policy = "nearest";
+    // Sent to the far replica, the first takes 5 + 25 + 10 + 25 + 5 = 70 ms, and the second no longer waits 9 ms.
+    let first = of(&bench, 0);
+    assert_eq!(first.chosen, ReplicaId(0));
+    assert_eq!(first.alternatives[0].ttft, Some(Nanos(30 * MS)));
+    assert_eq!(first.alternatives[0].others_change_ms, 0.0);
+    assert_eq!(first.alternatives[1].ttft, Some(Nanos(70 * MS)));
+    assert_eq!(first.alternatives[1].others_change_ms, -9.0);
+    assert_eq!((first.own_ms(), first.total_ms()), (Some(0.0), Some(0.0)));
+    bench.policy = "round-robin";
+    // Round robin sends the second to the far replica: 70 ms instead of 39 ms, and nobody else is touched.
+    let second = of(&bench, 1);
+    assert_eq!(second.chosen, ReplicaId(1));
+    assert_eq!((second.own_ms(), second.total_ms()), (Some(31.0), Some(31.0)));
+}
+
+#[test]
+fn forcing_one_decision_changes_no_other_requests_draws() {
+    let mut bench = Bench::new(profile(), &[10.0, 50.0, 120.0]);
+    bench.policy = "round-robin";
+    bench.jitter = Jitter::default();
+    bench.p95_ratio = 1.5;
+    let requests =
+        || (0..60).map(|i| (Nanos(i * 20 * MS), request(i, 64, 8))).collect::<Vec<_>>();
+    let with = |forced| {
+        let mut setup = bench.setup(Box::new(Listed::new(requests())), Records::Always);
+        setup.options.forced = forced;
+        World::new(setup).unwrap().run().unwrap()
+    };
+    let plain = with(None);
+    let forced = with(Some((RequestId { session: 5, turn: 0 }, ReplicaId(0))));
+    assert_ne!(record(&plain, 5).replica, record(&forced, 5).replica);
+    let mut jittered = 0;
+    for session in (0..60).filter(|session| *session != 5) {
+        let (a, b) = (record(&plain, session), record(&forced, session));
+        assert_eq!(a.replica, b.replica, "request {session}");
+        assert_eq!(a.parts.client_to_router, b.parts.client_to_router, "request {session}");
+        assert_eq!(a.parts.network_out, b.parts.network_out, "request {session}");
+        assert_eq!(a.parts.network_back, b.parts.network_back, "request {session}");
+        jittered += u32::from(a.parts.client_to_router != Nanos(5 * MS));
+    }
+    assert!(jittered > 50, "the network did jitter");
+}
+
+#[test]
+fn drain_leaves_the_slow_ones_in_flight_and_counts_them() {
+    let bench = Bench::new(profile(), &[10.0]);
+    let mut setup = bench.setup(Box::new(Listed::new(two_requests())), Records::Always);
+    setup.measure.drain = Some(Nanos(32 * MS));
+    let result = World::new(setup).unwrap().run().unwrap();
+    // Time zero to 1 ms + 32 ms: the first is done at 30 ms, the second would be at 40 ms.
+    assert_eq!(record(&result, 0).status, Status::Completed);
+    assert_eq!(record(&result, 1).status, Status::InFlight);
+    assert_eq!(record(&result, 1).first_token, None);
+    assert_eq!(result.summary.requests.in_flight, 1);
+    assert_eq!(result.summary.ttft_ms.p99, None);
+}
+
+#[test]
+fn a_request_that_can_never_be_served_is_an_error_that_names_it() {
+    let mut bench = Bench::new(profile(), &[10.0]);
+    bench.kv_pool_tokens = 90;
+    let setup = bench.setup(Box::new(Listed::new(two_requests())), Records::Always);
+    let error = World::new(setup).unwrap().run().unwrap_err();
+    assert!(error.is_input());
+    let text = error.to_string();
+    assert!(text.contains("request 0.0") && text.contains("replica `r0`"), "{text}");
+}
+
+#[test]
+fn the_routers_queue_holds_what_the_gate_refuses() {
+    let mut bench = Bench::new(profile(), &[10.0]);
+    bench.router.max_in_flight_per_replica = Some(1);
+    bench.router.max_queue = 10;
+    let result = run(&bench, two_requests());
+    // The first's response ends at the router at 25 ms; the second, there since 6 ms, goes then.
+    let second = record(&result, 1);
+    assert_eq!(second.parts.router_queue, Nanos(19 * MS));
+    assert_eq!(second.ttft(), Some(Nanos((5 + 19 + 5 + 10 + 5 + 5) * MS)));
+    bench.router.max_queue = 0;
+    let refused = run(&bench, two_requests());
+    assert_eq!(record(&refused, 1).status, Status::Rejected);
+    assert_eq!(refused.summary.requests.rejected, 1);
+}

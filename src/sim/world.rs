@@ -1,0 +1,306 @@
+//! The world of one run: replicas, network, router and clients, moved from event to event.
+//!
+//! This file is the loop and the bookkeeping; what happens to a request on its way is [`flow`](crate::flow), what
+//! happens to probes is [`probes`](crate::probes), and what is set up before and summed up after is
+//! [`setup`](crate::setup). Nothing here knows files, scenarios or the wall clock.
+
+use crate::agenda::{Agenda, Event, SOURCE_CLASS, Slot};
+use crate::error::SimError;
+use crate::flight::Flight;
+use crate::probes::Probe;
+use crate::setup::{Observer, Setup};
+use crate::table::Table;
+use gorgo_metrics::{Collector, RunResult, Status, TimelineSample};
+use gorgo_model::{ClientLeg, Network, Replica, ReplicaOutput};
+use gorgo_random::Key;
+use gorgo_routing::Router;
+use gorgo_types::{Nanos, RegionId, ReplicaId, RequestId};
+use gorgo_workload::{Due, Source};
+
+/// A replica with its place in the world.
+#[derive(Debug)]
+pub(crate) struct Station {
+    pub name: String,
+    pub region: RegionId,
+    pub overhead: Nanos,
+    pub engine: Replica,
+    /// Tells a scheduled wake from those that were scheduled before the plan changed.
+    pub wake: u32,
+    pub wake_at: Option<Nanos>,
+    /// Requests dispatched there whose response has not passed the router.
+    pub in_flight: u32,
+    pub requests: u64,
+}
+
+/// One run under way.
+pub struct World<'a> {
+    pub(crate) now: Nanos,
+    pub(crate) agenda: Agenda,
+    pub(crate) flights: Table<Flight>,
+    pub(crate) probes: Table<Probe>,
+    pub(crate) stations: Vec<Station>,
+    pub(crate) network: Network,
+    pub(crate) legs: Vec<ClientLeg>,
+    pub(crate) router: Router,
+    pub(crate) router_region: RegionId,
+    pub(crate) decision_time: Nanos,
+    pub(crate) probe_interval: Option<Nanos>,
+    pub(crate) scrape_interval: Option<Nanos>,
+    pub(crate) deadline: Option<Nanos>,
+    pub(crate) source: Box<dyn Source>,
+    pub(crate) answers_source: bool,
+    pub(crate) key: Key,
+    pub(crate) collector: Collector,
+    pub(crate) output: ReplicaOutput,
+    pub(crate) forced: Option<(RequestId, ReplicaId)>,
+    pub(crate) forced_seen: bool,
+    pub(crate) observer: Option<&'a mut Observer<'a>>,
+    pub(crate) progress: Option<&'a dyn Fn(u64)>,
+    pub(crate) sent: u64,
+    pub(crate) ended: u64,
+    pub(crate) check: bool,
+    warm_up: Nanos,
+    stop: Option<Nanos>,
+    drain: Option<Nanos>,
+    timeline_step: Option<Nanos>,
+    regions: usize,
+    measured_under_way: u64,
+    last_scheduled: Nanos,
+    last_finished: Nanos,
+}
+
+impl<'a> World<'a> {
+    /// Puts everything in its place at time zero.
+    ///
+    /// # Errors
+    /// When a replica or the router refuses its configuration.
+    pub fn new(setup: Setup<'a>) -> Result<Self, SimError> {
+        let stations = setup.stations()?;
+        let replicas: Vec<_> = stations
+            .iter()
+            .enumerate()
+            .map(|(i, station)| (ReplicaId(i as u32), station.region))
+            .collect();
+        let router = Router::new(setup.router, setup.policy, &replicas)?;
+        let answers_source = setup.source.needs_completions();
+        let mut world = Self {
+            now: Nanos::ZERO,
+            agenda: Agenda::default(),
+            flights: Table::default(),
+            probes: Table::default(),
+            stations,
+            regions: setup.names.regions.len(),
+            network: setup.network,
+            legs: Vec::new(),
+            router,
+            router_region: setup.router_region,
+            decision_time: setup.decision_time,
+            probe_interval: setup.probe_interval,
+            scrape_interval: setup.scrape_interval,
+            deadline: None,
+            source: setup.source,
+            answers_source,
+            key: Key::new(setup.seed),
+            warm_up: setup.measure.warm_up,
+            stop: setup.measure.stop,
+            drain: setup.measure.drain,
+            timeline_step: setup.measure.timeline_step,
+            collector: Collector::new(setup.measure, &setup.names),
+            output: ReplicaOutput::default(),
+            forced: setup.options.forced,
+            forced_seen: false,
+            observer: setup.options.observer,
+            progress: setup.options.progress,
+            check: setup.options.check,
+            sent: 0,
+            ended: 0,
+            measured_under_way: 0,
+            last_scheduled: Nanos::ZERO,
+            last_finished: Nanos::ZERO,
+        };
+        world.first_probes();
+        if world.timeline_step.is_some() {
+            world.agenda.push(Nanos::ZERO, Event::Sample);
+        }
+        Ok(world)
+    }
+
+    /// Runs to the end.
+    ///
+    /// # Errors
+    /// When the workload is bad, a request can never be served, or a law of conservation is broken.
+    pub fn run(mut self) -> Result<RunResult, SimError> {
+        let mut cut = None;
+        loop {
+            let due = self.source.next_due()?;
+            if self.is_over(&due)? {
+                break;
+            }
+            let next = self.agenda.next();
+            let source_first = match (&due, next) {
+                (Due::At(at), Some(next)) => (*at, SOURCE_CLASS) < next,
+                (Due::At(_), None) => true,
+                _ => false,
+            };
+            let at = match (&due, next) {
+                (Due::At(at), _) if source_first => *at,
+                (_, Some((at, _))) => at,
+                _ => return Err(SimError::Stuck { at: self.now }),
+            };
+            if let Some(limit) = self.limit(&due)
+                && at > limit
+            {
+                cut = Some(limit);
+                break;
+            }
+            assert!(at >= self.now, "an event at {at} comes after {}", self.now);
+            self.now = at;
+            if source_first {
+                self.send()?;
+            } else {
+                let (_, event) = self.agenda.pop().expect("the agenda has a next event");
+                self.happen(event)?;
+            }
+        }
+        self.finish(cut)
+    }
+
+    fn happen(&mut self, event: Event) -> Result<(), SimError> {
+        match event {
+            Event::AtClient(slot) => return self.at_client(slot),
+            Event::ProbeAnswered(slot) => self.probe_answered(slot),
+            Event::FirstTokenAtRouter(slot) => self.first_token_at_router(slot),
+            Event::EndAtRouter(slot) => return self.end_at_router(slot),
+            Event::RouterDeadline => return self.router_deadline(),
+            Event::AtRouter(slot) => return self.at_router(slot),
+            Event::AtReplica(slot) => return self.at_replica(slot),
+            Event::Wake(replica, wake) => return self.wake(replica, wake),
+            Event::ProbeAtReplica(slot) => self.probe_at_replica(slot),
+            Event::ProbeRound(watch, round) => self.probe_round(watch, round),
+            Event::Sample => self.sample(),
+        }
+        Ok(())
+    }
+
+    /// Is there nothing left that the result depends on?
+    fn is_over(&self, due: &Due) -> Result<bool, SimError> {
+        let stop = self.stop.unwrap_or(Nanos::MAX);
+        if self.measured_under_way > 0 {
+            return Ok(false);
+        }
+        match due {
+            Due::End => Ok(self.stop.is_some() || self.flights.is_empty()),
+            Due::At(at) => Ok(*at >= stop),
+            Due::Waiting if self.now >= stop => Ok(true),
+            Due::Waiting if self.flights.is_empty() => Err(SimError::Stuck { at: self.now }),
+            Due::Waiting => Ok(false),
+        }
+    }
+
+    /// The time after which nothing counts any more: `drain` after the last request that is measured.
+    fn limit(&self, due: &Due) -> Option<Nanos> {
+        let drain = self.drain?;
+        match (self.stop, due) {
+            (Some(stop), _) => Some(stop.saturating_add(drain)),
+            (None, Due::End) => Some(self.last_scheduled.saturating_add(drain)),
+            (None, _) => None,
+        }
+    }
+
+    /// The next request of the source leaves its client.
+    fn send(&mut self) -> Result<(), SimError> {
+        let (scheduled, request) = self.source.take()?;
+        let id = request.id;
+        while self.legs.len() < self.source.origins().len() {
+            let origin = &self.source.origins()[self.legs.len()];
+            let leg = self
+                .network
+                .client_leg(origin, self.router_region)
+                .map_err(|source| SimError::Origin { id, source })?;
+            self.legs.push(leg);
+        }
+        let measured = scheduled >= self.warm_up && self.stop.is_none_or(|stop| scheduled < stop);
+        self.measured_under_way += u64::from(measured);
+        self.last_scheduled = scheduled;
+        self.sent += 1;
+        self.set_out(scheduled, request, measured);
+        Ok(())
+    }
+
+    /// A request is over, one way or the other: it is recorded and forgotten.
+    pub(crate) fn retire(
+        &mut self,
+        slot: Slot,
+        status: Status,
+        at_client: Nanos,
+    ) -> Result<(), SimError> {
+        let mut flight = self.flights.remove(slot);
+        flight.record.status = status;
+        flight.record.finished = Some(at_client);
+        self.last_finished = self.last_finished.max(at_client);
+        self.measured_under_way -= u64::from(flight.measured);
+        self.ended += 1;
+        if self.ended.is_multiple_of(1024)
+            && let Some(progress) = self.progress
+        {
+            progress(self.ended);
+        }
+        self.collector.push(flight.record).map_err(|invalid| SimError::Invalid(invalid.to_string()))
+    }
+
+    fn sample(&mut self) {
+        let mut samples: Vec<TimelineSample> = (0..self.regions)
+            .map(|region| TimelineSample {
+                at: self.now,
+                region: RegionId(region as u32),
+                in_flight: 0,
+                running: 0,
+                queued: 0,
+            })
+            .collect();
+        for station in &self.stations {
+            let seen = station.engine.observe(self.now);
+            let sample = &mut samples[station.region.index()];
+            sample.in_flight += station.in_flight;
+            sample.running += seen.running_requests;
+            sample.queued += seen.queued_requests;
+        }
+        for sample in samples {
+            self.collector.sample(sample);
+        }
+        if let Some(step) = self.timeline_step {
+            self.agenda.push(self.now + step, Event::Sample);
+        }
+    }
+
+    /// Records what is still under way, asks the replicas for their totals, and checks the laws once more.
+    fn finish(mut self, cut: Option<Nanos>) -> Result<RunResult, SimError> {
+        if let Some((id, _)) = self.forced
+            && !self.forced_seen
+        {
+            return Err(SimError::Forced(format!("request {id} never reached the router")));
+        }
+        let end = cut.unwrap_or_else(|| self.now.max(self.last_finished));
+        for (_, flight) in self.flights.iter() {
+            let mut record = flight.record;
+            record.status = Status::InFlight;
+            record.finished = None;
+            if record.first_token.is_some_and(|at| at > end) {
+                record.first_token = None;
+            }
+            self.collector
+                .push(record)
+                .map_err(|invalid| SimError::Invalid(invalid.to_string()))?;
+        }
+        for index in 0..self.stations.len() {
+            let summary = self.station_summary(index, end)?;
+            self.collector.replica(summary);
+        }
+        for warning in self.source.warnings() {
+            self.collector.warn(warning);
+        }
+        let origins = self.source.origins().iter().map(gorgo_workload::info::origin_name).collect();
+        self.collector.set_origins(origins);
+        self.collector.finish(end, self.sent).map_err(|invalid| SimError::Invalid(invalid.to_string()))
+    }
+}
