@@ -89,7 +89,9 @@ impl Resolved {
             release_at: Some(spec.release_at),
             decision_time: Some(Duration(spec.decision_time)),
             max_in_flight_per_replica: limit.map(|most| Count(u64::from(most)).into()),
-            queue_limit: Some(spec.max_queue.into()),
+            queue_limit: Some(spec.max_queue)
+                .filter(|most| *most != u32::MAX)
+                .map(Located::nowhere),
             queue_timeout: spec.queue_timeout.map(PositiveDuration),
             learn_output: Some(spec.learn_output),
         }
@@ -110,11 +112,11 @@ fn measure_table(spec: &MeasureParams) -> MeasureTable {
 }
 
 fn write(table: &ScenarioTable, profiles: &[Located<ProfileSpec>]) -> String {
-    let mut root = Table::try_from(table).expect("every value was read from TOML or fits it");
+    let main = toml::to_string(table).expect("every value was read from TOML or fits it");
     let profiles = profiles.iter().map(|profile| write_profile(profile.value.clone())).collect();
-    root.insert("profiles".to_owned(), Value::Array(profiles));
-    let text = toml::to_string(&root).expect("a table of TOML values is TOML");
-    format!("{HEAD}{text}")
+    let profiles = Table::from_iter([("profiles".to_owned(), Value::Array(profiles))]);
+    let profiles = toml::to_string(&profiles).expect("a table of TOML values is TOML");
+    format!("{HEAD}{main}\n{profiles}")
 }
 
 /// A profile. One without an end of its range leaves the range out: its numbers do not fit TOML's integers, and

@@ -1,6 +1,7 @@
 //! The workload and when its requests are sent: one kind of each, and the pairs that make sense.
 
 use super::Context;
+use crate::data;
 use crate::parsed::{
     ArrivalsCsvTable, ChatTable, ClosedLoopTable, GammaTable, LoadTable, PrefixGroupsTable,
     RateTable, RecordedTable, ServiceTable, ThinkTable, TraceTable, WorkloadTable,
@@ -9,7 +10,7 @@ use crate::workload::{DemandSpec, LoadSpec, WorkloadSpec};
 use gorgo_config::{
     Count, Diagnostic, Duration, Located, NonNegative, Positive, PositiveDuration, Rate,
 };
-use gorgo_model::Network;
+use gorgo_model::{Network, PlaceKind};
 use gorgo_types::Nanos;
 use gorgo_workload::{
     ArrivalSpec, ArrivalsOptions, AssumedService, ChatSpec, ClosedLoopSpec, OriginShare,
@@ -331,26 +332,43 @@ impl Context<'_> {
         Ok(PathBuf::from(&path.value))
     }
 
-    /// A client that sits in a region sits in one of the network.
+    /// A client sits in a region of the network, or where the built-in places know it. (In a trace, an unknown country
+    /// counts as not given; here it would be a slip of the pen that moves clients silently.)
     fn origins(
         &self,
         path: &[&str],
         origins: &[OriginShare],
         network: &Network,
     ) -> Result<(), Diagnostic> {
+        let places = data::places()?;
+        let names = |kind: PlaceKind| {
+            let of_kind = places.iter().filter(move |place| place.kind == kind);
+            of_kind.map(|place| place.name.as_str()).collect::<Vec<_>>()
+        };
+        let regions: Vec<&str> =
+            network.regions().iter().map(|place| place.name.as_str()).collect();
         for (index, origin) in origins.iter().enumerate() {
-            let Some(region) = &origin.region else { continue };
-            if network.region(region).is_ok() {
-                continue;
+            let keys = [
+                ("region", &origin.region, "regions of this network", regions.clone()),
+                ("state", &origin.state, "known states", names(PlaceKind::State)),
+                ("country", &origin.country, "known countries", names(PlaceKind::Country)),
+            ];
+            for (key, given, what, known) in keys {
+                let Some(given) = given else { continue };
+                let same = |word: &&str| match key {
+                    "region" => *word == given.as_str(),
+                    _ => word.eq_ignore_ascii_case(given),
+                };
+                if known.iter().any(same) {
+                    continue;
+                }
+                let index = index.to_string();
+                let full = [path, &["origins", &index, key]].concat();
+                let span = self.document.at(&full).map_or(0..0, toml::Spanned::span);
+                let problem = format!("got {given:?}, wanted one of the {what}");
+                let diagnostic = self.document.error(span, problem);
+                return Err(diagnostic.known(what, given, known));
             }
-            let index = index.to_string();
-            let full = [path, &["origins", &index, "region"]].concat();
-            let span = self.document.at(&full).map_or(0..0, toml::Spanned::span);
-            let known: Vec<&str> =
-                network.regions().iter().map(|place| place.name.as_str()).collect();
-            let problem = format!("got {region:?}, wanted a region of this network");
-            let diagnostic = self.document.error(span, problem);
-            return Err(diagnostic.known("regions of this network", region, known));
         }
         Ok(())
     }
