@@ -392,3 +392,40 @@ fn degrees(cursor: &mut Cursor<'_>, name: &str, most: f64) -> Result<f64, Box<Fa
     }
     Ok(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exact_times_agree_with_rounded_ones_where_floats_are_exact() {
+        for text in ["0", "5", "1000.5", "1500.25", "0.000001", "7.125", "123456789.5"] {
+            let rounded = Nanos::from_ms(text.parse().expect("a number")).expect("a time");
+            assert_eq!(exact_ms(text), Some(rounded), "{text}");
+        }
+        assert_eq!(exact_ms("999999999999.999999"), Some(Nanos(999_999_999_999_999_999)));
+        for text in ["1e3", "-1", "0.0000001", "1000000000000"] {
+            assert_eq!(exact_ms(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_known_by_its_field_wherever_it_stands() {
+        let header = |text: &str| parse_header(text.as_bytes());
+        let sixteen = Ok(Some(Header { block_tokens: 16 }));
+        assert_eq!(header(r#"{"gorgo_trace":1,"block_size":16}"#), sixteen);
+        assert_eq!(header(r#" { "block_size" : 16 , "gorgo_trace" : 1 } "#), sixteen);
+        assert_eq!(header(r#"{"timestamp":0}"#), Ok(None));
+        assert!(header(r#"{"gorgo_trace":1,"block_size":16,"block_size":16}"#).is_err());
+    }
+
+    #[test]
+    fn names_hash_and_numbers_stand_for_themselves() {
+        let id = |text: &str| identity(&mut Cursor::new(text.as_bytes()), "session_id");
+        assert_eq!(id("12"), Ok(12));
+        assert_eq!(id("\"12\""), Ok(12));
+        assert_ne!(id("\"012\""), Ok(12));
+        assert_eq!(id("\"a\""), Ok(xxh3_64(b"a")));
+        assert!(id("-1").is_err() && id("1.0").is_err() && id("null").is_err());
+    }
+}

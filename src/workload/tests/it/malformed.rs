@@ -17,8 +17,8 @@ fn and(fields: &str) -> String {
     with("}", &format!(",{fields}}}"))
 }
 
-/// (what, lines after the header and one good line, so line 3; parts of the message)
-fn bad_lines() -> Vec<(String, [&'static str; 3])> {
+/// Bad third lines of a file, and parts of the message: what a line must have.
+fn bad_required_fields() -> Vec<(String, [&'static str; 3])> {
     let ms = "milliseconds from the start";
     let tokens = "a whole number of tokens from 1 to 4294967295";
     let id = "a whole number from 0 to 18446744073709551615";
@@ -58,6 +58,13 @@ fn bad_lines() -> Vec<(String, [&'static str; 3])> {
         (with("[1,2]", "7"), ["`hash_ids`", "got 7", "an array of whole numbers"]),
         (with("[1,2]", "[1 2]"), ["got 2 at column", "`,` or `]`", "`hash_ids`"]),
         (with("[1,2]", "[1,2,]"), ["`hash_ids[2]`", "got ]", id]),
+    ]
+}
+
+/// The same, for what is optional and for lines that are no object.
+fn bad_optional_fields_and_shapes() -> Vec<(String, [&'static str; 3])> {
+    let tokens = "a whole number of tokens from 1 to 4294967295";
+    vec![
         (and("\"output_hash_ids\":[9,2]"), ["`output_hash_ids[0]`", "got 9", "1, as in hash_ids"]),
         (and("\"output_hash_ids\":[]"), ["`output_hash_ids`", "got 0 ids", "2 ids"]),
         (and("\"max_tokens\":2"), ["`max_tokens`", "got 2", "at least output_length (3)"]),
@@ -97,7 +104,7 @@ fn bad_lines() -> Vec<(String, [&'static str; 3])> {
 #[test]
 fn every_bad_line_is_refused_with_its_place_value_and_what_was_wanted() {
     let folder = Folder::new();
-    let cases = bad_lines();
+    let cases = [bad_required_fields(), bad_optional_fields_and_shapes()].concat();
     assert!(cases.len() >= 40);
     for (i, (line, parts)) in cases.iter().enumerate() {
         let path =
