@@ -67,6 +67,10 @@ impl std::error::Error for ChainError {}
 /// The id before the first block.
 const ROOT: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// Sets the length of a partial block apart from the contents of blocks: without it a block of content `c` cut to `r`
+/// tokens would have the id of a whole block `c` followed by a block of content `r`, and traces number theirs from 0.
+const PARTIAL: u64 = 0x2545_f491_4f6c_dd1d;
+
 /// One link of the chain: a bijective mix of the content, folded with what came before.
 const fn link(previous: u64, content: u64) -> u64 {
     let mut x = previous.rotate_left(23) ^ content.wrapping_mul(0xff51_afd7_ed55_8ccd);
@@ -270,7 +274,7 @@ impl ChainBuilder {
     pub fn finish(mut self, tokens: Tokens) -> Result<BlockChain, ChainError> {
         let partial = tokens.0 % u64::from(self.block_tokens);
         if partial != 0 && self.ids.len() as u64 == blocks_for(tokens.0, self.block_tokens) {
-            let id = link(link(self.before_last, self.last_content), partial);
+            let id = link(link(self.before_last, self.last_content), partial ^ PARTIAL);
             if let Some(last) = self.ids.last_mut() {
                 *last = BlockId(id);
             }
@@ -307,6 +311,11 @@ mod tests {
         assert_ne!(chain(&[1, 2], 20).ids()[1], chain(&[1, 2], 21).ids()[1]);
         assert_ne!(chain(&[1, 2], 20).ids()[1], chain(&[1, 2], 32).ids()[1]);
         assert_eq!(chain(&[1, 2], 20).ids()[0], chain(&[1, 2], 32).ids()[0]);
+    }
+
+    #[test]
+    fn a_partial_last_block_is_no_whole_block_followed_by_another() {
+        assert_ne!(chain(&[1, 2], 20).ids()[1], chain(&[1, 2, 4], 48).ids()[2]);
     }
 
     #[test]
