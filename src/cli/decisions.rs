@@ -38,11 +38,13 @@ pub struct VerifyArgs {
 /// Why a log cannot be verified.
 #[derive(Debug, thiserror::Error)]
 pub enum DecisionsError {
-    /// The file cannot be read to its end.
-    #[error("{}: {source}", path.display())]
+    /// The file cannot be opened, or not be read to its end.
+    #[error("{}:{line}: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
+        /// The line that could not be read, from 1.
+        line: u64,
         /// Why.
         source: io::Error,
     },
@@ -135,6 +137,10 @@ pub fn verify(args: &VerifyArgs, out: &mut dyn Write) -> Result<bool, DecisionsE
 fn write_report(report: &VerifyReport, out: &mut dyn Write) -> io::Result<()> {
     if !report.effects.is_empty() {
         writeln!(out, "{:>9}  decisions change without", "")?;
+        if report.matched_by_tie > 0 {
+            let text = "(not counted: a recorded choice that is then among the tied)";
+            writeln!(out, "{:>9}  {text}", "")?;
+        }
     }
     for effect in &report.effects {
         writeln!(out, "{:>9}  {} {}", effect.changed, effect.kind, effect.name)?;
@@ -184,7 +190,7 @@ enum Form {
 
 impl Log {
     fn open(path: &Path) -> Result<Self, DecisionsError> {
-        let failed = |source| DecisionsError::Read { path: path.to_owned(), source };
+        let failed = |source| DecisionsError::Read { path: path.to_owned(), line: 1, source };
         let mut rest = unpacked(path).map_err(failed)?;
         if rest.fill_buf().map_err(failed)?.first() != Some(&b'{') {
             return Ok(Self { path: path.to_owned(), rest, form: Form::Table });
@@ -277,7 +283,8 @@ fn each_row(
     mut check: impl FnMut(Case) -> Result<(), DecisionsError>,
 ) -> Result<(), DecisionsError> {
     for (text, line) in rows.lines().zip(2..) {
-        let text = text.map_err(|source| DecisionsError::Read { path: path.to_owned(), source })?;
+        let failed = |source| DecisionsError::Read { path: path.to_owned(), line, source };
+        let text = text.map_err(failed)?;
         let row: LogRow = parse(path, line, &text)?;
         let wrong = |error| DecisionsError::Row { path: path.to_owned(), line, error };
         check(Case::try_from(row).map_err(wrong)?)?;
@@ -295,9 +302,10 @@ fn each_of_table(
     let mut reader =
         csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(table);
     let mut columns: Option<RecordedColumns> = None;
+    let mut line = 0;
     for (record, ordinal) in reader.records().zip(0..) {
-        let record = record.map_err(|error| unreadable(path, error))?;
-        let line = record.position().map_or(0, csv::Position::line);
+        let record = record.map_err(|error| unreadable(path, line + 1, error))?;
+        line = record.position().map_or(line + 1, csv::Position::line);
         let wrong = |error| DecisionsError::Row { path: path.to_owned(), line, error };
         if let Some(columns) = &columns {
             let fields: Vec<&str> = record.iter().collect();
@@ -309,11 +317,10 @@ fn each_of_table(
     Ok(())
 }
 
-fn unreadable(path: &Path, error: csv::Error) -> DecisionsError {
+fn unreadable(path: &Path, line: u64, error: csv::Error) -> DecisionsError {
     let path = path.to_owned();
-    let line = error.position().map_or(0, csv::Position::line);
     match error.into_kind() {
-        csv::ErrorKind::Io(source) => DecisionsError::Read { path, source },
+        csv::ErrorKind::Io(source) => DecisionsError::Read { path, line, source },
         csv::ErrorKind::Utf8 { err, .. } => {
             let message = format!("field {}: wanted UTF-8 text", err.field() + 1);
             DecisionsError::Parse { path, line, column: err.valid_up_to() + 1, message }
