@@ -244,7 +244,11 @@ fn prompt(seed: u64, blocks: u64, tail: u64, output: u64) -> (BlockChain, BlockC
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 300 } else { 3_000 }))]
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(debug_assertions) { 300 } else { 3_000 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn random_operations_keep_the_tree_whole(ops in prop::collection::vec(op(), 1..80)) {
