@@ -1,7 +1,8 @@
 //! A comparison of two runs as a table and as JSON.
 
+use crate::grid::{Grid, Style};
 use crate::json::pretty;
-use crate::table::{Grid, Style, milliseconds};
+use crate::table::milliseconds;
 use gorgo_metrics::{Comparison, Distribution, PairedDifference, SCHEMA};
 use serde::Serialize;
 use std::fmt::Write;

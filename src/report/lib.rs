@@ -8,6 +8,7 @@
 mod bytes;
 mod comparison;
 mod error;
+mod grid;
 mod json;
 mod output;
 pub mod plot;
@@ -18,9 +19,10 @@ mod timeline;
 
 pub use comparison::{comparison_json, comparison_table};
 pub use error::ReportError;
+pub use grid::{Grid, Style};
 pub use json::{json_document, summary_json};
 pub use output::{DecisionLog, LoadedRun, OutputDir, load_run};
 pub use requests::{REQUEST_COLUMNS, write_requests};
 pub use requests_reader::{Requests, read_requests};
-pub use table::{Style, table};
+pub use table::table;
 pub use timeline::{TIMELINE_COLUMNS, write_timeline};

@@ -1,16 +1,8 @@
-//! The table of several runs that a command prints, and the small table writer behind it.
+//! The table of several runs that a command prints. How cells are lined up: `grid.rs`.
 
+use crate::grid::{Grid, Style};
 use gorgo_metrics::{Distribution, RunResult, Summary};
 use std::fmt::Write;
-
-/// Where a table is going: it decides how the best value of a column is marked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
-    /// A terminal that shows bold letters.
-    Terminal,
-    /// A file, a pipe, or a terminal under `NO_COLOR`: the best value gets a star.
-    Plain,
-}
 
 /// Which end of a column is best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +31,9 @@ enum Cell {
     /// There is nothing to describe.
     Nothing,
 }
+
+/// Longest name of a policy in the table, in characters.
+const LONGEST_NAME: usize = 18;
 
 /// The columns after the policy's name: 100 characters with names of up to 16.
 const COLUMNS: [Column; 9] = [
@@ -102,6 +97,7 @@ const COLUMNS: [Column; 9] = [
 #[must_use]
 pub fn table(runs: &[RunResult], style: Style) -> String {
     let summaries: Vec<&Summary> = runs.iter().map(|run| &run.summary).collect();
+    let names = names(&summaries);
     let mut grid = Grid::new(style);
     grid.header(std::iter::once(["policy", ""]).chain(COLUMNS.iter().map(|c| c.header)));
     let marked: Vec<Vec<bool>> =
@@ -115,11 +111,29 @@ pub fn table(runs: &[RunResult], style: Style) -> String {
             };
             (text, marked[row])
         });
-        grid.row(std::iter::once((run.policy.clone(), false)).chain(numbers));
+        grid.row(std::iter::once((names[row].clone(), false)).chain(numbers));
     }
     let mut text = grid.finish();
     text.push_str(&footnotes(&summaries, style, marked.iter().flatten().any(|&marked| marked)));
     text
+}
+
+/// The policies' names, cut to [`LONGEST_NAME`] where they can still be told apart.
+fn names(runs: &[&Summary]) -> Vec<String> {
+    let whole = runs.iter().map(|run| run.policy.clone()).collect();
+    let cut: Vec<String> = runs
+        .iter()
+        .map(|run| match run.policy.char_indices().nth(LONGEST_NAME) {
+            Some(_) => {
+                format!("{}...", &run.policy.chars().take(LONGEST_NAME - 3).collect::<String>())
+            }
+            None => run.policy.clone(),
+        })
+        .collect();
+    let mut sorted = cut.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    if sorted.len() == cut.len() { cut } else { whole }
 }
 
 /// Which rows hold the best value of a column: none where all are equal, or there is only one.
@@ -147,41 +161,28 @@ fn best_rows(column: &Column, runs: &[&Summary]) -> Vec<bool> {
 
 fn footnotes(runs: &[&Summary], style: Style, marked: bool) -> String {
     let Some(first) = runs.first() else { return String::new() };
-    let mut text = String::new();
-    let window = first.window;
-    let measured = window.measured;
-    let same = runs.iter().all(|run| run.window == window && run.requests == first.requests);
-    if same {
-        let _ = writeln!(
-            text,
-            "measured: {measured} of {} requests, scheduled in [{} s, {} s)",
-            first.requests.injected,
-            seconds(window.from_s),
-            seconds(window.to_s),
-        );
-    } else {
-        let counts: Vec<String> = runs
-            .iter()
-            .map(|run| {
-                format!("{} {}/{}", run.policy, run.window.measured_completed, run.window.measured)
-            })
-            .collect();
-        let _ = writeln!(text, "completed/measured: {}", counts.join(", "));
+    let mut text = measured(runs);
+    let lost: Vec<String> = runs
+        .iter()
+        .map(|run| (run, run.window.measured.saturating_sub(run.window.measured_completed)))
+        .filter(|&(_, lost)| lost > 0)
+        .map(|(run, lost)| format!("{} {lost} of {}", run.policy, run.window.measured))
+        .collect();
+    if !lost.is_empty() {
+        let _ = writeln!(text, "measured but not completed: {}", lost.join(", "));
     }
     let slo = first.slo_ms;
     let limits: Vec<String> = [("TTFT", slo.ttft), ("TPOT", slo.tpot), ("E2E", slo.e2e)]
         .into_iter()
-        .filter_map(|(name, limit)| {
-            limit.map(|limit| format!("{name} <= {} ms", milliseconds(limit)))
-        })
+        .filter_map(|(name, limit)| limit.map(|limit| format!("{name} <= {} ms", short(limit))))
         .collect();
     let limits = if limits.is_empty() { "completed".to_owned() } else { limits.join(", ") };
     let _ = write!(text, "good: {limits}");
     let infinite = |d: Distribution| d.p50.is_none() || d.p99.is_none();
-    if runs
-        .iter()
-        .any(|run| run.window.measured > 0 && (infinite(run.ttft_ms) || infinite(run.e2e_ms)))
-    {
+    let any = |run: &&&Summary| {
+        run.window.measured > 0 && (infinite(run.ttft_ms) || infinite(run.e2e_ms))
+    };
+    if runs.iter().any(|run| any(&run)) {
         text.push_str("; inf: that percentile falls on a request that did not complete");
     }
     if marked && style == Style::Plain {
@@ -189,6 +190,28 @@ fn footnotes(runs: &[&Summary], style: Style, marked: bool) -> String {
     }
     text.push('\n');
     text
+}
+
+/// One line of how many requests the numbers are of.
+fn measured(runs: &[&Summary]) -> String {
+    let range = |counts: Vec<u64>| match (counts.iter().min(), counts.iter().max()) {
+        (Some(least), Some(most)) if least != most => format!("{least} to {most}"),
+        (Some(least), _) => least.to_string(),
+        (None, _) => "0".to_owned(),
+    };
+    let measured = range(runs.iter().map(|run| run.window.measured).collect());
+    let injected = range(runs.iter().map(|run| run.requests.injected).collect());
+    let window = runs[0].window;
+    let scheduled = match window.stop_s {
+        Some(stop) => {
+            format!(", those scheduled from {} s to {} s", short(window.from_s), short(stop))
+        }
+        None if window.from_s > 0.0 => {
+            format!(", those scheduled from {} s on", short(window.from_s))
+        }
+        None => String::new(),
+    };
+    format!("measured: {measured} of {injected} requests{scheduled}\n")
 }
 
 fn percentile(run: &Summary, of: Distribution, pick: fn(Distribution) -> Option<f64>) -> Cell {
@@ -222,86 +245,8 @@ fn rate(per_second: f64) -> String {
     format!("{per_second:.decimals$}")
 }
 
-/// Seconds without needless decimals.
-fn seconds(s: f64) -> String {
-    let text = format!("{s:.3}");
+/// A given number without needless decimals.
+fn short(number: f64) -> String {
+    let text = format!("{number:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-/// Rows of cells, the first column to the left, the others to the right.
-pub(crate) struct Grid {
-    style: Style,
-    headers: Vec<[String; 2]>,
-    rows: Vec<Vec<(String, bool)>>,
-}
-
-impl Grid {
-    pub fn new(style: Style) -> Self {
-        Self { style, headers: Vec::new(), rows: Vec::new() }
-    }
-
-    /// Sets the header: two lines a column.
-    pub fn header<'a>(&mut self, headers: impl IntoIterator<Item = [&'a str; 2]>) {
-        self.headers = headers.into_iter().map(|lines| lines.map(str::to_owned)).collect();
-    }
-
-    /// Adds a row of texts, each with whether it is the best of its column.
-    pub fn row(&mut self, cells: impl IntoIterator<Item = (String, bool)>) {
-        self.rows.push(cells.into_iter().collect());
-    }
-
-    /// The text, a newline after each row.
-    pub fn finish(self) -> String {
-        let star_room = |column: usize| {
-            usize::from(self.style == Style::Plain && self.rows.iter().any(|row| row[column].1))
-        };
-        let widths: Vec<usize> = (0..self.headers.len())
-            .map(|column| {
-                let header = self.headers[column].iter().map(|line| line.chars().count()).max();
-                let cells = self.rows.iter().map(|row| row[column].0.chars().count()).max();
-                header.max(cells.map(|width| width + star_room(column))).unwrap_or(0)
-            })
-            .collect();
-        let mut out = String::new();
-        for line in 0..2 {
-            let cells = self.headers.iter().enumerate().map(|(column, header)| {
-                let pad = widths[column]
-                    - header[line].chars().count()
-                    - star_room(column).min(widths[column] - header[line].chars().count());
-                (
-                    header[line].clone(),
-                    pad,
-                    star_room(column).min(widths[column] - header[line].chars().count()),
-                )
-            });
-            push_line(&mut out, cells);
-        }
-        let total = widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);
-        out.push_str(&"-".repeat(total));
-        out.push('\n');
-        for row in &self.rows {
-            let cells = row.iter().enumerate().map(|(column, (text, best))| {
-                let room = star_room(column);
-                let pad = widths[column] - text.chars().count() - room;
-                match (self.style, best) {
-                    (Style::Terminal, true) => (format!("\x1b[1m{text}\x1b[0m"), pad, 0),
-                    (Style::Plain, true) => (format!("{text}*"), pad, 0),
-                    (_, false) => (text.clone(), pad, room),
-                }
-            });
-            push_line(&mut out, cells);
-        }
-        out
-    }
-}
-
-/// Writes cells of (text, spaces before, spaces after); in the first column all spaces come after.
-fn push_line(out: &mut String, cells: impl Iterator<Item = (String, usize, usize)>) {
-    let start = out.len();
-    for (column, (text, before, after)) in cells.enumerate() {
-        let (before, after) = if column == 0 { (0, before + after) } else { (before + 2, after) };
-        let _ = write!(out, "{:before$}{text}{:after$}", "", "");
-    }
-    out.truncate(start + out[start..].trim_end().len());
-    out.push('\n');
 }

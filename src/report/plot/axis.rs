@@ -24,20 +24,26 @@ pub(crate) struct Tick {
 }
 
 impl Scale {
-    /// From zero to a round number at or above `most`.
+    /// From zero to a little above `most`.
     pub fn linear(most: f64) -> Self {
-        let most = if most > 0.0 { most } else { 1.0 };
-        let step = round_step(most, 5.0);
-        Self { from: 0.0, to: (most / step).ceil() * step, log: false }
+        Self { from: 0.0, to: if most > 0.0 { most * 1.06 } else { 1.0 }, log: false }
     }
 
-    /// Logarithmic, between round numbers (1, 2, 5 times a power of ten) around the values; never below 0.001.
+    /// Logarithmic, between round numbers around the values (1, 2, 5 times a power of ten, or any digit where they
+    /// lie close together); never below 0.001.
     pub fn log(least: f64, most: f64) -> Self {
         let least = least.max(1e-3);
         let most = most.max(least);
-        let from = round_below(least * 0.98);
-        let to = round_above(most * 1.02);
-        Self { from, to, log: true }
+        let digits: &[f64] = if most / least < 4.0 {
+            &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0]
+        } else {
+            &[1.0, 2.0, 5.0, 10.0]
+        };
+        Self {
+            from: round_below(least * 0.98, digits),
+            to: round_above(most * 1.02, digits),
+            log: true,
+        }
     }
 
     /// Where a value lies: 0 at the start, 1 at the end, kept between.
@@ -83,30 +89,25 @@ impl Scale {
     }
 }
 
-/// A step of 1, 2 or 5 times a power of ten that divides `range` into about `count`.
+/// The step of 1, 2 or 5 times a power of ten that comes nearest to `range / count`.
 fn round_step(range: f64, count: f64) -> f64 {
     let rough = range / count;
     let power = 10_f64.powf(rough.log10().floor());
-    let digit = [1.0, 2.0, 5.0, 10.0].into_iter().find(|digit| digit * power >= rough * 0.999);
-    digit.unwrap_or(10.0) * power
+    let steps = [1.0, 2.0, 5.0, 10.0].map(|digit| digit * power);
+    let away = |step: f64| (step / rough).ln().abs();
+    steps.into_iter().fold(power, |best, step| if away(step) < away(best) { step } else { best })
 }
 
-fn round_below(value: f64) -> f64 {
+/// The largest digit times a power of ten at or below a value.
+fn round_below(value: f64, digits: &[f64]) -> f64 {
     let power = 10_f64.powi(floor_log10(value));
-    [5.0, 2.0, 1.0]
-        .into_iter()
-        .map(|digit| digit * power)
-        .find(|&round| round <= value)
-        .unwrap_or(power)
+    digits.iter().map(|digit| digit * power).rfind(|&round| round <= value).unwrap_or(power)
 }
 
-fn round_above(value: f64) -> f64 {
+/// The smallest digit times a power of ten at or above a value.
+fn round_above(value: f64, digits: &[f64]) -> f64 {
     let power = 10_f64.powi(floor_log10(value));
-    [1.0, 2.0, 5.0, 10.0]
-        .into_iter()
-        .map(|digit| digit * power)
-        .find(|&round| round >= value)
-        .unwrap_or(10.0 * power)
+    digits.iter().map(|digit| digit * power).find(|&round| round >= value).unwrap_or(10.0 * power)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the logarithm of a time is small")]
@@ -261,10 +262,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scales_end_on_round_numbers() {
-        assert_eq!(Scale::linear(87.0).to, 100.0);
+    fn linear_ticks_are_round_and_about_as_many_as_asked() {
+        for most in [1.0, 3.0, 87.0, 1_020.0, 250_000.0] {
+            let scale = Scale::linear(most);
+            let count = scale.linear_ticks(5.0, short).len();
+            assert!((4..=9).contains(&count), "{count} ticks up to {most}");
+        }
+        let labels: Vec<_> = Scale::linear(1_020.0)
+            .linear_ticks(5.0, short)
+            .into_iter()
+            .filter_map(|tick| tick.label)
+            .collect();
+        assert_eq!(labels, ["0", "200", "400", "600", "800", "1000"]);
         assert_eq!(Scale::linear(0.0).to, 1.0);
-        assert_eq!(Scale::linear(3.2).to, 4.0);
+    }
+
+    #[test]
+    fn scales_end_on_round_numbers() {
         let scale = Scale::log(37.0, 4_100.0);
         assert_eq!((scale.from, scale.to), (20.0, 5_000.0));
         let narrow = Scale::log(100.0, 100.0);

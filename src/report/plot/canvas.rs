@@ -48,6 +48,19 @@ pub(crate) struct Stroke {
 }
 
 impl Stroke {
+    /// The look of the `index`-th of many jagged lines, which dashes would tear: eight colours, then their tints.
+    pub fn of_jagged_series(index: usize) -> Self {
+        let RGBColor(red, green, blue) = PALETTE[index % PALETTE.len()];
+        let lighten = |part: u8| part / 2 + 0x78;
+        let tinted = RGBColor(lighten(red), lighten(green), lighten(blue));
+        let ink = if (index / PALETTE.len()).is_multiple_of(2) {
+            PALETTE[index % PALETTE.len()]
+        } else {
+            tinted
+        };
+        Self::solid(ink, 1.3)
+    }
+
     pub const fn solid(ink: Ink, width: f64) -> Self {
         Self { ink, width, dash: None }
     }
@@ -212,17 +225,17 @@ fn dashes(points: &[Point], on: f64, off: f64) -> Vec<Vec<Point>> {
     all
 }
 
-/// About how many pixels wide a text is, in Helvetica or Arial.
+/// About how many pixels wide a text is in DejaVu Sans, the widest font that `sans-serif` usually stands for.
 pub(crate) fn text_width(text: &str, size: f64) -> f64 {
     let em: f64 = text
         .chars()
         .map(|c| match c {
-            'i' | 'j' | 'l' | '\'' | '|' => 0.23,
-            'f' | 't' | 'r' | ' ' | '.' | ',' | ':' | '-' | '(' | ')' | 'I' => 0.32,
-            'm' | 'M' | 'W' | '%' => 0.87,
-            'w' => 0.73,
-            'A'..='Z' => 0.68,
-            _ => 0.56,
+            'i' | 'j' | 'l' | '\'' | '|' => 0.29,
+            'f' | 't' | 'r' | ' ' | '.' | ',' | ':' | '-' | '(' | ')' | 'I' => 0.40,
+            'm' | 'M' | 'W' | '%' | '\u{2026}' => 1.0,
+            'w' => 0.82,
+            'A'..='Z' => 0.72,
+            _ => 0.63,
         })
         .sum();
     em * size

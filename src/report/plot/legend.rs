@@ -5,6 +5,8 @@ use super::canvas::{Align, Canvas, GREY, Ink, Lettering, Stroke, shortened, text
 /// Height of a row of a legend.
 const ROW: f64 = 19.0;
 const SIZE: f64 = 12.0;
+/// Longest name where there are several: one long name must not make every column wide.
+const LONGEST: f64 = 260.0;
 /// Length of a line's sample.
 const SAMPLE: f64 = 26.0;
 
@@ -25,7 +27,8 @@ pub(crate) struct Legend {
 impl Legend {
     /// A legend for a width; names too long for it are cut.
     pub fn new(entries: Vec<(String, Sample)>, width: f64) -> Self {
-        let room = width - SAMPLE - 30.0;
+        let most = if entries.len() > 1 { LONGEST } else { f64::INFINITY };
+        let room = most.min(width - SAMPLE - 30.0);
         let entries: Vec<_> = entries
             .into_iter()
             .map(|(name, sample)| (shortened(&name, SIZE, room), sample))
@@ -73,7 +76,7 @@ pub(crate) const HEADING: f64 = 56.0;
 pub(crate) fn heading(canvas: &mut Canvas<'_>, width: f64, title: &str, subtitle: &str) {
     let room = width - 32.0;
     let bold = Lettering { bold: true, ..Lettering::new(16.0, Align::Left) };
-    canvas.text(&shortened(title, 17.0, room), (16.0, 20.0), bold);
+    canvas.text(&shortened(title, 18.0, room), (16.0, 20.0), bold);
     let small = Lettering { ink: GREY, ..Lettering::new(12.0, Align::Left) };
     canvas.text(&shortened(subtitle, 12.0, room), (16.0, 40.0), small);
 }

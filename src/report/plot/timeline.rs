@@ -44,7 +44,7 @@ pub fn timeline(runs: &[&RunResult]) -> String {
     let regions = runs.iter().map(|run| &run.names.regions).max_by_key(|regions| regions.len());
     let entries = regions.into_iter().flatten().enumerate();
     let entries =
-        entries.map(|(index, name)| (name.clone(), Sample::Line(Stroke::of_series(index))));
+        entries.map(|(index, name)| (name.clone(), Sample::Line(Stroke::of_jagged_series(index))));
     let legend = Legend::new(entries.collect(), width - 40.0);
     let rows = runs.len().div_ceil(columns).max(1);
     let bottom = HEADING + panel_height * rows as f64;
@@ -95,7 +95,7 @@ fn panel(canvas: &mut Canvas<'_>, sheet: &Sheet, scales: &Scales, index: usize, 
         height: IN_FLIGHT_HEIGHT,
     };
     let lower = Frame { top: upper.bottom() + BETWEEN, height: QUEUED_HEIGHT, ..upper };
-    let name = shortened(&run.names.policy, 14.0, upper.width);
+    let name = shortened(&run.names.policy, 14.5, upper.width);
     let bold = Lettering { bold: true, ..Lettering::new(13.0, Align::Left) };
     canvas.text(&name, (upper.left, top + 10.0), bold);
     if run.timeline.is_empty() {
@@ -104,7 +104,7 @@ fn panel(canvas: &mut Canvas<'_>, sheet: &Sheet, scales: &Scales, index: usize, 
         lower.draw_edges(canvas);
         return;
     }
-    let time_ticks = scales.time.linear_ticks(if sheet.columns == 1 { 10.0 } else { 5.0 }, short);
+    let time_ticks = scales.time.linear_ticks(if sheet.columns == 1 { 10.0 } else { 6.0 }, short);
     let lines_alone: Vec<_> =
         time_ticks.iter().map(|tick| Tick { label: Some(String::new()), ..*tick }).collect();
     upper.draw_x(canvas, scales.time, &lines_alone);
@@ -125,7 +125,7 @@ fn half(
     run: &RunResult,
     pick: fn(&TimelineSample) -> u32,
 ) {
-    let ticks = scale.linear_ticks((frame.height / 26.0).round(), short);
+    let ticks = scale.linear_ticks((frame.height / 22.0).round(), short);
     // Requests are whole: a scale up to 1 has no tick at 0.5.
     let whole: Vec<_> = ticks.into_iter().filter(|tick| tick.value.fract() < 1e-9).collect();
     frame.draw_y(canvas, scale, &whole);
@@ -136,7 +136,7 @@ fn half(
             .filter(|sample| sample.region.index() == region)
             .map(|sample| (sample.at.as_s() / scales.time_unit_s, f64::from(pick(sample))))
             .map(|point| frame.place(scales.time, scale, point));
-        canvas.line(&thinned(points), Stroke { width: 1.3, ..Stroke::of_series(region) });
+        canvas.line(&thinned(points), Stroke::of_jagged_series(region));
     }
     frame.draw_edges(canvas);
 }
@@ -158,7 +158,7 @@ fn thinned(points: impl Iterator<Item = Point>) -> Vec<Point> {
         column.clear();
     };
     for point in points {
-        if column.first().is_some_and(|first| (first.0 - point.0).abs() >= 0.5) {
+        if column.first().is_some_and(|first| (first.0 - point.0).abs() >= 1.0) {
             flush(&mut column, &mut kept);
         }
         column.push(point);
