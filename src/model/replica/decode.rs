@@ -19,11 +19,14 @@ impl Replica {
             .steps
             .min(self.running.steps_to_finish())
             .min(self.free / u64::from(sequences));
-        if let Some(&(ready, _)) = self.coming.front()
-            && !self.batch_is_full
-        {
-            let wait = Femtos::from_nanos(ready).saturating_sub(at);
-            steps = steps.min(series.steps_to_reach(wait));
+        if !self.batch_is_full {
+            if !self.waiting.is_empty() {
+                // A retraction has just cleared the flag: the next boundary tries again.
+                steps = 1;
+            } else if let Some(&(ready, _)) = self.coming.front() {
+                let wait = Femtos::from_nanos(ready).saturating_sub(at);
+                steps = steps.min(series.steps_to_reach(wait));
+            }
         }
         if let Some(&(asked, ..)) = self.cancels.front() {
             let wait = Femtos::from_nanos(asked).saturating_sub(at);
