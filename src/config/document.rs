@@ -181,6 +181,10 @@ impl<'a> Document<'a> {
 
     /// The dotted key whose name or value is the smallest stretch that holds `span`.
     fn key_at(&self, span: &Range<usize>) -> String {
+        // Where nothing stands, as at the start of a file that lacks a key, no key is to blame.
+        if span.is_empty() {
+            return String::new();
+        }
         let mut best = (usize::MAX, String::new());
         search(self.root.get_ref(), "", span, &mut best);
         best.1

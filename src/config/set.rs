@@ -113,12 +113,19 @@ fn descend<'a>(
         }
         other => {
             let problem = format!(
-                "`{parent}` is a {}, which has no `{step}`: wanted a path that exists",
-                other.type_str()
+                "`{parent}` is {}, which has no `{step}`: wanted a path that exists",
+                kind(other)
             );
             Err((span.clone(), problem))
         }
     }
+}
+
+/// A type with its article.
+fn kind(value: &DeValue<'_>) -> String {
+    let word = value.type_str();
+    let article = if word.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {word}")
 }
 
 /// An element that is only a name becomes a table with that name, so that it can take further keys.

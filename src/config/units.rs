@@ -97,13 +97,16 @@ impl FromStr for Rate {
         let Some((number, unit)) = split(text) else {
             return refuse(Self::WANTED);
         };
-        let unit = unit.trim_start_matches("requests").trim_start_matches("req").trim();
-        let seconds = match unit {
-            "/s" => 1.0,
-            "/min" => 60.0,
-            "/h" => 3600.0,
+        let (what, per) = unit.split_once('/').unwrap_or(("?", unit));
+        let seconds = match per.trim() {
+            "s" => 1.0,
+            "min" => 60.0,
+            "h" => 3600.0,
             _ => return refuse(Self::WANTED),
         };
+        if !matches!(what.trim(), "" | "req" | "requests" | "sessions") {
+            return refuse(Self::WANTED);
+        }
         let per_second = number / seconds;
         if per_second > 0.0 && per_second <= 1e9 {
             return Ok(Self(per_second));
