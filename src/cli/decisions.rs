@@ -299,8 +299,7 @@ fn each_of_table(
     mut check: impl FnMut(Case) -> Result<(), DecisionsError>,
 ) -> Result<(), DecisionsError> {
     // Rows of the wrong length are reported by `RecordedColumns`, which knows what they should hold.
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(table);
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(table);
     let mut columns: Option<RecordedColumns> = None;
     let mut line = 0;
     for (record, ordinal) in reader.records().zip(0..) {

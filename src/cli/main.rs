@@ -1,2 +1,57 @@
-//! gorgo
-fn main() {}
+//! The binary `gorgo`: one file per command. This one names the commands and turns their ends into exit codes.
+
+mod compare;
+mod decisions;
+mod definitions;
+mod exit;
+mod explain;
+mod progress;
+mod replay;
+mod run;
+mod simulate;
+mod trace;
+
+use clap::{Parser, Subcommand};
+use exit::Failure;
+
+/// Simulate, replay and compare routing policies for large language models served across regions.
+#[derive(Debug, Parser)]
+#[command(name = "gorgo", version, after_help = exit::CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Simulate every policy of a scenario on the same requests; without a scenario, the built-in one.
+    Run(run::RunArgs),
+    /// Run a recorded trace through a scenario's fleet and policies.
+    Replay(replay::ReplayArgs),
+    /// Look at traces.
+    #[command(subcommand)]
+    Trace(trace::TraceCommand),
+    /// Set two runs side by side, paired by request.
+    Compare(compare::CompareArgs),
+    /// Why one request went where it went, and what the other replicas would have meant.
+    Explain(explain::ExplainArgs),
+    /// Check recorded routing decisions against a policy.
+    #[command(subcommand)]
+    Decisions(decisions::DecisionsCommand),
+    /// What every metric means (the same text as `gorgo help metrics`).
+    #[command(long_about = definitions::METRICS)]
+    Metrics,
+}
+
+fn main() -> std::process::ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Replay(args) => replay::replay(&args),
+        Command::Trace(command) => trace::trace(&command),
+        Command::Compare(args) => compare::compare(&args),
+        Command::Explain(args) => explain::explain(&args),
+        Command::Decisions(command) => decisions::decisions(&command),
+        Command::Metrics => definitions::print(),
+    };
+    result.unwrap_or_else(Failure::report).into()
+}

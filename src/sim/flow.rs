@@ -186,10 +186,9 @@ impl World<'_> {
         self.output.clear();
         station.engine.advance(self.now, &mut self.output);
         if self.check {
-            station
-                .engine
-                .check()
-                .map_err(|broken| SimError::Invalid(format!("replica `{}`: {broken}", station.name)))?;
+            station.engine.check().map_err(|broken| {
+                SimError::Invalid(format!("replica `{}`: {broken}", station.name))
+            })?;
         }
         for run in &self.output.gaps {
             self.collector.gaps(as_ns(run.first), as_ns(run.increment), run.steps, run.sequences);

@@ -301,6 +301,8 @@ impl<'a> World<'a> {
         }
         let origins = self.source.origins().iter().map(gorgo_workload::info::origin_name).collect();
         self.collector.set_origins(origins);
-        self.collector.finish(end, self.sent).map_err(|invalid| SimError::Invalid(invalid.to_string()))
+        self.collector
+            .finish(end, self.sent)
+            .map_err(|invalid| SimError::Invalid(invalid.to_string()))
     }
 }

@@ -1,3 +1,9 @@
 //! Whole-program tests of the built binary, and tests of the workspace as a whole.
 
 mod architecture;
+mod bad_input;
+mod commands;
+mod determinism;
+mod scale;
+mod support;
+mod tidy;

@@ -173,8 +173,7 @@ fn mean_and_error(waits: &[f64]) -> (f64, f64) {
     let means: Vec<f64> =
         waits.chunks_exact(size).map(|batch| batch.iter().sum::<f64>() / size as f64).collect();
     let mean = means.iter().sum::<f64>() / means.len() as f64;
-    let variance =
-        means.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / (means.len() - 1) as f64;
+    let variance = means.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / (means.len() - 1) as f64;
     (mean, (variance / means.len() as f64).sqrt())
 }
 

@@ -1,6 +1,6 @@
 //! Small worlds whose every nanosecond is computed by hand: a lone request, a queue, regret, keyed draws, limits.
 
-use gorgo_metrics::{RequestRecord, Records, RunResult, Status};
+use gorgo_metrics::{Records, RequestRecord, RunResult, Status};
 use gorgo_model::{CostProfile, Jitter};
 use gorgo_sim::{World, regret};
 use gorgo_types::{BlockChain, Nanos, OriginId, ReplicaId, Request, RequestId, Tokens};
@@ -102,11 +102,10 @@ fn regret_is_what_the_other_choice_would_have_given() {
 #[test]
 fn forcing_one_decision_changes_no_other_requests_draws() {
     let mut bench = Bench::new(profile(), &[10.0, 50.0, 120.0]);
-    bench.policy = "round-robin";
+    bench.policy = "random";
     bench.jitter = Jitter::default();
     bench.p95_ratio = 1.5;
-    let requests =
-        || (0..60).map(|i| (Nanos(i * 20 * MS), request(i, 64, 8))).collect::<Vec<_>>();
+    let requests = || (0..60).map(|i| (Nanos(i * 20 * MS), request(i, 64, 8))).collect::<Vec<_>>();
     let with = |forced| {
         let mut setup = bench.setup(Box::new(Listed::new(requests())), Records::Always);
         setup.options.forced = forced;

@@ -48,8 +48,7 @@ impl Bench {
 
     /// Servers of one request at a time, a nanosecond away; several are fed from the router's queue.
     pub fn queueing(servers: u32, ns_per_token: u64) -> Self {
-        let profile =
-            CostProfile::constant(Nanos::ZERO, ns_per_token as u32, Nanos(1), 0, 0);
+        let profile = CostProfile::constant(Nanos::ZERO, ns_per_token as u32, Nanos(1), 0, 0);
         let mut bench = Self::new(profile, &vec![1e-6; servers as usize]);
         bench.kv_pool_tokens = 1 << 40;
         bench.prefix_cache = false;

@@ -1,0 +1,80 @@
+//! Exit codes, and the failures that lead to them.
+
+use std::error::Error;
+use std::fmt;
+use std::process::ExitCode;
+
+/// The codes, as `gorgo --help` prints them.
+pub const CODES: &str = "Exit codes: 0 ok; 1 the run failed, or a check did not hold; 2 usage, scenario or input error; \
+3 the run is invalid (a law of conservation was broken); 130 interrupted";
+
+/// How a command ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All is well.
+    Ok = 0,
+    /// The run failed, or a check that was asked for did not hold.
+    Failed = 1,
+    /// Usage, scenario or input error.
+    Input = 2,
+    /// The run broke a law of conservation: its result would be wrong.
+    Invalid = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command could not do its work.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    /// The input is to blame.
+    pub fn input(message: impl fmt::Display) -> Self {
+        Self { exit: Exit::Input, message: message.to_string() }
+    }
+
+    /// The run is to blame.
+    pub fn failed(message: impl fmt::Display) -> Self {
+        Self { exit: Exit::Failed, message: message.to_string() }
+    }
+
+    /// Prints the message to stderr and gives the code.
+    pub fn report(self) -> Exit {
+        eprintln!("error: {}", self.message);
+        self.exit
+    }
+}
+
+impl From<gorgo_sim::SimError> for Failure {
+    fn from(error: gorgo_sim::SimError) -> Self {
+        let exit = if error.is_invalid() {
+            Exit::Invalid
+        } else if error.is_input() {
+            Exit::Input
+        } else {
+            Exit::Failed
+        };
+        Self { exit, message: chain(&error) }
+    }
+}
+
+/// An error with its causes, each once.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}
