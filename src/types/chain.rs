@@ -84,6 +84,32 @@ const fn blocks_for(tokens: u64, block_tokens: u32) -> u64 {
     tokens.div_ceil(block_tokens as u64)
 }
 
+/// Hashes blocks of token ids, as little-endian bytes.
+#[derive(Debug, Default)]
+struct TokenHasher {
+    /// For blocks of other lengths than the usual one.
+    bytes: Vec<u8>,
+}
+
+impl TokenHasher {
+    /// The usual block: its bytes stay on the stack, and its length is known to the hash function's compiler.
+    const USUAL: usize = 16;
+
+    #[inline]
+    fn content(&mut self, block: &[u32]) -> u64 {
+        if let Ok(block) = <&[u32; Self::USUAL]>::try_from(block) {
+            let mut bytes = [0; Self::USUAL * 4];
+            for (to, id) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(block) {
+                *to = id.to_le_bytes();
+            }
+            return xxh3_64(&bytes);
+        }
+        self.bytes.clear();
+        self.bytes.extend(block.iter().flat_map(|id| id.to_le_bytes()));
+        xxh3_64(&self.bytes)
+    }
+}
+
 impl BlockChain {
     /// A chain from ids that already are chained hashes (from another chain, or a KV event).
     ///
@@ -130,15 +156,27 @@ impl BlockChain {
     /// # Errors
     /// When there are no tokens or the block size is zero.
     pub fn from_tokens(token_ids: &[u32], block_tokens: u32) -> Result<Self, ChainError> {
-        let mut builder = ChainBuilder::new(block_tokens)?;
-        builder.ids.reserve_exact(blocks_for(token_ids.len() as u64, block_tokens) as usize);
-        let mut bytes = Vec::with_capacity(block_tokens as usize * 4);
-        for block in token_ids.chunks(block_tokens as usize) {
-            bytes.clear();
-            bytes.extend(block.iter().flat_map(|id| id.to_le_bytes()));
-            builder.push_block(xxh3_64(&bytes));
+        if block_tokens == 0 {
+            return Err(ChainError::ZeroBlock);
         }
-        builder.finish(Tokens(token_ids.len() as u64))
+        let length = u32::try_from(token_ids.len()).map_err(|_| ChainError::TooLong)?;
+        if length == 0 {
+            return Err(ChainError::Empty);
+        }
+        let mut hasher = TokenHasher::default();
+        let mut last = ROOT;
+        // Collected straight into the shared slice: an iterator of known length needs one allocation.
+        let ids = token_ids
+            .chunks(block_tokens as usize)
+            .map(|block| {
+                last = link(last, hasher.content(block));
+                if block.len() < block_tokens as usize {
+                    last = link(last, block.len() as u64 ^ PARTIAL);
+                }
+                BlockId(last)
+            })
+            .collect();
+        Ok(Self { ids, tokens: length, block_tokens })
     }
 
     /// The ids, first block first.
@@ -329,10 +367,43 @@ mod tests {
 
     #[test]
     fn ids_are_stable() {
-        let ids = BlockChain::from_tokens(&(0..40).collect::<Vec<u32>>(), 16).unwrap();
-        let hex: Vec<String> = ids.ids().iter().map(|id| format!("{:016x}", id.0)).collect();
-        assert_eq!(hex.len(), 3);
-        assert_eq!(ids, BlockChain::from_tokens(&(0..40).collect::<Vec<u32>>(), 16).unwrap());
+        let hex = |chain: BlockChain| -> Vec<String> {
+            chain.ids().iter().map(|id| format!("{:016x}", id.0)).collect()
+        };
+        let tokens: Vec<u32> = (0..40).collect();
+        assert_eq!(
+            hex(BlockChain::from_tokens(&tokens, 16).unwrap()),
+            ["e0889a770761b28d", "72676fb8fbef4bdb", "5f9c29ac1eb06ec1"]
+        );
+        assert_eq!(
+            hex(BlockChain::from_tokens(&tokens, 20).unwrap()),
+            ["a38317a2370bd16b", "b7ffc04a66e203cd"]
+        );
+        assert_eq!(hex(BlockChain::from_tokens(&tokens[..7], 1).unwrap())[6], "f90992a006d1f40b");
+        assert_eq!(
+            hex(chain(&[0, 1, 2], 40)),
+            ["f4825f8c62b7812a", "c47d28a0548f400f", "88c35302cc2a574e"]
+        );
+        assert_eq!(hex(chain(&[0, 1, 2], 48))[2], "1a9633ecd997197f");
+    }
+
+    #[test]
+    fn token_blocks_are_content_hashes_chained() {
+        let tokens: Vec<u32> = (0..100).map(|i| i * i).collect();
+        for block_tokens in [1, 3, 15, 16, 17, 100, 128] {
+            for length in [1, 15, 16, 17, 48, 100] {
+                let mut builder = ChainBuilder::new(block_tokens).unwrap();
+                for block in tokens[..length].chunks(block_tokens as usize) {
+                    let bytes: Vec<u8> = block.iter().flat_map(|id| id.to_le_bytes()).collect();
+                    builder.push_block(xxh3_64(&bytes));
+                }
+                let wanted = builder.finish(Tokens(length as u64)).unwrap();
+                let got = BlockChain::from_tokens(&tokens[..length], block_tokens).unwrap();
+                assert_eq!(got, wanted, "{length} tokens in blocks of {block_tokens}");
+            }
+        }
+        assert_eq!(BlockChain::from_tokens(&[], 16), Err(ChainError::Empty));
+        assert_eq!(BlockChain::from_tokens(&[1], 0), Err(ChainError::ZeroBlock));
     }
 
     #[test]
