@@ -112,7 +112,11 @@ impl RouterConfig {
         if let IndexBound::Lru { capacity_tokens_per_replica: capacity } = self.index
             && capacity < u64::from(self.block_tokens)
         {
-            return refuse("capacity_tokens_per_replica", capacity.to_string(), "at least one block");
+            return refuse(
+                "capacity_tokens_per_replica",
+                capacity.to_string(),
+                "at least one block",
+            );
         }
         Ok(())
     }

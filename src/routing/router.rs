@@ -314,7 +314,11 @@ impl Router {
     ///
     /// # Errors
     /// When it is not in the fleet.
-    pub fn replica_draining(&mut self, _now: Nanos, replica: ReplicaId) -> Result<(), RoutingError> {
+    pub fn replica_draining(
+        &mut self,
+        _now: Nanos,
+        replica: ReplicaId,
+    ) -> Result<(), RoutingError> {
         self.fleet.drain(replica)
     }
 
