@@ -224,9 +224,9 @@ impl Oracle {
     }
 
     fn cancel(&mut self, now: Nanos, index: Index) {
-        let alive = self.live.contains_key(&index) && !self.cancels.contains(&index);
+        let alive = self.live.contains_key(&index);
         self.outcome.cancels.push(alive);
-        if !alive {
+        if !alive || self.cancels.contains(&index) {
             return;
         }
         if self.coming.contains(&index) || self.waiting.contains(&index) {

@@ -31,16 +31,19 @@ pub fn run_fast(script: &Script) -> Result<Outcome, String> {
 ///
 /// # Errors
 /// As [`run_fast`].
-pub fn run_replica(replica: Replica, script: &Script) -> Result<Outcome, String> {
+pub fn run_replica(mut replica: Replica, script: &Script) -> Result<Outcome, String> {
+    replica.record_token_runs(true);
     let mut driver = Driver {
         replica,
-        out: ReplicaOutput::with_token_runs(),
+        out: ReplicaOutput::default(),
         keys: Vec::new(),
         outcome: Outcome::default(),
         gaps: BTreeMap::new(),
     };
     for (at, action) in &script.actions {
-        driver.wakes(*at, action.waits_for_boundaries())?;
+        // A crash has to see to the boundaries at its time itself.
+        let inclusive = action.waits_for_boundaries() && !matches!(action, Action::Crash);
+        driver.wakes(*at, inclusive)?;
         driver.act(*at, action);
         driver.replica.check().map_err(|what| format!("after {action:?} at {at:?}: {what}"))?;
     }
@@ -85,6 +88,9 @@ impl Driver {
             }
             Action::Crash => {
                 let lost = self.replica.fail(now);
+                // What happened before the crash is still about the old owners of the keys.
+                self.replica.advance(now, &mut self.out);
+                self.collect();
                 let mut lost: Vec<Index> = lost.iter().filter_map(|&key| self.index(key)).collect();
                 lost.sort_unstable();
                 self.outcome.lost.push(lost);

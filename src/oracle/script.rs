@@ -6,6 +6,7 @@
 
 use gorgo_model::{EngineRequest, Femtos, Observation, ReplicaConfig, ReplicaEvent, ReplicaTotals};
 use gorgo_types::Nanos;
+use std::fmt;
 
 /// A request, by its ordinal among the arrivals of its script.
 pub type Index = usize;
@@ -30,7 +31,7 @@ pub enum Action {
 pub struct Script {
     /// The replica.
     pub config: ReplicaConfig,
-    /// What happens when. At one time, observations and pokes come last.
+    /// What happens when. At one time, crashes, observations and pokes come last.
     pub actions: Vec<(Nanos, Action)>,
 }
 
@@ -41,11 +42,36 @@ impl Script {
     }
 }
 
+/// For a person who looks for a fault: one line an action.
+impl fmt::Display for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ReplicaConfig { kv_pool_tokens, prefix_cache, limits, profile } = &self.config;
+        writeln!(
+            f,
+            "pool {kv_pool_tokens}, prefix cache {prefix_cache}, {limits:?}, {}",
+            profile.name
+        )?;
+        let mut arrived = 0;
+        for (at, action) in &self.actions {
+            let Action::Arrive(request) = action else {
+                writeln!(f, "{:>8} ns {action:?}", at.0)?;
+                continue;
+            };
+            let EngineRequest { prompt, output_tokens, max_tokens, sequence, overhead } = request;
+            write!(f, "{:>8} ns request {arrived}: overhead {}, {prompt:?}", at.0, overhead.0)?;
+            write!(f, " by {}, output {output_tokens} of {max_tokens}", prompt.block_tokens())?;
+            writeln!(f, ", then {sequence:?}")?;
+            arrived += 1;
+        }
+        Ok(())
+    }
+}
+
 impl Action {
     /// Whether the boundaries at its very time come before it.
     #[must_use]
     pub const fn waits_for_boundaries(&self) -> bool {
-        matches!(self, Self::Observe | Self::Poke)
+        matches!(self, Self::Crash | Self::Observe | Self::Poke)
     }
 }
 
@@ -94,7 +120,7 @@ impl Outcome {
             .or_else(|| first("gap", &self.gaps, &other.gaps))
             .or_else(|| {
                 (self.totals != other.totals)
-                    .then(|| format!("totals: {:#?} against {:#?}", self.totals, other.totals))
+                    .then(|| format!("totals: {:?} against {:?}", self.totals, other.totals))
             })
     }
 }

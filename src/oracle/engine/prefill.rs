@@ -61,8 +61,8 @@ impl Oracle {
     }
 
     fn set_full(&mut self) {
-        self.batch_is_full = true;
         self.totals().batch_full += 1;
+        self.batch_is_full = true;
     }
 
     /// The request whose prompt is under way goes on.
