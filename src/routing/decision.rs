@@ -93,14 +93,17 @@ impl Decision {
         mut score: impl FnMut(&Signals) -> (f64, [f64; N]),
     ) {
         const { assert!(N > 0, "a score without terms is pushed") };
-        self.start(rule, term_names);
+        (self.target, self.rule, self.tied) = (Target::Reject, rule, 0);
+        self.term_names = term_names;
+        // Every place is overwritten below, so a buffer of the right size is not cleared first.
         self.scores.resize(candidates.len(), 0.0);
         self.terms.resize(candidates.len() * N, 0.0);
         let mut nan = false;
         let terms = self.terms.as_chunks_mut::<N>().0;
         for ((candidate, total), terms) in candidates.iter().zip(&mut self.scores).zip(terms) {
-            (*total, *terms) = score(candidate);
-            nan |= total.is_nan();
+            let (sum, parts) = score(candidate);
+            nan |= sum.is_nan();
+            (*total, *terms) = (sum, parts);
         }
         assert!(!nan, "a policy scored NaN");
     }
@@ -126,30 +129,35 @@ impl Decision {
     ///
     /// `draw` is used only for [`Tie::Draw`] and only where there is a tie.
     pub fn choose_lowest(&mut self, candidates: &[Signals], tie: Tie, draw: u64) {
-        let mut best = f64::INFINITY;
-        let mut chosen = None;
-        let mut tied = 0;
-        for (i, (candidate, &score)) in candidates.iter().zip(&self.scores).enumerate() {
-            if !candidate.eligible || score == f64::INFINITY {
-                continue;
-            }
-            if score < best || chosen.is_none() {
-                (best, chosen, tied) = (score, Some(i), 1);
-            } else if score == best {
-                tied += 1;
-            }
-        }
-        self.tied = tied;
-        let Some(first) = chosen else {
-            self.target = Target::Queue;
+        let best = self.lowest(candidates);
+        if best == f64::INFINITY {
+            (self.target, self.tied) = (Target::Queue, 0);
             return;
-        };
+        }
+        let costs = candidates.iter().zip(&self.scores);
+        let tied = costs.map(|(candidate, &score)| u32::from(cost(candidate, score) == best)).sum();
+        self.tied = tied;
         let skip = match tie {
             Tie::Draw if tied > 1 => ((u128::from(draw) * u128::from(tied)) >> 64) as usize,
             Tie::First | Tie::Draw => 0,
         };
-        let index = if skip == 0 { first } else { self.nth_tied(candidates, best, skip) };
+        let index = self.nth_tied(candidates, best, skip);
         self.target = Target::Replica(candidates[index].replica);
+    }
+
+    /// The lowest score that may be chosen, `+inf` without one.
+    ///
+    /// Scores are in no order, so a branch on a new minimum would be mispredicted, and a chain of minima waits for each
+    /// one before it: hence four chains without branches.
+    fn lowest(&self, candidates: &[Signals]) -> f64 {
+        let lower = |a: f64, b: f64| if b < a { b } else { a };
+        let mut lanes = [f64::INFINITY; 4];
+        for (candidates, scores) in candidates.chunks(4).zip(self.scores.chunks(4)) {
+            for ((candidate, &score), lane) in candidates.iter().zip(scores).zip(&mut lanes) {
+                *lane = lower(*lane, cost(candidate, score));
+            }
+        }
+        lanes.into_iter().fold(f64::INFINITY, lower)
     }
 
     fn nth_tied(&self, candidates: &[Signals], best: f64, n: usize) -> usize {
@@ -174,6 +182,11 @@ impl Decision {
         let n = self.term_names.len();
         &self.terms[index * n..(index + 1) * n]
     }
+}
+
+/// A score for the choice: what may not be chosen costs `+inf`.
+const fn cost(candidate: &Signals, score: f64) -> f64 {
+    if candidate.eligible { score } else { f64::INFINITY }
 }
 
 impl Default for Decision {

@@ -215,9 +215,15 @@ impl Policy for Gorgo {
 
     fn decide(&self, question: &Question<'_>, decision: &mut Decision) {
         let tokens = question.request.prompt.tokens().get();
-        decision.fill_sums("score", TERMS, question.candidates, |candidate| {
-            self.weights(candidate).terms(candidate, tokens)
-        });
+        if self.replicas.is_empty() {
+            decision.fill_sums("score", TERMS, question.candidates, |candidate| {
+                self.fleet.terms(candidate, tokens)
+            });
+        } else {
+            decision.fill_sums("score", TERMS, question.candidates, |candidate| {
+                self.weights(candidate).terms(candidate, tokens)
+            });
+        }
         decision.choose_lowest(question.candidates, Tie::First, question.draw);
     }
 

@@ -107,9 +107,12 @@ pub trait Policy: Debug + Send {
 }
 
 /// A count as a score term.
+///
+/// Signed conversion is one instruction where the unsigned one is several; the mask keeps a nonsense above 2^63 from
+/// turning negative.
 #[expect(clippy::cast_precision_loss, reason = "counts of tokens and requests stay far below 2^53")]
 const fn count(n: u64) -> f64 {
-    n as f64
+    (n & i64::MAX as u64).cast_signed() as f64
 }
 
 /// The round trip to price: not negative, and finite whatever a probe reported (at most 1e12 ms, some 31 years).
