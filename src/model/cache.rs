@@ -57,14 +57,21 @@ struct Node {
 }
 
 /// The blocks of a node: `ids[start..start + len]`. Vacant nodes have no ids.
-#[derive(Clone, Debug, Default)]
+///
+/// Its first and last id stand here once more: they are all that most look-ups need, and the ids themselves have left
+/// the processor's caches long ago.
+#[derive(Clone, Debug)]
 struct Run {
     ids: Option<Arc<[BlockId]>>,
     start: u32,
     len: u32,
+    first: BlockId,
+    last: BlockId,
 }
 
 impl Run {
+    const NONE: Self = Self { ids: None, start: 0, len: 0, first: BlockId(0), last: BlockId(0) };
+
     fn blocks(&self) -> &[BlockId] {
         let ids = self.ids.as_deref().unwrap_or_default();
         &ids[self.start as usize..self.start as usize + self.len as usize]
@@ -74,15 +81,32 @@ impl Run {
     /// would hold more than [`Self::MOST_SHARED`] times what it needs.
     fn of(chain: &BlockChain, from: usize, to: usize) -> Self {
         let len = to - from;
+        let (first, last) = (chain.ids()[from], chain.ids()[to - 1]);
         if len * Self::MOST_SHARED < chain.blocks() {
             let ids: Arc<[BlockId]> = chain.ids()[from..to].into();
-            return Self { ids: Some(ids), start: 0, len: narrow(len) };
+            return Self { ids: Some(ids), start: 0, len: narrow(len), first, last };
         }
         let ids = Arc::clone(chain.shared_ids());
-        Self { ids: Some(ids), start: narrow(from), len: narrow(len) }
+        Self { ids: Some(ids), start: narrow(from), len: narrow(len), first, last }
     }
 
     const MOST_SHARED: usize = 16;
+
+    /// How many of its first blocks `ids` starts with.
+    fn common(&self, ids: &[BlockId]) -> usize {
+        let len = self.len as usize;
+        if ids.get(len - 1) == Some(&self.last) { len } else { common_prefix(ids, self.blocks()) }
+    }
+
+    /// Both parts of the run, cut after `keep` blocks.
+    fn split(&self, keep: usize) -> (Self, Self) {
+        let blocks = self.blocks();
+        let (end, begin) = (blocks[keep - 1], blocks[keep]);
+        let keep = narrow(keep);
+        let upper = Self { len: keep, last: end, ..self.clone() };
+        let lower = Self { start: self.start + keep, len: self.len - keep, first: begin, ..self.clone() };
+        (upper, lower)
+    }
 }
 
 /// Block ids are well mixed already: they are their own hash.
@@ -172,7 +196,7 @@ impl PrefixCache {
         };
         Self {
             nodes: vec![root],
-            runs: vec![Run::default()],
+            runs: vec![Run::NONE],
             vacant: Vec::new(),
             by_first_id: HashMap::default(),
             newest: NodeId::NONE,
@@ -356,11 +380,11 @@ impl PrefixCache {
         let mut walk = Walk { node, blocks, inside: 0 };
         while let Some(id) = ids.get(walk.blocks) {
             let Some(&next) = self.by_first_id.get(id) else { break };
-            let run = self.runs[next.index()].blocks();
-            let common = common_prefix(&ids[walk.blocks..], run);
+            let run = &self.runs[next.index()];
+            let common = run.common(&ids[walk.blocks..]);
             walk.node = next;
             walk.blocks += common;
-            walk.inside = if common < run.len() { common } else { 0 };
+            walk.inside = if common < run.len as usize { common } else { 0 };
         }
         walk
     }
@@ -376,20 +400,17 @@ impl PrefixCache {
     /// Splits a run after `keep` blocks, which end `depth` tokens below the root. `lower` keeps its identity, for
     /// requests hold it; returned is the new upper part.
     fn split(&mut self, lower: NodeId, keep: usize, depth: u32) -> NodeId {
-        let old = self.runs[lower.index()].clone();
-        let (first, second) = (old.blocks()[0], old.blocks()[keep]);
-        let keep = narrow(keep);
+        let (above_run, below_run) = self.runs[lower.index()].split(keep);
         let node = self.nodes[lower.index()].clone();
         let above = node.depth - node.tokens;
         assert!(above < depth && depth < node.depth, "a split leaves tokens on both sides");
-        let upper = self.allocate(
-            Node { depth, tokens: depth - above, children: 1, ..node },
-            Run { len: keep, ..old.clone() },
-        );
+        let (first, second) = (above_run.first, below_run.first);
+        let part = Node { depth, tokens: depth - above, children: 1, ..node };
+        let upper = self.allocate(part, above_run);
         let here = &mut self.nodes[lower.index()];
         here.tokens = here.depth - depth;
         here.parent = upper;
-        self.runs[lower.index()] = Run { start: old.start + keep, len: old.len - keep, ..old };
+        self.runs[lower.index()] = below_run;
         self.by_first_id.insert(first, upper);
         self.by_first_id.insert(second, lower);
         if node.locks == 0 {
@@ -450,8 +471,8 @@ impl PrefixCache {
         let node = &self.nodes[leaf.index()];
         assert!(node.children == 0 && node.locks == 0, "only unlocked leaves are evicted");
         let (tokens, parent) = (u64::from(node.tokens), node.parent);
-        let run = std::mem::take(&mut self.runs[leaf.index()]);
-        let known = self.by_first_id.remove(&run.blocks()[0]);
+        let run = std::mem::replace(&mut self.runs[leaf.index()], Run::NONE);
+        let known = self.by_first_id.remove(&run.first);
         assert!(known == Some(leaf), "the map knows every node");
         self.nodes[parent.index()].children -= 1;
         self.tokens -= tokens;

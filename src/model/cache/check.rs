@@ -31,7 +31,11 @@ impl PrefixCache {
             if run.blocks().is_empty() || node.tokens == 0 {
                 return Err(format!("{id:?} is empty: {node:?}"));
             }
-            if self.by_first_id.get(&run.blocks()[0]) != Some(&id) {
+            let ends = (run.blocks().first(), run.blocks().last());
+            if ends != (Some(&run.first), Some(&run.last)) {
+                return Err(format!("{id:?} has other ends than its run: {run:?}"));
+            }
+            if self.by_first_id.get(&run.first) != Some(&id) {
                 return Err(format!("{id:?} is not the node of its first id"));
             }
             if let Some(twice) = run.blocks().iter().find(|block| !seen.insert(**block)) {

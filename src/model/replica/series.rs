@@ -16,10 +16,12 @@ impl From<DecodeSegment> for StepSeries {
 }
 
 impl StepSeries {
-    /// Length of the first `steps` steps.
+    /// Length of the first `steps` steps, at most [`MOST_STEPS`].
     pub(super) fn length(&self, steps: u64) -> Femtos {
-        let k = u128::from(steps);
-        Femtos(self.first.0 * k + self.increment.0 * (k * k.saturating_sub(1) / 2))
+        debug_assert!(steps <= MOST_STEPS, "{steps} steps");
+        // Both counts fit 64 bits: the products are of 128 by 64 bits, half the work of 128 by 128.
+        let pairs = steps * steps.saturating_sub(1) / 2;
+        Femtos(self.first.0 * u128::from(steps) + self.increment.0 * u128::from(pairs))
     }
 
     /// Length of the step that follows `steps` steps.
@@ -46,11 +48,17 @@ impl StepSeries {
         let b = self.first.0 as f64 - a;
         let guess = 2.0 * span_f / (b + (b * b + 4.0 * a * span_f).sqrt());
         let mut steps = (guess as u64).clamp(1, MOST_STEPS);
-        while steps > 1 && self.length(steps - 1) >= span {
-            steps -= 1;
-        }
-        while steps < MOST_STEPS && self.length(steps) < span {
+        let mut length = self.length(steps);
+        while length < span && steps < MOST_STEPS {
+            length += self.step_after(steps);
             steps += 1;
+        }
+        while steps > 1 {
+            let before = length - self.step_after(steps - 1);
+            if before < span {
+                break;
+            }
+            (steps, length) = (steps - 1, before);
         }
         if steps < MOST_STEPS { steps } else { u64::MAX }
     }
@@ -64,21 +72,20 @@ impl StepSeries {
     ///
     /// Σ j·(f + (j − 1)·i) = f·n(n + 1)/2 + i·(n − 1)n(n + 1)/3.
     pub(super) fn weighted_length(&self, steps: u64) -> u128 {
-        let n = u128::from(steps);
-        let pairs = n * (n + 1) / 2;
+        let pairs = steps * (steps + 1) / 2;
         // Of n(n + 1)/2 and n − 1 one is divisible by 3: two times their product over 3 is whole. Dividing 64-bit
         // numbers is many times faster than dividing 128-bit ones, and runs are short.
-        let triples = match (u64::try_from(pairs), steps.checked_sub(1)) {
-            (_, None) => 0,
-            (Ok(pairs), Some(less)) if steps < 1 << 20 => u128::from(pairs * less / 3),
-            (_, Some(less)) => pairs * u128::from(less) / 3,
+        let less = steps.saturating_sub(1);
+        let triples = match pairs.checked_mul(less) {
+            Some(product) => u128::from(product / 3),
+            None => u128::from(pairs) * u128::from(less) / 3,
         };
-        self.first.0 * pairs + self.increment.0 * 2 * triples
+        self.first.0 * u128::from(pairs) + self.increment.0 * 2 * triples
     }
 }
 
-/// More steps than any run has: lengths of fewer stay within 128 bits.
-const MOST_STEPS: u64 = 1 << 36;
+/// At least as many steps as a run has: a sequence has fewer than 2^32 tokens. Their pairs fit 64 bits.
+const MOST_STEPS: u64 = u32::MAX as u64;
 
 #[cfg(test)]
 mod tests {
