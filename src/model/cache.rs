@@ -104,7 +104,8 @@ impl Run {
         let (end, begin) = (blocks[keep - 1], blocks[keep]);
         let keep = narrow(keep);
         let upper = Self { len: keep, last: end, ..self.clone() };
-        let lower = Self { start: self.start + keep, len: self.len - keep, first: begin, ..self.clone() };
+        let lower =
+            Self { start: self.start + keep, len: self.len - keep, first: begin, ..self.clone() };
         (upper, lower)
     }
 }

@@ -20,7 +20,13 @@ const REQUESTS: usize = 20_000;
 /// About an H100 with an 8B model.
 fn config() -> ReplicaConfig {
     ReplicaConfig {
-        profile: Arc::new(CostProfile::constant(Nanos(6_000_000), 20_000, Nanos(6_400_000), 20_000, 1)),
+        profile: Arc::new(CostProfile::constant(
+            Nanos(6_000_000),
+            20_000,
+            Nanos(6_400_000),
+            20_000,
+            1,
+        )),
         kv_pool_tokens: 400_000,
         limits: EngineLimits::default(),
         prefix_cache: true,
@@ -29,7 +35,7 @@ fn config() -> ReplicaConfig {
 
 /// A whole number below `below`, and how much of the draw is left.
 fn below(draw: Draw, shift: u32, below: u64) -> u64 {
-    (draw.bits() >> shift & 0xffff) * below >> 16
+    (((draw.bits() >> shift) & 0xffff) * below) >> 16
 }
 
 /// Arrivals with their requests, blocks of `block` tokens.
@@ -41,15 +47,15 @@ fn workload(block: u32) -> Vec<(Nanos, EngineRequest)> {
         let draw = key.word(index as u64).draw();
         let (a, b) = (below(draw, 0, 1 << 16), below(draw, 16, 1 << 16));
         // The smaller of two uniform numbers, squared: a few groups get most.
-        let group = a.min(b) * a.min(b) * 64 >> 32;
+        let group = (a.min(b) * a.min(b) * 64) >> 32;
         let shared = 1 + (group & 1);
         let parts = (2 + below(draw, 32, 3)).max(shared + 1);
         let tokens = parts * 512 - below(draw, 48, 256);
         let second = key.word(index as u64).word(1).draw();
         now += 2 * below(second, 0, 100_000_000);
         let content = |position: u64| match position / per {
-            part if part < shared => 2 * group + part << 32 | position % per,
-            part => (index as u64 + 1_000) * 8 + part << 32 | position % per,
+            part if part < shared => ((2 * group + part) << 32) | (position % per),
+            part => (((index as u64 + 1_000) * 8 + part) << 32) | (position % per),
         };
         let contents = (0..tokens.div_ceil(u64::from(block))).map(content);
         let output_tokens = Tokens(100 + below(second, 16, 101));

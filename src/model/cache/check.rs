@@ -71,7 +71,10 @@ impl PrefixCache {
                 return Err(format!("{id:?} has {} children: {node:?}", children[id.index()]));
             }
             if node.locks < locks_below[id.index()] {
-                return Err(format!("{id:?} has {} locks below: {node:?}", locks_below[id.index()]));
+                return Err(format!(
+                    "{id:?} has {} locks below: {node:?}",
+                    locks_below[id.index()]
+                ));
             }
         }
         if self.nodes[0].children != children[0] || self.nodes[0].depth != 0 {
@@ -79,7 +82,10 @@ impl PrefixCache {
         }
         if (tokens, evictable) != (self.tokens, self.evictable) {
             let counted = (self.tokens, self.evictable);
-            return Err(format!("tokens, evictable: {:?}, counted {counted:?}", (tokens, evictable)));
+            return Err(format!(
+                "tokens, evictable: {:?}, counted {counted:?}",
+                (tokens, evictable)
+            ));
         }
         Ok(())
     }

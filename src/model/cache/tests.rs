@@ -211,18 +211,32 @@ fn naive_victim(cache: &PrefixCache) -> Option<NodeId> {
 #[derive(Clone, Debug)]
 enum Op {
     /// A request comes (what of its chain: see `prompt`), is refused or admitted.
-    Come { seed: u64, blocks: u64, tail: u64, admitted: bool },
+    Come {
+        seed: u64,
+        blocks: u64,
+        tail: u64,
+        admitted: bool,
+    },
     /// The n-th holder goes: with output, without, or retracted.
-    Go { which: usize, how: u8, output: u64 },
-    Evict { tokens: u64 },
+    Go {
+        which: usize,
+        how: u8,
+        output: u64,
+    },
+    Evict {
+        tokens: u64,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         (0..1_u64 << 20, 1..6_u64, 0..16_u64, any::<bool>())
             .prop_map(|(seed, blocks, tail, admitted)| Op::Come { seed, blocks, tail, admitted }),
-        (any::<usize>(), 0..4_u8, 1..60_u64)
-            .prop_map(|(which, how, output)| Op::Go { which, how, output }),
+        (any::<usize>(), 0..4_u8, 1..60_u64).prop_map(|(which, how, output)| Op::Go {
+            which,
+            how,
+            output
+        }),
         (1..200_u64).prop_map(|tokens| Op::Evict { tokens }),
     ]
 }

@@ -22,12 +22,8 @@ impl Replica {
             own += self.check_request(live)?;
         }
         let chunked = usize::from(self.chunked.is_some_and(|_| self.batch.is_empty()));
-        let wanted = [
-            self.coming.len(),
-            self.waiting.len(),
-            self.batch.len() + chunked,
-            self.running.len(),
-        ];
+        let wanted =
+            [self.coming.len(), self.waiting.len(), self.batch.len() + chunked, self.running.len()];
         if places != wanted || self.requests.len() != self.by_key.len() {
             return Err(format!("coming, waiting, prefill, running: {places:?}, lists {wanted:?}"));
         }
@@ -71,7 +67,11 @@ impl Replica {
                 if own + locked == computed + 1 { own } else { computed - locked }
             }
         };
-        if own == wanted { Ok(own) } else { Err(format!("{:?} owns {own}, not {wanted}", live.key)) }
+        if own == wanted {
+            Ok(own)
+        } else {
+            Err(format!("{:?} owns {own}, not {wanted}", live.key))
+        }
     }
 }
 

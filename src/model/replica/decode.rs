@@ -15,10 +15,8 @@ impl Replica {
         let sequences = self.running.sequences();
         let segment = self.config.profile.decode_segment(sequences, self.running.context());
         let series = StepSeries::from(segment);
-        let mut steps = segment
-            .steps
-            .min(self.running.steps_to_finish())
-            .min(self.free / u64::from(sequences));
+        let mut steps =
+            segment.steps.min(self.running.steps_to_finish()).min(self.free / u64::from(sequences));
         if !self.batch_is_full {
             if !self.waiting.is_empty() {
                 // A retraction has just cleared the flag: the next boundary tries again.
@@ -174,13 +172,16 @@ impl Replica {
             let in_prompt = live.prompt_tokens() / block_tokens;
             let in_held = held / block_tokens;
             let last = match &live.sequence {
-                Some(sequence) if in_held > in_prompt => Some((in_prompt, sequence, in_held as usize)),
+                Some(sequence) if in_held > in_prompt => {
+                    Some((in_prompt, sequence, in_held as usize))
+                }
                 _ => None,
             };
             added = self.cache.release(live.node, last).added_tokens;
         }
         self.own -= live.own;
-        self.free += live.own.checked_sub(added).expect("what enters the cache was the request's own");
+        self.free +=
+            live.own.checked_sub(added).expect("what enters the cache was the request's own");
         self.batch_is_full = false;
     }
 

@@ -84,7 +84,8 @@ impl Replica {
         let left = live.prefill_tokens() - live.computed;
         let new_tokens = left.min(self.config.limits.chunked_prefill_tokens);
         let completes = new_tokens == left;
-        let reserve = if completes { live.reserve(self.config.limits.clip_max_new_tokens) } else { 0 };
+        let reserve =
+            if completes { live.reserve(self.config.limits.clip_max_new_tokens) } else { 0 };
         budget.total -= i128::from(u64::from(new_tokens) + reserve);
         budget.input -= i64::from(new_tokens);
         budget.chunk -= i64::from(new_tokens);

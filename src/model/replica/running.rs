@@ -119,7 +119,8 @@ impl Running {
         }
         live.emitted += steps;
         live.own += u64::from(steps);
-        let group = self.groups.iter_mut().find(|(last, count)| *last == live.last_token && *count > 0);
+        let group =
+            self.groups.iter_mut().find(|(last, count)| *last == live.last_token && *count > 0);
         group.expect("every member has a last token").1 -= 1;
         self.context = self
             .context
@@ -180,7 +181,12 @@ impl Running {
                 direct += count;
             } else if count > 0 {
                 let stalled = start + first - last;
-                gaps.push(GapRun { first: stalled, increment: Femtos::ZERO, steps: 1, sequences: count });
+                gaps.push(GapRun {
+                    first: stalled,
+                    increment: Femtos::ZERO,
+                    steps: 1,
+                    sequences: count,
+                });
             }
         }
         if direct == sequences {
@@ -191,7 +197,12 @@ impl Running {
             gaps.push(GapRun { first, increment: Femtos::ZERO, steps: 1, sequences: direct });
         }
         if steps > 1 {
-            gaps.push(GapRun { first: series.step_after(1), increment, steps: steps - 1, sequences });
+            gaps.push(GapRun {
+                first: series.step_after(1),
+                increment,
+                steps: steps - 1,
+                sequences,
+            });
         }
     }
 
@@ -224,7 +235,9 @@ impl Running {
             (context, limits, self.members.len(), self.sequences()),
         );
         if got != wanted {
-            return Err(format!("context, limits, finishes, grouped: {got:?}, by a walk {wanted:?}"));
+            return Err(format!(
+                "context, limits, finishes, grouped: {got:?}, by a walk {wanted:?}"
+            ));
         }
         Ok(())
     }

@@ -133,7 +133,12 @@ fn a_newcomer_stalls_those_that_run_and_their_gap_says_so() {
     // 19 steps for request 0: 2 before the prefill, 2 with the other, 15 alone.
     assert_eq!(story(&rest)[2..], [("finished", 0, first + 2 * 102 + 15 * 101)]);
     let ns = |ns| Femtos::from_nanos(Nanos(ns));
-    let run = |first, steps, sequences| GapRun { first: ns(first), increment: Femtos(0), steps, sequences };
+    let run = |first, steps, sequences| GapRun {
+        first: ns(first),
+        increment: Femtos(0),
+        steps,
+        sequences,
+    };
     let wanted =
         [run(101, 2, 1), run(1_100 + 102, 1, 1), run(102, 1, 1), run(102, 1, 2), run(101, 15, 1)];
     assert_eq!(rest.gaps, wanted);
@@ -198,7 +203,10 @@ fn without_a_prefix_cache_nothing_is_found() {
         replica.arrive(at, RequestKey(0), request_with_sequence(1, 100, 40)).unwrap();
         let out = drain(&mut replica);
         assert_eq!(cached(&out), [(0, 0)]);
-        assert_eq!(replica.observe(replica.clock), Observation { kv_pool_tokens: 10_000, ..Observation::default() });
+        assert_eq!(
+            replica.observe(replica.clock),
+            Observation { kv_pool_tokens: 10_000, ..Observation::default() }
+        );
     }
 }
 
@@ -244,7 +252,11 @@ fn a_scrape_in_the_middle_of_a_run_sees_the_step_under_way() {
     let before = replica.clone();
     for (after, used) in [(0, 97), (100, 97), (101, 98), (201, 98), (202, 99), (101 * 48, 145)] {
         let observed = replica.observe(Nanos(start + after));
-        assert_eq!(observed, Observation { used_tokens: used, ..during_prefill }, "after {after} ns");
+        assert_eq!(
+            observed,
+            Observation { used_tokens: used, ..during_prefill },
+            "after {after} ns"
+        );
     }
     assert_eq!(format!("{before:?}"), format!("{replica:?}"), "looking changes nothing");
 }
@@ -258,7 +270,11 @@ fn memory_for_prefill_comes_from_the_least_recently_used() {
     }
     replica.arrive(replica.clock, RequestKey(2), request(prompt(100, 64), 1)).unwrap();
     drain(&mut replica);
-    assert_eq!(replica.totals().evicted_in_prefill_tokens, 128, "20 were missing, a node is evicted");
+    assert_eq!(
+        replica.totals().evicted_in_prefill_tokens,
+        128,
+        "20 were missing, a node is evicted"
+    );
     // The second prompt is still there, the first is not.
     replica.arrive(replica.clock, RequestKey(3), request(prompt(50, 128), 1)).unwrap();
     assert_eq!(cached(&drain(&mut replica)), [(3, 127)]);
@@ -405,7 +421,10 @@ fn those_without_kv_are_cancelled_at_once() {
     assert_eq!(replica.next_wake(), Some(Nanos(150)));
     let out = drain(&mut replica);
     let finished = ("finished", 0, 2_000 + 49 * 101);
-    assert_eq!(story(&out), [("cancelled", 1, 150), ("cancelled", 2, 150), ("first", 0, 2_000), finished]);
+    assert_eq!(
+        story(&out),
+        [("cancelled", 1, 150), ("cancelled", 2, 150), ("first", 0, 2_000), finished]
+    );
 }
 
 #[test]

@@ -36,9 +36,18 @@ struct Setup {
 fn setup() -> impl Strategy<Value = Setup> {
     let limits = (4..80_u32, 1..12_u32, 0..60_u32, any::<bool>());
     let memory = (60..500_u64, 0..1_000_000_000_u32, 0..30_u32, prop::bool::weighted(0.9));
-    (limits, memory).prop_map(|((chunk, slots, clip, lpm), (pool, ratio_ppb, ahead, prefix_cache))| {
-        Setup { pool, chunk, slots, clip, lpm, ratio_ppb, ahead, prefix_cache }
-    })
+    (limits, memory).prop_map(
+        |((chunk, slots, clip, lpm), (pool, ratio_ppb, ahead, prefix_cache))| Setup {
+            pool,
+            chunk,
+            slots,
+            clip,
+            lpm,
+            ratio_ppb,
+            ahead,
+            prefix_cache,
+        },
+    )
 }
 
 fn op() -> impl Strategy<Value = Op> {
