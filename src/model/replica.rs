@@ -208,7 +208,7 @@ impl Replica {
     /// When `now` lies before a time that was named earlier.
     pub fn cancel(&mut self, now: Nanos, key: RequestKey) -> bool {
         self.tell_time(now);
-        self.catch_up(Femtos::from_nanos(now).saturating_sub(Femtos(1)));
+        self.catch_up(Femtos::from_nanos(now));
         let Some(&slot) = self.by_key.get(&key) else { return false };
         let live = self.requests.at_mut(slot);
         match live.place {
@@ -237,7 +237,7 @@ impl Replica {
     /// When `now` lies before a time that was named earlier.
     pub fn fail(&mut self, now: Nanos) -> Vec<RequestKey> {
         self.tell_time(now);
-        self.catch_up(Femtos::from_nanos(now));
+        self.catch_up(Femtos::from_nanos(now) + Femtos(1));
         if let Iteration::Decode(run) = self.iteration {
             let since = Femtos::from_nanos(now).saturating_sub(run.start);
             let ended = run.series.steps_within(since, run.steps - 1);
@@ -274,15 +274,16 @@ impl Replica {
         self.clock = now;
     }
 
-    /// Processes boundaries up to and including `limit`; what happens is reported by the next `advance`.
+    /// Processes boundaries before `limit`; what happens is reported by the next `advance`.
     fn catch_up(&mut self, limit: Femtos) {
-        if self.boundary.is_some_and(|boundary| boundary <= limit) {
+        if self.boundary.is_some_and(|boundary| boundary < limit) {
             let mut out = std::mem::take(&mut self.unreported);
-            self.run_until(limit, &mut out);
+            self.run_until(Femtos(limit.0 - 1), &mut out);
             self.unreported = out;
         }
     }
 
+    /// Processes boundaries up to and including `limit`.
     fn run_until(&mut self, limit: Femtos, out: &mut ReplicaOutput) {
         while let Some(boundary) = self.boundary
             && boundary <= limit

@@ -408,6 +408,16 @@ fn a_cancel_at_a_boundary_takes_effect_there_and_a_finish_wins() {
 }
 
 #[test]
+fn a_cancel_comes_before_a_boundary_at_its_own_time() {
+    for at in [0, 70] {
+        let mut replica = replica(10_000, |_| {});
+        replica.arrive(Nanos(at), RequestKey(0), request(prompt(1, 100), 5)).unwrap();
+        assert!(replica.cancel(Nanos(at), RequestKey(0)));
+        assert_eq!(story(&drain(&mut replica)), [("cancelled", 0, at)]);
+    }
+}
+
+#[test]
 fn those_without_kv_are_cancelled_at_once() {
     let mut replica = replica(10_000, |limits| limits.max_running_requests = 1);
     replica.arrive(Nanos(0), RequestKey(0), request(prompt(1, 100), 50)).unwrap();
