@@ -7,13 +7,17 @@
 //!    and deviation over all eligible candidates (rule `match`), or all of them where none is left (rule
 //!    `match-overloaded`); of these the one with the fewest running.
 //!
+//! So step 3 always takes the fewest running among the longest matches: the limit changes the rule's name, never the
+//! choice. (Nor can a value lie two sample deviations above the mean of fewer than six, where (n-1)/sqrt(n) < 2.) With
+//! `shorter_matches` it is AIBrix's limit, which does decide: the longest match *within* the limit, of equal ones the
+//! fewest running, and least-request where no match is within it (rule `match-overloaded`).
+//!
 //! Ties go to any of the tied, by the draw. Candidates that a rule leaves out score `+inf`; least-request is the larger
 //! of scraped running and own in-flight requests ([`super::least_request`]).
 //!
 //! Source: GORGO v2, `gorgo/policy/lb_aibrix.py`, `route_prefix_cache` with `imbalance_abs = 8` and `std_factor = 2.0`.
-//! AIBrix itself takes one standard deviation, and under imbalance keeps only the pods with the fewest running. With
-//! fewer than six replicas no value lies two sample deviations above the mean ((n-1)/sqrt(n) < 2), so step 3 then leaves
-//! nobody out. GORGO's further branch for prompts without tokens has no counterpart: a prompt has at least one.
+//! AIBrix takes `std_factor = 1`, and under imbalance keeps only the pods with the fewest running. GORGO's further
+//! branch for prompts without tokens has no counterpart: a prompt has at least one.
 //! Read [`super::prefix_tree`] next.
 
 use super::least_request::requests;
@@ -34,6 +38,12 @@ const IMBALANCE: Parameter = Parameter::weight(
     "spread of running requests beyond which matches are ignored (GORGO v2 and AIBrix: 8)",
 );
 
+const SHORTER_MATCHES: Parameter = Parameter::flag(
+    "shorter_matches",
+    false,
+    "give up an overloaded longest match for a shorter one (GORGO v2: false; AIBrix: true)",
+);
+
 reader! { std_factor: STD_FACTOR, imbalance: IMBALANCE }
 
 /// The parameters of `prefix-cache`.
@@ -46,11 +56,17 @@ pub struct Parameters {
     /// The spread of running requests beyond which matches are ignored.
     #[serde(deserialize_with = "imbalance")]
     pub imbalance: f64,
+    /// Is an overloaded longest match given up for a shorter one?
+    pub shorter_matches: bool,
 }
 
 impl Default for Parameters {
     fn default() -> Self {
-        Self { std_factor: STD_FACTOR.number(), imbalance: IMBALANCE.number() }
+        Self {
+            std_factor: STD_FACTOR.number(),
+            imbalance: IMBALANCE.number(),
+            shorter_matches: false,
+        }
     }
 }
 
@@ -116,13 +132,18 @@ impl PrefixCache {
 
     fn longest_match(&self, fleet: &Fleet, question: &Question<'_>, decision: &mut Decision) {
         let limit = fleet.threshold(self.parameters.std_factor);
-        let matched = |c: &Signals| c.eligible && c.cached_tokens == fleet.longest;
-        let calm = |c: &Signals| matched(c) && f64::from(c.running_requests) <= limit;
-        let any_calm = question.candidates.iter().any(calm);
+        let calm = |c: &&Signals| c.eligible && f64::from(c.running_requests) <= limit;
+        let longest_calm = question.candidates.iter().filter(calm).map(|c| c.cached_tokens).max();
+        let wanted =
+            if self.parameters.shorter_matches { longest_calm.unwrap_or(0) } else { fleet.longest };
+        if wanted == 0 {
+            return Self::least_request("match-overloaded", question, decision);
+        }
+        let any_calm = longest_calm.is_some_and(|longest| longest == wanted);
         let rule = if any_calm { "match" } else { "match-overloaded" };
         decision.fill(rule, TERMS, question.candidates, |candidate| {
             let [running, in_flight] = requests(candidate).1;
-            let kept = if any_calm { calm(candidate) } else { matched(candidate) };
+            let kept = candidate.cached_tokens == wanted && (!any_calm || calm(&candidate));
             let score = if kept { running } else { f64::INFINITY };
             (score, [running, in_flight, count(candidate.cached_tokens)])
         });
@@ -134,7 +155,7 @@ impl Configured for PrefixCache {
     const NAME: &'static str = "prefix-cache";
     const SUMMARY: &'static str =
         "the longest cached prefix unless running requests are out of balance (AIBrix)";
-    const PARAMETERS: &'static [Parameter] = &[STD_FACTOR, IMBALANCE];
+    const PARAMETERS: &'static [Parameter] = &[STD_FACTOR, IMBALANCE, SHORTER_MATCHES];
 
     fn new(parameters: Parameters) -> Result<Self, ParameterError> {
         STD_FACTOR.check(parameters.std_factor)?;

@@ -389,6 +389,27 @@ fn prefix_cache_cannot_leave_a_match_among_three() {
     }
 }
 
+/// The deviation is the sample's (n - 1): of 0, 1 and 2 running it is 1, so 2 is not overloaded.
+#[test]
+fn prefix_cache_takes_the_sample_deviation() {
+    let policy = build("prefix-cache", json!({ "std_factor": 1, "shorter_matches": true }));
+    let mut fleet: Vec<Signals> = (0..3).map(replica).collect();
+    for (running, candidate) in (0..).zip(&mut fleet) {
+        candidate.running_requests = running;
+    }
+    fleet[2].cached_tokens = 32;
+    fleet[1].cached_tokens = 16;
+    let decision = decide(&*policy, &prompt(100), &fleet);
+    assert_eq!((decision.rule, decision.target), ("match", Target::Replica(ReplicaId(2))));
+    fleet[2].running_requests = 3;
+    let decision = decide(&*policy, &prompt(100), &fleet);
+    assert_eq!((decision.rule, decision.target), ("match", Target::Replica(ReplicaId(1))));
+    fleet[1].cached_tokens = 0;
+    let decision = decide(&*policy, &prompt(100), &fleet);
+    assert_eq!(decision.rule, "match-overloaded");
+    assert_eq!(decision.target, Target::Replica(ReplicaId(0)), "least-request");
+}
+
 #[test]
 fn abg_terms_stay_in_their_bounds() {
     let full = Signals {

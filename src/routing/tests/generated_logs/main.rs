@@ -131,6 +131,7 @@ impl Proof<'_> {
             let wanted = (self.naive)(&question, last)
                 .map_or(Target::Queue, |i| Target::Replica(question.candidates[i].replica));
             assert_eq!(decision.target, wanted, "{} {ordinal}: {decision:?}", self.policy);
+            self.assert_tied(&decision, &situation.candidates);
             *rules.entry(decision.rule).or_default() += 1;
             log.push(serde_json::to_string(&LogLine::new(&question, &decision, &*policy)).unwrap());
             // One in five is sent elsewhere than decided, as the measurement of regret does.
@@ -144,6 +145,18 @@ impl Proof<'_> {
         }
         self.assert_rules(&rules);
         self.assert_proven(&self.replay(&log));
+    }
+
+    /// As many are tied as share the best score of those that may be chosen.
+    fn assert_tied(&self, decision: &Decision, candidates: &[Signals]) {
+        let scored = candidates.iter().zip(decision.scores());
+        let mut open: Vec<f64> = scored
+            .filter(|(c, score)| c.eligible && score.is_finite())
+            .map(|(_, &score)| score)
+            .collect();
+        open.sort_by(f64::total_cmp);
+        let tied = open.iter().filter(|&&score| score == open[0]).count();
+        assert_eq!(decision.tied as usize, tied, "{}: {decision:?}", self.policy);
     }
 
     fn replay(&self, log: &[String]) -> VerifyReport {
@@ -259,7 +272,10 @@ fn prefix_cache() {
     let (parameters, naive) = (json!({}), naive::prefix_cache as Naive);
     Proof { policy, parameters, naive, effects, rules, ties: 200 }.run();
     let parameters = json!({ "imbalance": 100, "std_factor": 1 });
-    let naive = naive::prefix_cache_one_deviation;
+    let naive = naive::prefix_cache_one_deviation as Naive;
+    Proof { policy, parameters, naive, effects, rules: &rules[1..], ties: 200 }.run();
+    let parameters = json!({ "imbalance": 100, "std_factor": 1, "shorter_matches": true });
+    let naive = naive::prefix_cache_of_aibrix;
     Proof { policy, parameters, naive, effects, rules: &rules[1..], ties: 200 }.run();
 }
 

@@ -177,6 +177,24 @@ pub fn prefix_cache_one_deviation(question: &Question<'_>, _: Option<u32>) -> Op
     matched_prefix(question, 100, 1)
 }
 
+/// AIBrix: matches from the longest to the shortest, the first with a replica within one deviation; else least-request.
+pub fn prefix_cache_of_aibrix(question: &Question<'_>, _: Option<u32>) -> Option<usize> {
+    let list = eligible(question);
+    let running = |i: usize| question.candidates[i].running_requests;
+    let cached = |i: usize| question.candidates[i].cached_tokens;
+    let all: Vec<u32> = list.iter().map(|&i| running(i)).collect();
+    let mut lengths: Vec<u64> = list.iter().map(|&i| cached(i)).filter(|&n| n > 0).collect();
+    lengths.sort_unstable();
+    for length in lengths.into_iter().rev() {
+        let calm = |&i: &usize| cached(i) == length && within(running(i), &all, 1);
+        let pool: Vec<usize> = list.iter().copied().filter(calm).collect();
+        if !pool.is_empty() {
+            return by_draw(&smallest(&pool, |i| running(i).into()), question.draw);
+        }
+    }
+    least_request(question, None)
+}
+
 pub fn prefix_tree(question: &Question<'_>, _: Option<u32>) -> Option<usize> {
     let list = eligible(question);
     let best = list.iter().map(|&i| question.candidates[i].cached_tokens).max()?;
