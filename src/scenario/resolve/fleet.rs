@@ -61,21 +61,21 @@ impl Context<'_> {
     }
 
     /// The scenario's own profiles, then the built-in ones that it does not replace.
-    fn profiles(&self) -> Result<Vec<(ProfileSpec, Option<Located<()>>)>, Diagnostic> {
-        let mut known: Vec<(ProfileSpec, Option<Located<()>>)> = Vec::new();
+    fn profiles(&self) -> Result<Vec<ProfileSpec>, Diagnostic> {
+        let mut known: Vec<ProfileSpec> = Vec::new();
         for profile in &self.table.profiles {
             let name = &profile.value.name;
-            if known.iter().any(|(spec, _)| spec.name == *name) {
+            if known.iter().any(|spec| spec.name == *name) {
                 let problem = format!("got a second profile {name:?}, wanted each name once");
                 return Err(self.document.blame(profile, problem));
             }
             CostProfile::try_from(profile.value.clone())
                 .map_err(|error| self.profile_error(profile, &error))?;
-            known.push((profile.value.clone(), Some(profile.with(()))));
+            known.push(profile.value.clone());
         }
         for spec in super::built_in_profiles()? {
-            if !known.iter().any(|(own, _)| own.name == spec.name) {
-                known.push((spec, None));
+            if !known.iter().any(|own| own.name == spec.name) {
+                known.push(spec);
             }
         }
         Ok(known)
@@ -102,10 +102,10 @@ impl Context<'_> {
     fn profile<'k>(
         &self,
         group: &Located<ReplicaTable>,
-        known: &'k [(ProfileSpec, Option<Located<()>>)],
+        known: &'k [ProfileSpec],
     ) -> Result<(&'k ProfileSpec, Arc<CostProfile>), Diagnostic> {
         let table = &group.value;
-        let names: Vec<&str> = known.iter().map(|(spec, _)| spec.name.as_str()).collect();
+        let names: Vec<&str> = known.iter().map(|spec| spec.name.as_str()).collect();
         let name = match (&table.profile, &table.gpu, &table.model) {
             (Some(profile), None, None) => self.known(profile, "profile", &names)?,
             (None, Some(gpu), Some(model)) => {
@@ -133,7 +133,7 @@ impl Context<'_> {
                 return Err(diagnostic.help(format!("known profiles: {}", names.join(", "))));
             }
         };
-        let Some((spec, _)) = known.iter().find(|(spec, _)| spec.name == name) else {
+        let Some(spec) = known.iter().find(|spec| spec.name == name) else {
             return Err(self.document.blame(group, format!("got no profile {name:?}")));
         };
         let profile = CostProfile::try_from(spec.clone())
