@@ -5,12 +5,12 @@ use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use gorgo_metrics::RunResult;
 use gorgo_report::{OutputDir, Style};
-use gorgo_routing::log::LogLine;
+use gorgo_routing::log::{LogHead, LogLine, VERSION};
 use gorgo_routing::{Question, Router, RoutingRequest, registry};
 use gorgo_scenario::{PolicySpec, Requests, Resolved};
 use gorgo_sim::{PolicyRun, RunOptions, run_policy};
 use rayon::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -199,8 +199,9 @@ fn run_one(
     let Some(out) = out.filter(|_| args.decisions) else {
         return Ok(run_policy(PolicyRun { scenario, policy, source, options })?);
     };
-    let label = &scenario.router.policies[policy].label;
-    let mut log = out.decision_log(label).map_err(Failure::failed)?;
+    let spec = &scenario.router.policies[policy];
+    let mut log = out.decision_log(&spec.label).map_err(Failure::failed)?;
+    log.write(&log_head(spec, source.block_tokens())?).map_err(Failure::failed)?;
     let mut broken = None;
     let mut observer = |now, request: &RoutingRequest<'_>, draw, router: &Router, _| {
         let question = Question { now, request: *request, candidates: router.signals(), draw };
@@ -220,6 +221,19 @@ fn run_one(
     }
 }
 
+/// The first line of a decision log: which policy decided, with all its parameters.
+fn log_head(spec: &PolicySpec, block_tokens: u32) -> Result<LogHead<Value>, Failure> {
+    let json = serde_json::value::Serializer;
+    let (_, parameters) = registry::resolve(&spec.name, spec.parameters.clone(), json)
+        .map_err(|refused| Failure::input(refused.to_string()))?;
+    Ok(LogHead {
+        gorgo_decisions: VERSION,
+        policy: spec.name.clone(),
+        parameters: parameters.map_err(Failure::failed)?,
+        block_tokens,
+    })
+}
+
 fn show(scenario: &Resolved, runs: &[RunResult], args: &SimulateArgs) -> Result<(), Failure> {
     match args.format {
         Format::Json => print(&gorgo_report::json_document(runs)),
@@ -228,8 +242,10 @@ fn show(scenario: &Resolved, runs: &[RunResult], args: &SimulateArgs) -> Result<
                 print(&headline(scenario))?;
             }
             print(&gorgo_report::table(runs, terminal_style()))?;
-            for (label, warning) in warnings(runs) {
-                eprintln!("note: {label}: {warning}");
+            if !args.quiet {
+                for (label, warning) in warnings(runs) {
+                    eprintln!("note: {label}: {warning}");
+                }
             }
             Ok(())
         }
@@ -288,10 +304,19 @@ fn write_files(
         "finished_unix_s": now.as_secs(),
         "read_s": read.as_secs_f64(),
         "simulated_s": simulated.as_secs_f64(),
+        "peak_memory_mib": peak_memory_mib(),
         "os": std::env::consts::OS,
         "arch": std::env::consts::ARCH,
     });
     out.write_about(&about).map_err(Failure::failed)
+}
+
+/// The most memory this process has held so far, where the system tells (Linux).
+fn peak_memory_mib() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1024.0)
 }
 
 /// Prints to stdout; a reader that closed the pipe early is no error.

@@ -12,8 +12,7 @@
 //! assert_ne!(here.bits(), key.word(12).word(1).draw().bits());
 //! ```
 //!
-//! Distributions come from `rand_distr` over [`Draw::rng`]; `libm` is used on every platform, so that the same key
-//! gives the same float everywhere.
+//! [`Draw::rng`] is a generator for `rand_distr`, where a distribution needs more than one word.
 
 use rand::TryRng;
 use std::convert::Infallible;

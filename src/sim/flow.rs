@@ -190,7 +190,8 @@ impl World<'_> {
                 SimError::Invalid(format!("replica `{}`: {broken}", station.name))
             })?;
         }
-        for run in &self.output.gaps {
+        let measured = self.collector.in_window(self.now);
+        for run in self.output.gaps.iter().filter(|_| measured) {
             self.collector.gaps(as_ns(run.first), as_ns(run.increment), run.steps, run.sequences);
         }
         for index in 0..self.output.events.len() {

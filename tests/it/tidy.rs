@@ -53,7 +53,8 @@ fn lints_are_expected_with_a_reason_never_allowed() {
     for (path, text) in all_files() {
         assert!(!text.contains(forbidden), "{} allows a lint", path.display());
         for (number, line) in text.lines().enumerate() {
-            let bare = line.trim_start().starts_with("#[expect(") && line.trim_end().ends_with(")]");
+            let bare =
+                line.trim_start().starts_with("#[expect(") && line.trim_end().ends_with(")]");
             assert!(
                 !bare || line.contains("reason = "),
                 "{}:{} expects a lint without a reason",
@@ -67,8 +68,20 @@ fn lints_are_expected_with_a_reason_never_allowed() {
 #[test]
 fn the_top_level_holds_what_it_should() {
     let known = [
-        "Cargo.lock", "Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT", "README.md", "data", "notebooks",
-        "results", "rust-toolchain.toml", "rustfmt.toml", "scenarios", "src", "target", "tests",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "README.md",
+        "data",
+        "notebooks",
+        "results",
+        "rust-toolchain.toml",
+        "rustfmt.toml",
+        "scenarios",
+        "src",
+        "target",
+        "tests",
     ];
     for entry in std::fs::read_dir(root()).expect("the root can be read") {
         let name = entry.expect("an entry").file_name().into_string().expect("a plain name");

@@ -1,0 +1,176 @@
+//! Each command once, as a user would call it.
+
+use crate::support::{files, gorgo, gorgo_ok, shared};
+use serde_json::Value;
+use std::path::Path;
+
+const SMALL: [&str; 2] = ["--set", "workload.chat.requests=1500"];
+
+fn run_small(out: &Path, more: &[&str]) -> String {
+    let mut arguments = vec!["run", "--quiet", "--out", out.to_str().expect("a plain path")];
+    arguments.extend(SMALL);
+    arguments.extend_from_slice(more);
+    gorgo_ok(&arguments)
+}
+
+#[test]
+fn run_prints_a_table_and_writes_what_the_page_promises() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let table = run_small(&out, &[]);
+    for word in ["TTFT P50", "TTFT P99", "E2E P50", "hit real", "busiest", "goodput", "gorgo"] {
+        assert!(table.contains(word), "`{word}` is not in:\n{table}");
+    }
+    for file in [
+        "run.json",
+        "scenario.resolved.toml",
+        "plots/ttft_cdf.svg",
+        "plots/ttft_parts.svg",
+        "plots/timeline.svg",
+        "gorgo/summary.json",
+        "gorgo/requests.csv",
+        "gorgo/timeline.csv",
+        "gorgo/plots/ttft_histogram.svg",
+    ] {
+        assert!(out.join(file).is_file(), "{file} is missing");
+    }
+    let again = gorgo(&["run", "--quiet", "--out", out.to_str().unwrap()]);
+    assert_eq!(again.status.code(), Some(2), "a directory in use is refused");
+}
+
+#[test]
+fn json_on_stdout_holds_every_summary_and_conserves_requests() {
+    let mut arguments = vec!["run", "--quiet", "--no-files", "--format", "json"];
+    arguments.extend(SMALL);
+    let document: Value = serde_json::from_str(&gorgo_ok(&arguments)).unwrap();
+    assert_eq!(document["schema"], 1);
+    let runs = document["runs"].as_array().unwrap();
+    assert!(runs.len() >= 6);
+    for run in runs {
+        let requests = &run["requests"];
+        let count = |key: &str| requests[key].as_u64().unwrap();
+        let ended = ["completed", "failed", "rejected", "cancelled", "timed_out", "in_flight"];
+        assert_eq!(count("injected"), ended.iter().map(|key| count(key)).sum::<u64>());
+        assert!(run["ttft_ms"]["p50"].as_f64().unwrap() > 0.0);
+        assert!(run["ttft_ms"]["p99"].as_f64() >= run["ttft_ms"]["p50"].as_f64());
+    }
+}
+
+#[test]
+fn every_replicas_books_balance_after_every_step() {
+    let mut arguments = vec!["run", "--quiet", "--no-files", "--check", "--policy", "gorgo"];
+    arguments.extend(["--set", "workload.chat.requests=400"]);
+    gorgo_ok(&arguments);
+}
+
+#[test]
+fn explain_tells_every_term_and_the_regret() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    run_small(&out, &["--policy", "gorgo", "--set", "workload.chat.requests=300"]);
+    let text = gorgo_ok(&["explain", out.to_str().unwrap(), "10.0"]);
+    for word in ["decided on", "rtt", "prefill", "queue", "first token came after", "Regret"] {
+        assert!(text.contains(word), "`{word}` is not in:\n{text}");
+    }
+    let nobody = gorgo(&["explain", out.to_str().unwrap(), "999999.0", "--no-regret"]);
+    assert_eq!(nobody.status.code(), Some(2));
+}
+
+#[test]
+fn compare_pairs_two_policies_by_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    run_small(&out, &["--policy", "gorgo", "--policy", "round-robin"]);
+    let base = out.join("round-robin");
+    let new = out.join("gorgo");
+    let text = gorgo_ok(&["compare", base.to_str().unwrap(), new.to_str().unwrap()]);
+    assert!(text.contains("TTFT P99") && text.contains("paired by request"), "{text}");
+    let json =
+        gorgo_ok(&["compare", base.to_str().unwrap(), new.to_str().unwrap(), "--format", "json"]);
+    assert!(serde_json::from_str::<Value>(&json).is_ok());
+    let both = gorgo(&["compare", out.to_str().unwrap(), new.to_str().unwrap()]);
+    assert_eq!(both.status.code(), Some(2), "a directory of several policies is ambiguous");
+}
+
+#[test]
+fn a_policys_own_log_is_verified_by_the_same_policy_and_by_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let policies = ["gorgo", "least-load", "power-of-two", "prefix-cache", "session-affinity"];
+    let flags: Vec<&str> = policies.iter().flat_map(|name| ["--policy", name]).collect();
+    run_small(&out, &[&["--decisions"], flags.as_slice()].concat());
+    for policy in policies {
+        let log = out.join(policy).join("decisions.jsonl");
+        let text = gorgo_ok(&["decisions", "verify", log.to_str().unwrap(), "--policy", policy]);
+        let last = text.lines().last().unwrap();
+        let counts: Vec<&str> =
+            last.split_whitespace().filter(|w| w.parse::<u64>().is_ok()).collect();
+        assert!(last.starts_with("matched ") && counts[0] == counts[1], "{policy}: {last}");
+        assert!(counts[1].parse::<u64>().unwrap() > 1_000, "{policy}: {last}");
+    }
+    let log = out.join("gorgo/decisions.jsonl");
+    let other = gorgo(&["decisions", "verify", log.to_str().unwrap(), "--policy", "round-robin"]);
+    assert_eq!(other.status.code(), Some(1));
+}
+
+#[test]
+fn recorded_decisions_of_a_real_fleet_come_out_again() {
+    let weights =
+        ["--set", "w_rtt=1", "--set", "w_prefill=70", "--set", "w_queue=60", "--set", "w_used=60"];
+    let cases: [(&str, &str, &[&str]); 2] = [
+        ("gorgo/decisions_least-load.csv.gz", "least-load", &[]),
+        ("gorgo/decisions_gorgo-static.csv.gz", "gorgo", &weights),
+    ];
+    for (file, policy, more) in cases {
+        let Some(file) = shared(file) else { return };
+        let mut arguments = vec!["decisions", "verify", file.to_str().unwrap(), "--policy", policy];
+        arguments.extend_from_slice(more);
+        let text = gorgo_ok(&arguments);
+        assert_eq!(text.lines().last().unwrap(), "matched 2781 of 2781");
+    }
+}
+
+#[test]
+fn real_traces_replay() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = [
+        ("traces/mooncake_conversation_trace.jsonl.gz", "02_mooncake_conversation", 12_031),
+        ("gorgo/apr5_1615_arrivals.csv.gz", "03_apr5_arrivals", 7_195),
+    ];
+    for (trace, scenario, requests) in cases {
+        let Some(trace) = shared(trace) else { return };
+        let scenario = format!("scenarios/{scenario}.toml");
+        let out = folder.path().join(requests.to_string());
+        let again = folder.path().join(format!("{requests}-again"));
+        let to = |out: &Path| ["--out", out.to_str().unwrap()].map(str::to_owned);
+        let options = ["--quiet", "--policy", "gorgo"].map(str::to_owned);
+        let run = |what: &[&str], out: &Path| {
+            let what = what.iter().map(|&word| word.to_owned());
+            gorgo_ok(&what.chain(options.clone()).chain(to(out)).collect::<Vec<_>>());
+        };
+        run(&["replay", trace.to_str().unwrap(), "--scenario", &scenario], &out);
+        let summary = std::fs::read(out.join("gorgo/summary.json")).unwrap();
+        let summary: Value = serde_json::from_slice(&summary).unwrap();
+        assert_eq!(summary["requests"]["injected"], requests);
+        assert_eq!(summary["requests"]["completed"], requests);
+        // The resolved scenario beside the results leads to the same trace, from where it stands.
+        run(&["run", out.join("scenario.resolved.toml").to_str().unwrap()], &again);
+        assert!(files(&out) == files(&again), "{scenario}: other bytes");
+    }
+}
+
+#[test]
+fn trace_info_reproduces_the_published_statistics() {
+    let Some(trace) = shared("traces/mooncake_conversation_trace.jsonl.gz") else { return };
+    let text = gorgo_ok(&["trace", "info", trace.to_str().unwrap(), "--format", "json"]);
+    let info: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(info["requests"], 12_031);
+    let reuse = info["prefix_token_hit_rate_infinite"].as_f64().unwrap();
+    assert!((reuse - 0.374).abs() < 0.001, "{reuse}");
+}
+
+#[test]
+fn metrics_are_defined_in_the_help() {
+    let text = gorgo_ok(&["help", "metrics"]);
+    assert!(text.contains("goodput_rps") && text.contains("nearest rank"));
+}
