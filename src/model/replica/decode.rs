@@ -11,7 +11,7 @@ const BILLION: u128 = 1_000_000_000;
 impl Replica {
     /// Makes room for the next step and plans as many steps as are sure to be alike.
     pub(super) fn start_decode(&mut self, at: Femtos, out: &mut ReplicaOutput) -> DecodeRun {
-        self.make_room(at, out);
+        self.make_room(out);
         let sequences = self.running.sequences();
         let segment = self.config.profile.decode_segment(sequences, self.running.context());
         let series = StepSeries::from(segment);
@@ -35,14 +35,14 @@ impl Replica {
     }
 
     /// One free token for every sequence: by eviction, else by retraction.
-    fn make_room(&mut self, at: Femtos, out: &mut ReplicaOutput) {
+    fn make_room(&mut self, out: &mut ReplicaOutput) {
         if self.evict_until(self.running.len() as u64) {
             return;
         }
         let ahead = u64::from(self.config.limits.retract_decode_steps);
         loop {
             assert!(self.running.len() > 1, "a request that was accepted fits alone");
-            self.retract_one(at, out);
+            self.retract_one(out);
             let left = self.running.len() as u64;
             self.evict_until(ahead * left);
             if self.evict_until(left) {
@@ -73,7 +73,7 @@ impl Replica {
 
     /// Takes the member with the fewest tokens emitted, among those the longest prompt, the last to join, and lets it
     /// wait again.
-    fn retract_one(&mut self, at: Femtos, out: &mut ReplicaOutput) {
+    fn retract_one(&mut self, out: &mut ReplicaOutput) {
         let (running, requests) = (&self.running, &self.requests);
         let slot = running.members().iter().copied().min_by_key(|&slot| {
             let live = requests.at(slot);
@@ -81,6 +81,7 @@ impl Replica {
         });
         let slot = slot.expect("only a batch that runs lacks memory");
         self.leave_early(slot);
+        let at = self.boundary_time();
         let live = self.requests.at_mut(slot);
         self.cache.unlock(live.node);
         self.own -= live.own;
@@ -90,7 +91,7 @@ impl Replica {
         live.node_blocks = 0;
         live.computed = 0;
         live.place = Place::Waiting;
-        out.events.push(ReplicaEvent::Retracted { key: live.key, at: at.to_nanos() });
+        out.events.push(ReplicaEvent::Retracted { key: live.key, at });
         self.waiting.push_back(slot);
         self.totals.retracted += 1;
     }
@@ -100,7 +101,7 @@ impl Replica {
         self.count_steps(run, out);
         while let Some(slot) = self.running.pop_finished() {
             self.leave(slot);
-            self.finish(slot, run.end, out);
+            self.finish(slot, out);
         }
     }
 
@@ -133,13 +134,13 @@ impl Replica {
     }
 
     /// The last token is out and the request in no batch any more.
-    pub(super) fn finish(&mut self, slot: Slot, at: Femtos, out: &mut ReplicaOutput) {
+    pub(super) fn finish(&mut self, slot: Slot, out: &mut ReplicaOutput) {
         let live = self.requests.at(slot);
         let held = live.prompt_tokens() + live.emitted - 1;
         let key = live.key;
         self.release(slot, held);
         self.totals.finished += 1;
-        out.events.push(ReplicaEvent::Finished { key, at: at.to_nanos() });
+        out.events.push(ReplicaEvent::Finished { key, at: self.boundary_time() });
     }
 
     /// A request with KV is cancelled.

@@ -44,7 +44,7 @@ impl Replica {
             self.sort_by_cached_prefix();
         }
         while let Some(&slot) = self.waiting.front() {
-            if !self.admit(slot, at, &mut budget) {
+            if !self.admit(slot, &mut budget) {
                 break;
             }
             self.waiting.pop_front();
@@ -93,7 +93,7 @@ impl Replica {
     }
 
     /// Tries the first waiting request. False: the batch is closed.
-    fn admit(&mut self, slot: Slot, at: Femtos, budget: &mut Budget) -> bool {
+    fn admit(&mut self, slot: Slot, budget: &mut Budget) -> bool {
         let in_batch = self.batch.len();
         if self.running.len() + in_batch >= self.config.limits.max_running_requests as usize {
             return self.refuse();
@@ -139,13 +139,14 @@ impl Replica {
         };
         budget.input -= i64::from(new_tokens);
         budget.chunk -= i64::from(new_tokens);
+        let now = self.boundary_time();
         let live = self.requests.at_mut(slot);
         live.place = Place::Prefill;
         live.node = node;
         live.node_blocks = found.map_or(0, |found| found.blocks);
         live.computed = cached;
         if live.emitted == 0 {
-            live.admitted = at.to_nanos();
+            live.admitted = now;
             live.cached_tokens = cached;
         }
         self.totals.cached_tokens += u64::from(cached);
@@ -205,12 +206,17 @@ impl Replica {
             self.chunked = None;
         }
         self.insert_computed(slot);
+        let now = self.boundary_time();
         let live = self.requests.at_mut(slot);
         let key = live.key;
         if live.emitted == 0 {
+            assert!(
+                live.ready <= live.admitted && live.admitted <= now,
+                "no event before its cause"
+            );
             out.events.push(ReplicaEvent::FirstToken {
                 key,
-                at: at.to_nanos(),
+                at: now,
                 ready: live.ready,
                 admitted: live.admitted,
                 cached_tokens: Tokens(u64::from(live.cached_tokens)),
@@ -227,7 +233,7 @@ impl Replica {
         live.last_token = at;
         self.totals.emitted_tokens += 1;
         if live.emitted == live.output_tokens {
-            self.finish(slot, at, out);
+            self.finish(slot, out);
         } else {
             live.place = Place::Running;
             self.running.join(slot, live, self.config.limits.clip_max_new_tokens);
