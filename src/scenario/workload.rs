@@ -10,7 +10,7 @@ use gorgo_workload::{
     PrefixGroups, PrefixGroupsSpec, Recorded, Retimed, Source, TraceOptions, TraceSource,
     TurnTiming, WorkloadError,
 };
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Up to this size a workload's file is read into memory, where several policies share it. Compressed traces grow
 /// about tenfold.
@@ -149,11 +149,46 @@ impl Requests {
                 Box::new(PrefixGroups::new(spec.clone(), self.seed)?)
             }
             WorkloadSpec::Trace { path, options } => {
-                Box::new(TraceSource::open(&self.base.join(path), *options)?)
+                Box::new(TraceSource::open(&shortest(&self.base.join(path)), *options)?)
             }
             WorkloadSpec::ArrivalsCsv { path, options } => {
-                Box::new(ArrivalsCsv::open(&self.base.join(path), *options)?)
+                Box::new(ArrivalsCsv::open(&shortest(&self.base.join(path)), *options)?)
             }
         })
+    }
+}
+
+/// The same file without detours: `a/../b` is `b`, unless `a` is a link that leads elsewhere. Warnings name the file,
+/// and should not depend on which of two scenario files led to it.
+fn shortest(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match (part, plain.components().next_back()) {
+            (Component::CurDir, _) => {}
+            (Component::ParentDir, Some(Component::Normal(_))) => drop(plain.pop()),
+            (part, _) => plain.push(part),
+        }
+    }
+    match (plain.canonicalize(), path.canonicalize()) {
+        (Ok(a), Ok(b)) if a == b => plain,
+        _ => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_loses_its_detours_only_where_it_stays_the_same_file() {
+        let here = Path::new("Cargo.toml");
+        assert!(here.exists(), "tests run in the crate's folder");
+        assert_eq!(shortest(Path::new("./tests/../Cargo.toml")), here);
+        assert_eq!(
+            shortest(Path::new("tests/../../scenario/Cargo.toml")),
+            Path::new("../scenario/Cargo.toml")
+        );
+        let absent = Path::new("tests/../absent.toml");
+        assert_eq!(shortest(absent), absent);
     }
 }

@@ -17,7 +17,7 @@ impl Resolved {
     /// the same bytes. A relative path of the workload is written as it was given.
     ///
     /// # Panics
-    /// Never: every value was read from TOML or is one that TOML can hold.
+    /// Only where a field was changed, after resolving, to what no file can say: a seed above `i64::MAX`, NaN.
     #[must_use]
     pub fn to_toml(&self) -> String {
         write(&self.table(), &self.explicit.profiles)
@@ -28,7 +28,7 @@ impl Resolved {
     /// nothing else.
     ///
     /// # Panics
-    /// Never, as above.
+    /// As [`Resolved::to_toml`].
     #[must_use]
     pub fn to_toml_in(&self, folder: &Path) -> String {
         let mut table = self.table();
@@ -144,9 +144,9 @@ fn from_folder(folder: &Path, file: &Path) -> Option<String> {
     way.into_os_string().into_string().ok()
 }
 
-/// An absolute path without `.` and `..`. Links are resolved where the path exists, since `..` behind a link leads
-/// elsewhere.
+/// An absolute path without `.`, `..` and links. What does not exist yet hangs under what does.
 fn plain(path: &Path) -> Option<PathBuf> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     if let Ok(path) = path.canonicalize() {
         return Some(path);
     }
@@ -158,7 +158,9 @@ fn plain(path: &Path) -> Option<PathBuf> {
             other => plain.push(other),
         }
     }
-    Some(plain)
+    let real = plain.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    let (above, real) = real?;
+    Some(real.join(plain.strip_prefix(above).ok()?))
 }
 
 #[cfg(test)]
@@ -171,5 +173,7 @@ mod tests {
         assert_eq!(way("/no/results/a", "/no/data/t.gz").as_deref(), Some("../../data/t.gz"));
         assert_eq!(way("/no/results/a", "/no/s/../data/t.gz").as_deref(), Some("../../data/t.gz"));
         assert_eq!(way("/no/a", "/no/a/t.gz").as_deref(), Some("t.gz"));
+        assert_eq!(way("", "tests/new/t.gz").as_deref(), Some("tests/new/t.gz"));
+        assert_eq!(way("tests/new", "Cargo.toml").as_deref(), Some("../../Cargo.toml"));
     }
 }
