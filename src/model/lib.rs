@@ -15,8 +15,11 @@ pub mod time;
 pub use cache::PrefixCache;
 pub use error::ModelError;
 pub use limits::{EngineLimits, ReplicaConfig, Schedule};
-pub use network::*;
-pub use profile::*;
+pub use network::{
+    ClientLeg, ClientModel, IN_REGION_RTT_MS, Jitter, Link, MEDIAN_P95_RATIO, NamedLink, Network,
+    Place, PlaceKind, PlaceTable, RegionPlace, great_circle_km, halves,
+};
+pub use profile::{CostProfile, DecodeSegment, PrefillItem, ProfileRange, ProfileSpec, Provenance};
 pub use replica::{
     EngineRequest, GapRun, Observation, Replica, ReplicaEvent, ReplicaOutput, ReplicaTotals,
     RequestKey, TokenRun,
