@@ -92,7 +92,7 @@ impl DemandSpec {
 }
 
 impl Resolved {
-    /// The requests. A small recorded workload is read now, where several policies will share it.
+    /// The requests. A small recorded workload is read now, and shared by all policies.
     ///
     /// # Errors
     /// When a file cannot be read or is malformed.
@@ -101,8 +101,7 @@ impl Resolved {
         let mut requests = Requests { demand, base, seed, shared: None };
         let small =
             |path| std::fs::metadata(path).is_ok_and(|file| file.len() <= SHARED_FILE_BYTES);
-        if self.router.policies.len() > 1
-            && self.demand.turns() == TurnTiming::Recorded
+        if self.demand.turns() == TurnTiming::Recorded
             && self.demand.path().is_some_and(|path| small(self.base.join(path)))
         {
             requests.shared = Some(Recorded::read(&mut *requests.own_times()?)?);
