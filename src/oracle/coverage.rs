@@ -68,6 +68,8 @@ counts! {
     output_found_elsewhere,
     /// Longest-prefix orders that differed from the order of arrival.
     lpm_reorders,
+    /// Batches formed while too many waited for longest-prefix order.
+    lpm_given_up,
     /// Lone requests that were admitted although memory would have refused them.
     lone_requests,
     /// Whole prompts found in the cache.

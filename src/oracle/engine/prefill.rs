@@ -81,7 +81,9 @@ impl Oracle {
     /// The waiting requests in the order in which they are tried. Longest-prefix order sorts the queue itself.
     fn queue_order(&mut self) -> Vec<Index> {
         let mut order = self.waiting.clone();
-        if self.config.limits.schedule == Schedule::Lpm && order.len() <= LPM_MOST_WAITING {
+        let sorted = self.config.limits.schedule == Schedule::Lpm;
+        self.coverage.lpm_given_up += u64::from(sorted && order.len() > LPM_MOST_WAITING);
+        if sorted && order.len() <= LPM_MOST_WAITING {
             order.sort_by_key(|&index| std::cmp::Reverse(self.cached_prefix(index)));
             self.coverage.lpm_reorders += u64::from(order != self.waiting);
             self.waiting.clone_from(&order);
