@@ -1,4 +1,9 @@
-//! Routing decisions for LLM replicas across regions.
+#![doc = include_str!("README.md")]
+//!
+//! # Reading order
+//! [`signals`] and [`decision`] are what a policy sees and gives; [`policy`] has the rules and the recipe for a new one;
+//! [`router`] joins everything, over [`fleet`], [`accounting`], [`queue`] and [`index`]; [`log`] and [`verify`] write
+//! decisions down and make them again.
 
 pub mod accounting;
 pub mod config;

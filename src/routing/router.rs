@@ -319,7 +319,9 @@ impl Router {
         _now: Nanos,
         replica: ReplicaId,
     ) -> Result<(), RoutingError> {
-        self.fleet.drain(replica)
+        self.fleet.drain(replica)?;
+        self.queue.unblock();
+        Ok(())
     }
 
     /// A replica is gone, with its cache. Requests that are still there are to be told as failed, as any.
@@ -328,6 +330,7 @@ impl Router {
     /// When it is not in the fleet.
     pub fn replica_removed(&mut self, _now: Nanos, replica: ReplicaId) -> Result<(), RoutingError> {
         self.fleet.remove(replica)?;
+        self.queue.unblock();
         if let Some(index) = &mut self.index {
             index.remove_replica(replica);
         }
@@ -356,7 +359,9 @@ impl Router {
         }
     }
 
-    /// A replica reported how many leading tokens of a prompt it really had: what the index believes beyond is dropped.
+    /// A replica reported how many leading tokens of a prompt it had when it admitted the request: what the index
+    /// believes beyond is dropped. The last block cannot be judged, since an engine always computes at least one token.
+    /// To be told before the same request is learned: afterwards the replica has the whole prompt.
     pub fn cache_reported(
         &mut self,
         _now: Nanos,
@@ -364,7 +369,9 @@ impl Router {
         prompt: &BlockChain,
         cached: Tokens,
     ) {
-        if let Some(index) = &mut self.index {
+        if let Some(index) = &mut self.index
+            && cached < prompt.tokens_in(prompt.blocks() - 1)
+        {
             index.trim(replica, prompt, cached);
         }
     }

@@ -15,7 +15,7 @@
 //! split does not show. Nodes that differ in nothing any more are joined again, so memory is in proportion to the
 //! runs that are alive. An unbounded one grows with the distinct blocks inserted.
 //!
-//! The parts: [`tree`] has nodes and links, [`recency`] the order of use, [`run`] the ids.
+//! The parts: `tree` has nodes and links, `recency` the order of use, `run` the ids.
 
 mod recency;
 mod run;

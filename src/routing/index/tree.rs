@@ -235,7 +235,7 @@ impl Tree {
     /// where it cannot be lengthened.
     pub(super) fn extend_leaf(&mut self, leaf: u32, chain: &BlockChain) -> Option<u64> {
         let node = &mut self.nodes[leaf as usize];
-        let whole = node.end_tokens % self.block_tokens == 0;
+        let whole = node.end_tokens.is_multiple_of(self.block_tokens);
         if node.first_child != NONE || !whole {
             return None;
         }

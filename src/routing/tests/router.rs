@@ -287,6 +287,7 @@ fn reports_of_real_hits_correct_the_index() {
     let prompt = chain(0..5, 80);
     router.dispatched(NOW, &request(&prompt), ReplicaId(0));
     router.dispatched(NOW, &request(&prompt), ReplicaId(1));
+    router.cache_reported(NOW, ReplicaId(1), &prompt, Tokens(64));
     router.cache_reported(NOW, ReplicaId(0), &prompt, Tokens(39));
     assert_eq!(cached(&mut router, &prompt), [32, 80, 0]);
 }
