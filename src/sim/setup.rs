@@ -96,7 +96,41 @@ pub(crate) const fn as_ns(time: Femtos) -> f64 {
     time.0 as f64 / 1e6
 }
 
+/// A share in words that many runs have in common.
+fn roughly(part: u64, all: u64) -> &'static str {
+    match 100 * part / all.max(1) {
+        0 => "under 1 %",
+        1..10 => "1 to 10 %",
+        10..50 => "10 to 50 %",
+        _ => "over half",
+    }
+}
+
 impl World<'_> {
+    /// What the reader ought to know of times that no measurement covers.
+    pub(crate) fn extrapolation_warning(&self) -> Option<String> {
+        let totals = self.stations.iter().map(|station| station.engine.totals());
+        let [mut prefill, mut prefills, mut decode, mut decodes] = [0_u64; 4];
+        for totals in totals {
+            prefill += totals.extrapolated_prefill_batches;
+            prefills += totals.prefill_batches;
+            decode += totals.extrapolated_decode_steps;
+            decodes += totals.decode_steps;
+        }
+        let parts = [(prefill, prefills, "prefill batches"), (decode, decodes, "decode steps")];
+        let said: Vec<String> = parts
+            .iter()
+            .filter(|(part, ..)| *part > 0)
+            .map(|(part, all, what)| format!("{} of the {what}", roughly(*part, *all)))
+            .collect();
+        (!said.is_empty()).then(|| {
+            format!(
+                "{} lie beyond what their GPU profile was measured on: their times are extrapolated",
+                said.join(" and ")
+            )
+        })
+    }
+
     /// A replica's totals at the end, its books checked.
     pub(crate) fn station_summary(
         &self,

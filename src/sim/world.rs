@@ -296,7 +296,7 @@ impl<'a> World<'a> {
             let summary = self.station_summary(index, end)?;
             self.collector.replica(summary);
         }
-        for warning in self.source.warnings() {
+        for warning in self.source.warnings().into_iter().chain(self.extrapolation_warning()) {
             self.collector.warn(warning);
         }
         let origins = self.source.origins().iter().map(gorgo_workload::info::origin_name).collect();

@@ -114,6 +114,9 @@ impl Replica {
             + u128::from(sequences) * series.weighted_length(steps);
         self.totals.decode_busy += end - start;
         self.totals.decode_steps += steps;
+        if !self.config.profile.decode_in_range(self.running.sequences(), self.running.context()) {
+            self.totals.extrapolated_decode_steps += steps;
+        }
         self.totals.emitted_tokens += tokens;
         self.free = self.free.checked_sub(tokens).expect("a step runs when it has its memory");
         self.own += tokens;

@@ -214,6 +214,10 @@ pub struct ReplicaTotals {
     pub evicted_in_decode_tokens: u64,
     /// How often a refusal set *batch is full*.
     pub batch_full: u64,
+    /// Prefill batches beyond what the profile was measured on: their times are extrapolated.
+    pub extrapolated_prefill_batches: u64,
+    /// Decode steps in runs that began beyond what the profile was measured on, likewise.
+    pub extrapolated_decode_steps: u64,
     /// Integral of used tokens (as in [`Observation`]) over time up to `until`, in tokens × femtoseconds.
     pub kv_token_time: u128,
     /// Up to where the counts go: the last boundary.

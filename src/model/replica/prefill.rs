@@ -186,6 +186,9 @@ impl Replica {
         self.totals.kv_token_time += u128::from(self.used_tokens()) * (end - start).0;
         self.totals.prefill_busy += end - start;
         self.totals.prefill_batches += 1;
+        if !self.config.profile.prefill_in_range(&self.batch_costs) {
+            self.totals.extrapolated_prefill_batches += 1;
+        }
         let batch = std::mem::take(&mut self.batch);
         for item in &batch {
             self.totals.prefill_tokens += u64::from(item.new_tokens);
