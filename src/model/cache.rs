@@ -368,6 +368,20 @@ impl PrefixCache {
         freed
     }
 
+    /// A planted fault: evicts the most recently used leaves.
+    pub(crate) fn evict_newest(&mut self, wanted: u64) -> u64 {
+        let mut freed = 0;
+        while freed < wanted && self.newest != NodeId::NONE {
+            let mut leaf = self.newest;
+            while self.nodes[leaf.index()].children > 0 {
+                leaf = self.nodes[leaf.index()].older;
+            }
+            self.unlink(leaf);
+            freed += self.remove(leaf);
+        }
+        freed
+    }
+
     /// Empties the tree, locks and all.
     pub fn clear(&mut self) {
         *self = Self { stamp: self.stamp, ..Self::new() };

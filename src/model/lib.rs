@@ -20,6 +20,8 @@ pub use network::{
     Place, PlaceKind, PlaceTable, RegionPlace, great_circle_km, halves,
 };
 pub use profile::{CostProfile, DecodeSegment, PrefillItem, ProfileRange, ProfileSpec, Provenance};
+#[cfg(feature = "mutations")]
+pub use replica::Mutation;
 pub use replica::{
     EngineRequest, GapRun, Observation, Replica, ReplicaEvent, ReplicaOutput, ReplicaTotals,
     RequestKey, TokenRun,

@@ -15,6 +15,7 @@ mod arrival;
 mod check;
 mod decode;
 mod interface;
+mod mutation;
 mod prefill;
 mod request;
 mod running;
@@ -26,6 +27,11 @@ pub use interface::{
     EngineRequest, GapRun, Observation, ReplicaEvent, ReplicaOutput, ReplicaTotals, RequestKey,
     TokenRun,
 };
+
+#[cfg(feature = "mutations")]
+pub use mutation::Mutation;
+#[cfg(not(feature = "mutations"))]
+use mutation::Mutation;
 
 use crate::{Femtos, ModelError, PrefillItem, PrefixCache, ReplicaConfig};
 use gorgo_types::Nanos;
@@ -102,6 +108,8 @@ pub struct Replica {
     unreported: ReplicaOutput,
     record_token_runs: bool,
     totals: ReplicaTotals,
+    #[cfg(feature = "mutations")]
+    mutation: Option<Mutation>,
 }
 
 impl Replica {
@@ -137,6 +145,8 @@ impl Replica {
             unreported: ReplicaOutput::default(),
             record_token_runs: false,
             totals: ReplicaTotals::default(),
+            #[cfg(feature = "mutations")]
+            mutation: None,
             config,
         })
     }
@@ -360,13 +370,14 @@ impl Replica {
 
     /// Ends a run of decode steps at its first boundary at or after `at`, if it would go on beyond.
     fn cut_run(&mut self, at: Femtos) {
+        let loses_step = self.faulty(Mutation::CutLosesStep);
         if let Iteration::Decode(run) = &mut self.iteration
             && at < run.end
         {
             let steps = run.series.steps_to_reach(at.saturating_sub(run.start));
             if steps < run.steps {
                 run.steps = steps;
-                run.end = run.start + run.series.length(steps);
+                run.end = run.start + run.series.length(steps + u64::from(loses_step));
                 self.reschedule();
             }
         }

@@ -1,7 +1,7 @@
 //! Arrivals: what is refused, and where a request joins those that are on their way to the scheduler.
 
 use super::request::{Live, Place};
-use super::{EngineRequest, Iteration, Replica, RequestKey};
+use super::{EngineRequest, Iteration, Mutation, Replica, RequestKey};
 use crate::cache::NodeId;
 use crate::{Femtos, ModelError};
 use gorgo_types::{BlockChain, Nanos};
@@ -59,7 +59,10 @@ impl Replica {
         match self.iteration {
             Iteration::Idle => self.reschedule(),
             // While the batch is full nothing is tried at a boundary, whoever waits.
-            Iteration::Decode(_) if !self.batch_is_full => self.cut_run(Femtos::from_nanos(ready)),
+            Iteration::Decode(_) if !self.batch_is_full => {
+                let late = self.faulty(Mutation::ReadyOnBoundaryIsLate);
+                self.cut_run(Femtos::from_nanos(ready) + Femtos(u128::from(late)));
+            }
             Iteration::Decode(_) | Iteration::Prefill { .. } => {}
         }
         Ok(())

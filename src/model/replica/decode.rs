@@ -2,7 +2,7 @@
 
 use super::request::{Place, Slot};
 use super::series::StepSeries;
-use super::{DecodeRun, Replica, ReplicaEvent, ReplicaOutput, TokenRun};
+use super::{DecodeRun, Mutation, Replica, ReplicaEvent, ReplicaOutput, TokenRun};
 use crate::Femtos;
 use std::cmp::Reverse;
 
@@ -15,12 +15,15 @@ impl Replica {
         let sequences = self.running.sequences();
         let segment = self.config.profile.decode_segment(sequences, self.running.context());
         let series = StepSeries::from(segment);
+        let knot = if self.faulty(Mutation::KnotIgnored) { u64::MAX } else { segment.steps };
         let mut steps =
-            segment.steps.min(self.running.steps_to_finish()).min(self.free / u64::from(sequences));
+            knot.min(self.running.steps_to_finish()).min(self.free / u64::from(sequences));
         if !self.batch_is_full {
             if !self.waiting.is_empty() {
                 // A retraction has just cleared the flag: the next boundary tries again.
-                steps = 1;
+                if !self.faulty(Mutation::RunsOnAfterRetraction) {
+                    steps = 1;
+                }
             } else if let Some(&(ready, _)) = self.coming.front() {
                 let wait = Femtos::from_nanos(ready).saturating_sub(at);
                 steps = steps.min(series.steps_to_reach(wait));
@@ -64,7 +67,7 @@ impl Replica {
     /// Evicts for decode until so much is free. False where the cache has no more.
     fn evict_until(&mut self, wanted: u64) -> bool {
         if self.free < wanted {
-            let freed = self.cache.evict(wanted - self.free);
+            let freed = self.evict(wanted - self.free);
             self.free += freed;
             self.totals.evicted_in_decode_tokens += freed;
         }
@@ -75,15 +78,21 @@ impl Replica {
     /// wait again.
     fn retract_one(&mut self, out: &mut ReplicaOutput) {
         let (running, requests) = (&self.running, &self.requests);
-        let slot = running.members().iter().copied().min_by_key(|&slot| {
+        let key = |&slot: &Slot| {
             let live = requests.at(slot);
             (running.emitted(live), Reverse(live.prompt_tokens()), Reverse(live.joined))
-        });
+        };
+        let members = running.members().iter().copied();
+        let reversed = self.faulty(Mutation::RetractionReversed);
+        let slot = if reversed { members.max_by_key(key) } else { members.min_by_key(key) };
         let slot = slot.expect("only a batch that runs lacks memory");
         self.leave_early(slot);
         let at = self.boundary_time();
+        let keeps_lock = self.faulty(Mutation::RetractionKeepsLock);
         let live = self.requests.at_mut(slot);
-        self.cache.unlock(live.node);
+        if !keeps_lock {
+            self.cache.unlock(live.node);
+        }
         self.own -= live.own;
         self.free += live.own;
         live.own = 0;
@@ -130,7 +139,8 @@ impl Replica {
         }
         self.running.step_on(start, end, series, steps, &mut out.gaps);
         let least = u64::from(self.config.limits.new_token_ratio_min_ppb);
-        if self.ratio_ppb > least {
+        let raised = self.faulty(Mutation::RatioRaisedByDecay);
+        if (self.ratio_ppb > least || raised) && !self.faulty(Mutation::RatioNeverDecays) {
             let lost = self.decay_ppb.saturating_mul(steps);
             self.ratio_ppb = self.ratio_ppb.saturating_sub(lost).max(least);
         }
@@ -139,7 +149,10 @@ impl Replica {
     /// The last token is out and the request in no batch any more.
     pub(super) fn finish(&mut self, slot: Slot, out: &mut ReplicaOutput) {
         let live = self.requests.at(slot);
-        let held = live.prompt_tokens() + live.emitted - 1;
+        let mut held = live.prompt_tokens() + live.emitted - 1;
+        if self.faulty(Mutation::ReleaseOneTokenShort) {
+            held -= 1;
+        }
         let key = live.key;
         self.release(slot, held);
         self.totals.finished += 1;
@@ -186,7 +199,7 @@ impl Replica {
         self.own -= live.own;
         self.free +=
             live.own.checked_sub(added).expect("what enters the cache was the request's own");
-        self.batch_is_full = false;
+        self.batch_is_full &= self.faulty(Mutation::FullNeverCleared);
     }
 
     /// A member leaves the running batch; its entry among the finishes is popped already.

@@ -1,7 +1,7 @@
 //! The prefill batch: who is admitted, what it allocates, what its end brings (SGLang: `PrefillAdder`).
 
 use super::request::{Place, Slot};
-use super::{Replica, ReplicaEvent, ReplicaOutput, TokenRun};
+use super::{Mutation, Replica, ReplicaEvent, ReplicaOutput, TokenRun};
 use crate::cache::NodeId;
 use crate::{Femtos, GapRun, PrefillItem, Schedule};
 use gorgo_types::Tokens;
@@ -54,7 +54,7 @@ impl Replica {
         }
         let new_tokens: u64 = self.batch.iter().map(|item| u64::from(item.new_tokens)).sum();
         if self.free < new_tokens {
-            let freed = self.cache.evict(new_tokens - self.free);
+            let freed = self.evict(new_tokens - self.free);
             self.free += freed;
             self.totals.evicted_in_prefill_tokens += freed;
         }
@@ -114,16 +114,19 @@ impl Replica {
         let need = u64::from(wanted) + live.reserve(self.config.limits.clip_max_new_tokens);
         let need = i128::from(need);
         if need >= budget.total && !alone {
-            self.cache.touch(node);
+            self.touch_refused(node);
             return self.refuse();
         }
         if i64::from(wanted) >= budget.input && in_batch > 0 {
-            self.cache.touch(node);
+            self.touch_refused(node);
             return false;
         }
-        let newly_locked = i128::from(self.cache.unlocked_tokens(node));
+        let mut newly_locked = i128::from(self.cache.unlocked_tokens(node));
+        if self.faulty(Mutation::LockedStaysInBudget) {
+            newly_locked = 0;
+        }
         if need >= budget.total - newly_locked && !alone {
-            self.cache.touch(node);
+            self.touch_refused(node);
             return self.refuse();
         }
         self.cache.touch_and_lock(node);
@@ -163,9 +166,16 @@ impl Replica {
         live.own += u64::from(new_tokens);
     }
 
+    /// A request that is refused has touched what it matched.
+    fn touch_refused(&mut self, node: NodeId) {
+        if !self.faulty(Mutation::RefusedMatchUntouched) {
+            self.cache.touch(node);
+        }
+    }
+
     /// A refusal that holds until the batch shrinks.
     fn refuse(&mut self) -> bool {
-        self.batch_is_full = true;
+        self.batch_is_full = !self.faulty(Mutation::FullNeverSet);
         self.totals.batch_full += 1;
         false
     }
@@ -196,7 +206,9 @@ impl Replica {
                 self.complete_prefill(item.slot, end, out);
             } else {
                 self.totals.partial_chunks += 1;
-                self.insert_computed(item.slot);
+                if !self.faulty(Mutation::ChunkInsertsNothing) {
+                    self.insert_computed(item.slot);
+                }
             }
         }
         self.batch = batch;
@@ -249,6 +261,7 @@ impl Replica {
         if !self.config.prefix_cache {
             return;
         }
+        let keeps_duplicates = self.faulty(Mutation::DuplicatesKept);
         let live = self.requests.at_mut(slot);
         let prompt = &live.prompt;
         let blocks = if live.computed >= live.prompt_tokens() {
@@ -259,7 +272,11 @@ impl Replica {
         let inserted = self.cache.insert_and_lock(live.node, live.node_blocks, prompt, blocks);
         let own = u64::from(live.computed) - prompt.tokens_in(blocks).0;
         let freed = live.own.checked_sub(inserted.added_tokens + own);
-        let freed = freed.expect("what enters the cache was the request's own");
+        let mut freed = freed.expect("what enters the cache was the request's own");
+        let mut own = own;
+        if keeps_duplicates {
+            own += std::mem::take(&mut freed);
+        }
         self.own -= live.own - own;
         self.free += freed;
         live.own = own;
