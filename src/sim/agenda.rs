@@ -1,7 +1,7 @@
 //! The agenda: what happens next, in one total order.
 //!
 //! Events are ordered by (time, class, sequence). The class order is written here and nowhere else. What an event
-//! *does* is not known here; read [`crate::world`] for that.
+//! *does* is not known here; read `world.rs` for that.
 
 use gorgo_types::{Nanos, ReplicaId};
 use std::cmp::Ordering;

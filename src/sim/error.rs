@@ -21,7 +21,7 @@ pub enum SimError {
         /// The replica's name.
         name: String,
         /// What was wrong.
-        source: gorgo_model::ModelError,
+        source: Box<gorgo_model::ModelError>,
     },
     /// A request that its replica can never serve.
     #[error("request {id} at {at} on replica `{replica}`: {source}")]
@@ -33,7 +33,7 @@ pub enum SimError {
         /// The replica's name.
         replica: String,
         /// What was wrong.
-        source: gorgo_model::ModelError,
+        source: Box<gorgo_model::ModelError>,
     },
     /// Where a request comes from is not known to the network.
     #[error("request {id}: {source}")]
@@ -41,7 +41,7 @@ pub enum SimError {
         /// The request.
         id: RequestId,
         /// What was wrong.
-        source: gorgo_model::ModelError,
+        source: Box<gorgo_model::ModelError>,
     },
     /// A law of conservation was broken: the result would be wrong.
     #[error("the run is invalid: {0}")]

@@ -155,7 +155,7 @@ impl World<'_> {
                 id: flight.request.id,
                 at: self.now,
                 replica: station.name.clone(),
-                source,
+                source: Box::new(source),
             }
         })?;
         self.plan_wake(replica);

@@ -74,8 +74,9 @@ impl Setup<'_> {
         replicas
             .iter()
             .map(|replica| {
-                let engine = Replica::new(replica.config.clone())
-                    .map_err(|source| SimError::Replica { name: replica.name.clone(), source })?;
+                let engine = Replica::new(replica.config.clone()).map_err(|source| {
+                    SimError::Replica { name: replica.name.clone(), source: Box::new(source) }
+                })?;
                 Ok(Station {
                     name: replica.name.clone(),
                     region: replica.region,

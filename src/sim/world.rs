@@ -1,8 +1,7 @@
 //! The world of one run: replicas, network, router and clients, moved from event to event.
 //!
-//! This file is the loop and the bookkeeping; what happens to a request on its way is [`flow`](crate::flow), what
-//! happens to probes is [`probes`](crate::probes), and what is set up before and summed up after is
-//! [`setup`](crate::setup). Nothing here knows files, scenarios or the wall clock.
+//! This file is the loop and the bookkeeping; what happens to a request on its way is in `flow.rs`, what happens to
+//! probes in `probes.rs`, and what is set up before and summed up after in `setup.rs`. Nothing here knows files, scenarios or the wall clock.
 
 use crate::agenda::{Agenda, Event, SOURCE_CLASS, Slot};
 use crate::error::SimError;
@@ -216,7 +215,7 @@ impl<'a> World<'a> {
             let leg = self
                 .network
                 .client_leg(origin, self.router_region)
-                .map_err(|source| SimError::Origin { id, source })?;
+                .map_err(|source| SimError::Origin { id, source: Box::new(source) })?;
             self.legs.push(leg);
         }
         let measured = scheduled >= self.warm_up && self.stop.is_none_or(|stop| scheduled < stop);

@@ -268,15 +268,7 @@ pub fn gorgo_proxy_gated(question: &Question<'_>, _: Option<u32>) -> Option<usiz
 }
 
 pub fn gorgo_abg(question: &Question<'_>, _: Option<u32>) -> Option<usize> {
-    let bounded = |share: f64| {
-        if share < 0.05 {
-            0.05
-        } else if share > 1.0 {
-            1.0
-        } else {
-            share
-        }
-    };
+    let bounded = |share: f64| share.clamp(0.05, 1.0);
     let score = |i: usize| {
         let s = &question.candidates[i];
         let hit = s.cached_tokens as f64 / prompt_tokens(question) as f64;

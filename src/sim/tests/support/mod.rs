@@ -119,7 +119,7 @@ impl Bench {
             replicas: stations,
             network: self.network(),
             router_region: RegionId(0),
-            router: RouterConfig { block_tokens: source.block_tokens(), ..self.router.clone() },
+            router: RouterConfig { block_tokens: source.block_tokens(), ..self.router },
             policy: self.policy(),
             decision_time: Nanos::ZERO,
             probe_interval: None,
