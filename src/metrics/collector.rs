@@ -71,6 +71,15 @@ impl Collector {
         }
     }
 
+    /// Makes room for so many records, where records are kept: a driver that knows how many requests come saves the
+    /// copies that growing would take.
+    pub fn expect(&mut self, requests: u64) {
+        if let Some(records) = &mut self.records {
+            let room = usize::try_from(requests).unwrap_or(usize::MAX).min(self.records_limit);
+            records.reserve(room.min(AUTO_RECORDS_LIMIT));
+        }
+    }
+
     /// Takes in one request's fate. Each request comes once.
     ///
     /// # Errors

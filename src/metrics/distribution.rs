@@ -138,14 +138,13 @@ impl Gaps {
             return;
         }
         let mut at = 0;
+        let mut start = first;
         while at < steps {
-            let start = value(at);
             let top = self.histogram.highest_equivalent(start);
-            let bottom = self.histogram.lowest_equivalent(start);
-            let inside = |k: u64| (bottom..=top).contains(&value(k));
-            let next = if inside(steps - 1) { steps } else { leave(at, steps, inside) };
+            let next = first_above(top, at, steps, first_ns, increment_ns);
             self.histogram.saturating_record_n(start, (next - at) * times);
             at = next;
+            start = value(at);
         }
     }
 
@@ -163,24 +162,22 @@ impl Gaps {
     }
 }
 
-/// The first k in `(from, to)` that is outside, where `from` is inside, `to - 1` is not, and inside comes first:
-/// by doubling, then halving.
-fn leave(from: u64, to: u64, inside: impl Fn(u64) -> bool) -> u64 {
-    let (mut last_inside, mut step) = (from, 1);
-    while last_inside + step < to - 1 && inside(last_inside + step) {
-        last_inside += step;
-        step *= 2;
+/// The first step after `from` whose gap lies above `top`, at most `to`; the gap of `from` does not. Gaps never shrink
+/// within a run, so a division finds it, up to what rounding does to its last step.
+fn first_above(top: u64, from: u64, to: u64, first_ns: f64, increment_ns: f64) -> u64 {
+    let above = |k: u64| rounded(first_ns + increment_ns * as_float(k)) > top;
+    if increment_ns <= 0.0 || !above(to - 1) {
+        return to;
     }
-    let mut first_outside = (last_inside + step).min(to - 1);
-    while first_outside - last_inside > 1 {
-        let middle = u64::midpoint(last_inside, first_outside);
-        if inside(middle) {
-            last_inside = middle;
-        } else {
-            first_outside = middle;
-        }
+    let steps = (as_float(top) + 0.5 - first_ns) / increment_ns;
+    let mut next = rounded(steps).clamp(from + 1, to - 1);
+    while next > from + 1 && above(next - 1) {
+        next -= 1;
     }
-    first_outside
+    while !above(next) {
+        next += 1;
+    }
+    next
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of steps stay far below 2^53")]

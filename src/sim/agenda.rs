@@ -81,10 +81,15 @@ pub const SOURCE_CLASS: u8 = 1;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    at: Nanos,
-    /// Class in the top byte, sequence below: one comparison tells events of one instant apart.
-    order: u64,
+    /// Time, then class, then sequence, from the top bit down: one number, so that one comparison orders two events.
+    key: u128,
     event: Event,
+}
+
+impl Entry {
+    const fn at(&self) -> Nanos {
+        Nanos((self.key >> 64) as u64)
+    }
 }
 
 impl PartialEq for Entry {
@@ -104,7 +109,7 @@ impl PartialOrd for Entry {
 impl Ord for Entry {
     /// Reversed: [`BinaryHeap`] gives the greatest, the agenda wants the earliest.
     fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.order).cmp(&(self.at, self.order))
+        other.key.cmp(&self.key)
     }
 }
 
@@ -120,18 +125,18 @@ impl Agenda {
     pub fn push(&mut self, at: Nanos, event: Event) {
         let order = (u64::from(event.class()) << 56) | self.sequence;
         self.sequence += 1;
-        self.heap.push(Entry { at, order, event });
+        self.heap.push(Entry { key: (u128::from(at.0) << 64) | u128::from(order), event });
     }
 
     /// Time and class of the next event.
     #[must_use]
     pub fn next(&self) -> Option<(Nanos, u8)> {
-        self.heap.peek().map(|entry| (entry.at, (entry.order >> 56) as u8))
+        self.heap.peek().map(|entry| (entry.at(), (entry.key >> 56) as u8))
     }
 
     /// Takes the next event.
     pub fn pop(&mut self) -> Option<(Nanos, Event)> {
-        self.heap.pop().map(|entry| (entry.at, entry.event))
+        self.heap.pop().map(|entry| (entry.at(), entry.event))
     }
 
     /// Number of events to come.
@@ -170,6 +175,30 @@ mod tests {
                 (Nanos(5), Event::Sample),
             ]
         );
+    }
+
+    /// Pushes and pops in turn, with many ties, against a sorted list.
+    #[test]
+    fn the_agenda_is_a_sorted_list() {
+        let key = gorgo_random::Key::new(1);
+        let mut agenda = Agenda::default();
+        let mut sorted: Vec<(Nanos, u64)> = Vec::new();
+        for step in 0..20_000_u64 {
+            let draw = key.word(step).draw();
+            if draw.below(5) < 3 {
+                let at = Nanos(step / 50 + draw.next().below(100));
+                agenda.push(at, Event::AtRouter(Slot(step as u32)));
+                let place = sorted.partition_point(|&(other, _)| other <= at);
+                sorted.insert(place, (at, step));
+            } else if sorted.is_empty() {
+                assert_eq!(agenda.pop(), None);
+            } else {
+                let (at, step) = sorted.remove(0);
+                assert_eq!(agenda.next(), Some((at, Event::AtRouter(Slot(0)).class())));
+                assert_eq!(agenda.pop(), Some((at, Event::AtRouter(Slot(step as u32)))));
+            }
+            assert_eq!(agenda.len(), sorted.len());
+        }
     }
 
     #[test]

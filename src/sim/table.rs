@@ -57,6 +57,17 @@ impl<T> Table<T> {
         value
     }
 
+    /// Frees the slot without moving the value out.
+    ///
+    /// # Panics
+    /// As [`Table::get`].
+    pub fn free(&mut self, slot: Slot) {
+        let place = &mut self.slots[slot.index()];
+        assert!(place.is_some(), "an event names a thing that is over");
+        *place = None;
+        self.free.push(slot.0);
+    }
+
     /// Number of values.
     #[must_use]
     pub fn len(&self) -> usize {

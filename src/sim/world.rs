@@ -117,6 +117,9 @@ impl<'a> World<'a> {
             last_scheduled: Nanos::ZERO,
             last_finished: Nanos::ZERO,
         };
+        if let Some(requests) = world.source.size_hint() {
+            world.collector.expect(requests);
+        }
         world.first_probes();
         if world.timeline_step.is_some() {
             world.agenda.push(Nanos::ZERO, Event::Sample);
@@ -233,18 +236,20 @@ impl<'a> World<'a> {
         status: Status,
         at_client: Nanos,
     ) -> Result<(), SimError> {
-        let mut flight = self.flights.remove(slot);
+        let flight = self.flights.get_mut(slot);
         flight.record.status = status;
         flight.record.finished = Some(at_client);
-        self.last_finished = self.last_finished.max(at_client);
+        let pushed = self.collector.push(flight.record);
         self.measured_under_way -= u64::from(flight.measured);
+        self.flights.free(slot);
+        self.last_finished = self.last_finished.max(at_client);
         self.ended += 1;
         if self.ended.is_multiple_of(1024)
             && let Some(progress) = self.progress
         {
             progress(self.ended);
         }
-        self.collector.push(flight.record).map_err(|invalid| SimError::Invalid(invalid.to_string()))
+        pushed.map_err(|invalid| SimError::Invalid(invalid.to_string()))
     }
 
     fn sample(&mut self) {
