@@ -4,15 +4,18 @@
 //! decision, and then repeats the run with that decision forced to each candidate in turn.
 
 use crate::exit::{Exit, Failure};
+use crate::progress::Progress;
 use crate::simulate::{print, terminal_style};
 use gorgo_metrics::{RequestRecord, RunResult, TtftParts};
 use gorgo_report::Grid;
 use gorgo_routing::{Router, RoutingRequest, Signals, Target};
 use gorgo_scenario::{Requests, Resolved};
-use gorgo_sim::{PolicyRun, Regret, RunOptions, SimError, regret, run_policy};
+use gorgo_sim::{FirstTokens, PolicyRun, Regret, RunOptions, regret, run_policy};
 use gorgo_types::{Nanos, ReplicaId, RequestId};
+use rayon::prelude::*;
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Arguments of `gorgo explain`.
 #[derive(Debug, clap::Args)]
@@ -81,9 +84,11 @@ pub fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
         describe(&mut text, &scenario, policy, args.request, decision);
     }
     describe_outcome(&mut text, record);
-    if !args.no_regret {
-        let rerun = |forced| rerun(&scenario, &requests, policy, forced);
-        let regret = regret(args.request, scenario.replicas.len(), rerun)?;
+    if !args.no_regret
+        && let Some(chosen) = record.replica
+    {
+        let forced = forced_runs(&scenario, &requests, policy, args.request)?;
+        let regret = regret(args.request, chosen, &FirstTokens::of(&run)?, &forced);
         describe_regret(&mut text, &scenario, &regret);
     }
     print(&text)?;
@@ -116,14 +121,29 @@ fn watch(
     Ok(run_policy(PolicyRun { scenario, policy, source, options })?)
 }
 
-fn rerun(
+/// The run again for every replica, with the one decision forced to it; side by side.
+fn forced_runs(
     scenario: &Resolved,
     requests: &Requests,
     policy: usize,
-    forced: Option<(RequestId, ReplicaId)>,
-) -> Result<RunResult, SimError> {
-    let options = RunOptions { forced, ..RunOptions::default() };
-    run_policy(PolicyRun { scenario, policy, source: requests.source()?, options })
+    id: RequestId,
+) -> Result<Vec<FirstTokens>, Failure> {
+    let replicas = scenario.replicas.len();
+    let progress = Progress::new(requests.size_hint().map(|n| n * replicas as u64), false);
+    let runs = (0..replicas)
+        .into_par_iter()
+        .map(|replica| {
+            let told = AtomicU64::new(0);
+            let tell = |ended: u64| progress.add(ended - told.swap(ended, Ordering::Relaxed));
+            let forced = Some((id, ReplicaId(replica as u32)));
+            let options = RunOptions { forced, progress: Some(&tell), ..RunOptions::default() };
+            let source = requests.source().map_err(Failure::input)?;
+            let run = run_policy(PolicyRun { scenario, policy, source, options })?;
+            Ok(FirstTokens::of(&run)?)
+        })
+        .collect();
+    progress.finish();
+    runs
 }
 
 fn describe(text: &mut String, scenario: &Resolved, policy: usize, id: RequestId, seen: &Seen) {
@@ -158,6 +178,45 @@ fn describe(text: &mut String, scenario: &Resolved, policy: usize, id: RequestId
     rows.for_each(|row| grid.row(row.into_iter().map(|cell| (cell, false))));
     text.push_str(&grid.finish());
     text.push('\n');
+    if let Some(words) = why(scenario, seen) {
+        let _ = writeln!(text, "{words}\n");
+    }
+}
+
+/// What made the difference to the next best candidate, in words; nothing where only one could be chosen.
+fn why(scenario: &Resolved, seen: &Seen) -> Option<String> {
+    let Target::Replica(chosen) = seen.target else { return None };
+    let name = |index: usize| &scenario.replicas[seen.signals[index].replica.index()].name;
+    let place = seen.signals.iter().position(|signals| signals.replica == chosen)?;
+    let eligible =
+        |i: &usize| *i != place && seen.signals[*i].eligible && seen.scores[*i].is_finite();
+    let next = (0..seen.scores.len())
+        .filter(eligible)
+        .min_by(|a, b| seen.scores[*a].total_cmp(&seen.scores[*b]))?;
+    let lead = seen.scores[next] - seen.scores[place];
+    let mut terms: Vec<(f64, &str)> = seen.terms[next]
+        .iter()
+        .zip(&seen.terms[place])
+        .zip(seen.term_names)
+        .map(|((other, own), name)| (other - own, *name))
+        .filter(|(difference, _)| *difference != 0.0)
+        .collect();
+    terms.sort_by(|a, b| b.0.abs().total_cmp(&a.0.abs()));
+    let terms: Vec<String> = terms
+        .iter()
+        .map(|(difference, name)| {
+            let word = if *difference > 0.0 { "for it" } else { "against it" };
+            format!("{name} speaks {word} by {}", number(difference.abs()))
+        })
+        .collect();
+    let because = if terms.is_empty() { String::new() } else { format!(": {}", terms.join(", ")) };
+    Some(format!(
+        "{} scores {} against {} of {}, the next best{because}.",
+        name(place),
+        number(seen.scores[place]),
+        number(seen.scores[place] + lead),
+        name(next),
+    ))
 }
 
 const SIGNAL_HEADERS: [[&str; 2]; 8] = [

@@ -17,7 +17,7 @@ mod table;
 mod world;
 
 pub use error::SimError;
-pub use regret::{Alternative, Regret, regret};
+pub use regret::{Alternative, FirstTokens, Regret, regret};
 pub use scenario::{PolicyRun, run_policy, setup_of};
 pub use setup::{Observer, RunOptions, Setup, StationSetup};
 pub use world::World;

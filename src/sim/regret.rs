@@ -6,6 +6,7 @@
 use crate::error::SimError;
 use gorgo_metrics::RunResult;
 use gorgo_types::{Nanos, ReplicaId, RequestId};
+use std::collections::BTreeMap;
 
 /// What would have happened, had the request gone to one replica.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,60 +53,53 @@ impl Regret {
     }
 }
 
-/// Computes the regret of the decision on request `id`. `rerun` repeats the run, with this request forced to the given
-/// replica, or as decided for `None`; it must keep records.
-///
-/// # Errors
-/// When a run fails, keeps no records, or the request is not in them.
+/// When each request of a run got its first token: all that regret needs of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstTokens(BTreeMap<RequestId, Option<Nanos>>);
+
+impl FirstTokens {
+    /// Of a run that kept its records.
+    ///
+    /// # Errors
+    /// [`SimError::Forced`] for a run without records.
+    pub fn of(run: &RunResult) -> Result<Self, SimError> {
+        let wanted = || SimError::Forced("regret needs records: measure.records is never".into());
+        let records = run.records.as_ref().ok_or_else(wanted)?;
+        Ok(Self(records.iter().map(|record| (record.id, record.ttft())).collect()))
+    }
+}
+
+/// Computes the regret of the decision that sent request `id` to `chosen`: `base` is the run as decided, and
+/// `forced` are the runs with this decision forced to each replica, in the fleet's order.
+#[must_use]
 pub fn regret(
     id: RequestId,
-    replicas: usize,
-    mut rerun: impl FnMut(Option<(RequestId, ReplicaId)>) -> Result<RunResult, SimError>,
-) -> Result<Regret, SimError> {
-    let base = rerun(None)?;
-    let base_ttft = first_tokens(&base)?;
-    let chosen = base
-        .records
-        .iter()
-        .flatten()
-        .find(|record| record.id == id)
-        .and_then(|record| record.replica)
-        .ok_or_else(|| SimError::Forced(format!("request {id} was never sent to a replica")))?;
-    let alternatives = (0..replicas)
-        .map(|index| {
-            let replica = ReplicaId(index as u32);
-            let forced = rerun(Some((id, replica)))?;
-            Ok(alternative(id, replica, &base_ttft, &first_tokens(&forced)?))
-        })
-        .collect::<Result<_, SimError>>()?;
-    Ok(Regret { id, chosen, alternatives })
+    chosen: ReplicaId,
+    base: &FirstTokens,
+    forced: &[FirstTokens],
+) -> Regret {
+    let replicas = (0..).map(ReplicaId);
+    let alternatives =
+        replicas.zip(forced).map(|(replica, run)| alternative(id, replica, base, run)).collect();
+    Regret { id, chosen, alternatives }
 }
 
-/// TTFT by request, in order of identity.
-type Ttfts = std::collections::BTreeMap<RequestId, Option<Nanos>>;
-
-fn first_tokens(run: &RunResult) -> Result<Ttfts, SimError> {
-    let records = run
-        .records
-        .as_ref()
-        .ok_or_else(|| SimError::Forced("regret needs records: measure.records is never".into()))?;
-    Ok(records.iter().map(|record| (record.id, record.ttft())).collect())
-}
-
-fn alternative(id: RequestId, replica: ReplicaId, base: &Ttfts, forced: &Ttfts) -> Alternative {
+fn alternative(
+    id: RequestId,
+    replica: ReplicaId,
+    base: &FirstTokens,
+    forced: &FirstTokens,
+) -> Alternative {
+    let after = |id: &RequestId| forced.0.get(id).copied().flatten();
     let mut change_ms = 0.0;
     let mut unpaired = 0;
-    for (other, &before) in base.iter().filter(|(other, _)| **other != id) {
-        match (before, forced.get(other).copied().flatten()) {
+    for (other, &before) in base.0.iter().filter(|(other, _)| **other != id) {
+        match (before, after(other)) {
             (Some(before), Some(after)) => change_ms += after.as_ms() - before.as_ms(),
             (None, None) => {}
             _ => unpaired += 1,
         }
     }
-    Alternative {
-        replica,
-        ttft: forced.get(&id).copied().flatten(),
-        others_change_ms: change_ms,
-        others_unpaired: unpaired,
-    }
+    let ttft = after(&id);
+    Alternative { replica, ttft, others_change_ms: change_ms, others_unpaired: unpaired }
 }

@@ -2,7 +2,7 @@
 
 use gorgo_metrics::{Records, RequestRecord, RunResult, Status};
 use gorgo_model::{CostProfile, Jitter};
-use gorgo_sim::{World, regret};
+use gorgo_sim::{FirstTokens, World, regret};
 use gorgo_types::{BlockChain, Nanos, OriginId, ReplicaId, Request, RequestId, Tokens};
 
 mod support;
@@ -76,12 +76,16 @@ fn a_second_request_waits_for_the_first_ones_prefill() {
 fn regret_is_what_the_other_choice_would_have_given() {
     let mut bench = Bench::new(profile(), &[10.0, 50.0]);
     let of = |bench: &Bench, session| {
-        regret(RequestId { session, turn: 0 }, 2, |forced| {
+        let id = RequestId { session, turn: 0 };
+        let run = |forced| {
             let mut setup = bench.setup(Box::new(Listed::new(two_requests())), Records::Always);
             setup.options.forced = forced;
-            World::new(setup)?.run()
-        })
-        .unwrap()
+            World::new(setup).unwrap().run().unwrap()
+        };
+        let first_tokens = |forced| FirstTokens::of(&run(forced)).unwrap();
+        let chosen = record(&run(None), session).replica.unwrap();
+        let forced = [0, 1].map(|replica| first_tokens(Some((id, ReplicaId(replica)))));
+        regret(id, chosen, &first_tokens(None), &forced)
     };
     bench.policy = "nearest";
     // Sent to the far replica, the first takes 5 + 25 + 10 + 25 + 5 = 70 ms, and the second no longer waits 9 ms.
