@@ -12,7 +12,7 @@ use crate::table::Table;
 use gorgo_metrics::{Collector, RunResult, Status, TimelineSample};
 use gorgo_model::{ClientLeg, Network, Replica, ReplicaOutput};
 use gorgo_random::Key;
-use gorgo_routing::Router;
+use gorgo_routing::{Ignored, Router};
 use gorgo_types::{Nanos, RegionId, ReplicaId, RequestId};
 use gorgo_workload::{Due, Source};
 
@@ -283,6 +283,14 @@ impl<'a> World<'a> {
             && !self.forced_seen
         {
             return Err(SimError::Forced(format!("request {id} never reached the router")));
+        }
+        // Messages never cross here: news that the router could not place is news that was told wrongly.
+        // (A scrape may be overtaken by a later one.)
+        let ignored = Ignored { old_scrape: 0, ..self.router.ignored() };
+        if ignored != Ignored::default() {
+            return Err(SimError::Invalid(format!(
+                "the router was told what cannot be: {ignored:?}"
+            )));
         }
         let end = cut.unwrap_or_else(|| self.now.max(self.last_finished));
         for (_, flight) in self.flights.iter() {
