@@ -3,6 +3,9 @@
 //! Reads this project's `decisions.jsonl` and the CSV tables of the GORGO authors, plain or gzipped, told apart by
 //! their first bytes. How a case is judged is in the routing crate (`verify`); here are only files, lines and words.
 
+#[cfg(test)]
+mod tests;
+
 use crate::exit::{Exit, Failure};
 use clap::{Args, Subcommand};
 use flate2::read::MultiGzDecoder;
@@ -114,8 +117,13 @@ pub fn verify(args: &VerifyArgs, out: &mut dyn Write) -> Result<bool, DecisionsE
     let log = Log::open(&args.file)?;
     let parameters = log.parameters(args)?;
     let (policy, complete) =
-        registry::resolve(&args.policy, &parameters, serde_json::value::Serializer)
-            .map_err(|error| DecisionsError::Policy(error.to_string()))?;
+        registry::resolve(&args.policy, &parameters, serde_json::value::Serializer).map_err(
+            |error| {
+                let parameters = "of --policy, --set and the log's first line";
+                let path = args.file.display();
+                DecisionsError::Policy(format!("{path}: {error} (parameters {parameters})"))
+            },
+        )?;
     writeln!(out, "policy {}{}", args.policy, in_words(&complete.unwrap_or_default()))?;
     if let Some(other) = log.recorded_policy().filter(|name| *name != args.policy) {
         writeln!(out, "note: the log was written by policy {other}")?;
