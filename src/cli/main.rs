@@ -10,6 +10,7 @@ mod replay;
 mod run;
 mod simulate;
 mod trace;
+mod trace_write;
 
 use clap::{Parser, Subcommand};
 use exit::Failure;
@@ -28,7 +29,7 @@ enum Command {
     Run(run::RunArgs),
     /// Run a recorded trace through a scenario's fleet and policies.
     Replay(replay::ReplayArgs),
-    /// Look at traces.
+    /// Look at traces, convert and generate them.
     #[command(subcommand)]
     Trace(trace::TraceCommand),
     /// Set two runs side by side, paired by request.

@@ -1,25 +1,30 @@
-//! `gorgo trace`: look at traces.
+//! `gorgo trace`: look at traces. Writing them is in `trace_write.rs`.
 
 use crate::exit::{Exit, Failure};
+use crate::progress::{Progress, Watched};
 use crate::simulate::print;
+use crate::trace_write::{ConvertArgs, SynthArgs, convert, synth};
 use gorgo_workload::info::LengthStats;
-use gorgo_workload::{
-    ArrivalsCsv, ArrivalsOptions, Source, TraceInfo, TraceOptions, TraceSource, WorkloadError,
-};
+use gorgo_workload::{TraceInfo, TraceOptions};
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What can be done with a trace.
 #[derive(Debug, clap::Subcommand)]
 pub enum TraceCommand {
     /// Requests, span, lengths, burstiness, prefix reuse and origins of a trace.
     Info(InfoArgs),
+    /// Write a trace of any kind in gorgo's own format.
+    Convert(ConvertArgs),
+    /// Write the requests of a scenario's workload as a trace.
+    Synth(SynthArgs),
 }
 
 /// Arguments of `gorgo trace info`.
 #[derive(Debug, clap::Args)]
 pub struct InfoArgs {
-    /// The trace: gorgo or Mooncake JSON Lines, or an arrivals CSV; plain, gzip or zstd.
+    /// The trace, known by what stands in it: gorgo, Mooncake, ART-Chat or GuideLLM JSON Lines, or an arrivals, Azure or
+    /// BurstGPT CSV; plain, gzip or zstd.
     trace: PathBuf,
     /// What to print.
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -37,9 +42,18 @@ enum Format {
 
 /// Runs the command.
 pub fn trace(command: &TraceCommand) -> Result<Exit, Failure> {
-    let TraceCommand::Info(args) = command;
-    let mut source = open(&args.trace).map_err(Failure::input)?;
-    let info = TraceInfo::of(&mut *source).map_err(Failure::input)?;
+    match command {
+        TraceCommand::Info(args) => info(args),
+        TraceCommand::Convert(args) => convert(args),
+        TraceCommand::Synth(args) => synth(args),
+    }
+}
+
+fn info(args: &InfoArgs) -> Result<Exit, Failure> {
+    let source =
+        gorgo_workload::open(&args.trace, TraceOptions::default()).map_err(Failure::input)?;
+    let mut source = Watched::new(source, Progress::new(None, false));
+    let info = TraceInfo::of(&mut source).map_err(Failure::input)?;
     match args.format {
         Format::Json => {
             let text = serde_json::to_string_pretty(&info).map_err(Failure::failed)?;
@@ -53,15 +67,6 @@ pub fn trace(command: &TraceCommand) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Ok)
-}
-
-/// A trace by its name: tables of arrivals end in .csv (or .csv.gz, .csv.zst), all else is JSON Lines.
-fn open(path: &Path) -> Result<Box<dyn Source>, WorkloadError> {
-    let name = path.to_string_lossy().to_ascii_lowercase();
-    if [".csv", ".csv.gz", ".csv.zst"].iter().any(|end| name.ends_with(end)) {
-        return Ok(Box::new(ArrivalsCsv::open(path, ArrivalsOptions::default())?));
-    }
-    Ok(Box::new(TraceSource::open(path, TraceOptions::default())?))
 }
 
 fn describe(info: &TraceInfo) -> String {
@@ -80,6 +85,9 @@ fn describe(info: &TraceInfo) -> String {
         format!("{} / {:.2} requests/s", optional(info.mean_rate_rps), info.peak_rate_60s_rps),
     );
     line("inter-arrival CV", optional(info.interarrival_cv));
+    line("variance/mean of 10 s, 60 s counts", {
+        format!("{} / {}", optional(info.fano_10s), optional(info.fano_60s))
+    });
     line("input tokens mean/p50/p99/max", lengths(&info.input_tokens));
     line("output tokens mean/p50/p99/max", lengths(&info.output_tokens));
     line("block size", format!("{} tokens", info.block_tokens));

@@ -13,7 +13,8 @@ pub struct WorkloadTable {
     /// Generated chat sessions with turns, shared system prompts and think time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat: Option<Located<ChatTable>>,
-    /// A recorded trace: gorgo's own format or Mooncake's.
+    /// A recorded trace, known by what stands in it: gorgo's own format, Mooncake's, ART-Chat's, a table of arrivals
+    /// (gorgo's, Azure's or BurstGPT's), or GuideLLM's prompts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Located<TraceTable>>,
     /// Arrival times and lengths without prefixes.
@@ -104,7 +105,8 @@ pub struct TraceTable {
     pub assumed_service: Option<ServiceTable>,
 }
 
-/// Arrival times and lengths from a CSV file with the columns `arrival_ms`, `input_tokens`, `output_tokens`.
+/// Arrival times and lengths from a CSV file: gorgo's columns `request_id`, `arrival_ms`, `input_tokens`,
+/// `output_tokens`, Azure's or BurstGPT's.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ArrivalsCsvTable {

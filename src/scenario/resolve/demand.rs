@@ -237,13 +237,7 @@ impl Context<'_> {
         let kind = self.load()?.unwrap_or(Kind::Recorded(RecordedTable::default()));
         let load = self.over_recorded(&kind, TurnTiming::Recorded)?;
         let default = ArrivalsOptions::default();
-        let (speedup, _, _) = self.window(&kind)?;
-        if let Kind::Recorded(RecordedTable { from, to, .. }) = &kind
-            && let Some(bound) = from.as_ref().or(to.as_ref())
-        {
-            let problem = "got a window for arrivals_csv, wanted none: a window is for traces";
-            return Err(self.document.blame(bound, problem));
-        }
+        let (speedup, from, to) = self.window(&kind)?;
         let block_tokens = given.value.block_tokens.clone().unwrap_or(default.block_tokens.into());
         if block_tokens.value == 0 {
             return Err(self.document.blame(&block_tokens, "got 0, wanted at least 1 token"));
@@ -252,6 +246,8 @@ impl Context<'_> {
         let options = ArrivalsOptions {
             block_tokens: block_tokens.value,
             speedup,
+            window_from_s: from.map(|from| from.0.as_s()),
+            window_to_s: to.map(|to| to.0.as_s()),
             limit: requests.as_ref().map(|count| count.value.0),
         };
         let path = self.path(&given.value.path)?;
