@@ -135,7 +135,8 @@ fn a_replay_takes_the_workloads_place() {
     assert_eq!(resolved.demand.load, LoadSpec::Own);
     let csv = ReplayTrace { path: "a.CSV.gz".into(), ..ReplayTrace::default() };
     let resolved = Resolved::for_replay(None, &csv, NO_SETS).expect("valid");
-    assert!(matches!(resolved.demand.workload, WorkloadSpec::ArrivalsCsv { .. }));
+    let WorkloadSpec::Trace { path, .. } = &resolved.demand.workload else { panic!("a trace") };
+    assert_eq!(path.as_path(), Path::new("a.CSV.gz"), "what it is, its first line will say");
     let error = Resolved::from_file(&bench, NO_SETS).expect_err("no workload");
     assert!(error.to_string().contains("gorgo replay"), "{error}");
 }
