@@ -273,8 +273,7 @@ fn draw_profile(dice: &mut Dice) -> CostProfile {
         kv_bytes_per_token: 1,
         kv_pool_tokens: 1,
         limits: EngineLimits::default(),
-        range: Default::default(),
-        provenance: Default::default(),
+        ..ProfileSpec::default()
     };
     CostProfile::try_from(spec).expect("a profile that makes sense")
 }

@@ -8,16 +8,32 @@ use gorgo_types::LatLon;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+/// A profile's file and its text.
+macro_rules! gpu {
+    ($name:literal) => {
+        (
+            concat!("data/gpus/", $name, ".toml"),
+            include_str!(concat!("../../data/gpus/", $name, ".toml")),
+        )
+    };
+}
+
 /// The cost profiles of `data/gpus`, as (file, text).
 pub const GPU_FILES: &[(&str, &str)] = &[
-    (
-        "data/gpus/a100-sxm_llama-3.1-8b.toml",
-        include_str!("../../data/gpus/a100-sxm_llama-3.1-8b.toml"),
-    ),
-    (
-        "data/gpus/h100-sxm_llama-3.1-8b.toml",
-        include_str!("../../data/gpus/h100-sxm_llama-3.1-8b.toml"),
-    ),
+    gpu!("a100-sxm-tp4_llama-3.3-70b"),
+    gpu!("a100-sxm-tp8_llama-3.3-70b"),
+    gpu!("a100-sxm_llama-3.1-8b"),
+    gpu!("a100-sxm_mistral-7b"),
+    gpu!("h100-sxm-tp4_llama-3.3-70b"),
+    gpu!("h100-sxm-tp4_llama-3.3-70b-fp8"),
+    gpu!("h100-sxm-tp8_llama-3.3-70b"),
+    gpu!("h100-sxm_llama-3.1-8b"),
+    gpu!("h100-sxm_llama-3.1-8b-fp8"),
+    gpu!("h100-sxm_mistral-7b"),
+    gpu!("h100-sxm_mistral-7b-fp8"),
+    gpu!("h200-sxm-tp4_llama-3.3-70b-fp8"),
+    gpu!("h200-sxm_llama-3.1-8b"),
+    gpu!("h200-sxm_mistral-7b"),
 ];
 
 /// The round-trip times of `data/network`, as (file, text). No region is in two of them.
