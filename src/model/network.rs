@@ -18,7 +18,7 @@ use gorgo_random::Draw;
 use gorgo_types::{LatLon, Nanos, Origin, RegionId};
 use serde::{Deserialize, Serialize};
 use spread::{Quantiles, Spread};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// RTT inside a region, ms, where nothing is measured. An assumption: Azure promises less than 2 ms between the
 /// zones of a region (learn.microsoft.com, "What are availability zones?").
@@ -100,6 +100,8 @@ pub struct Network {
     jitter: Jitter,
     clients: ClientModel,
     places: PlaceTable,
+    /// Pairs whose time is the distance fit's, the smaller id first.
+    filled: BTreeSet<(RegionId, RegionId)>,
 }
 
 impl Network {
@@ -129,7 +131,17 @@ impl Network {
         let spreads = links.iter().map(|link| Spread::new(link, jitter)).collect();
         let (clients, places) = (ClientModel::default(), PlaceTable::default());
         let quantiles = Quantiles::new();
-        Ok(Self { regions, by_name, links, spreads, quantiles, jitter, clients, places })
+        Ok(Self {
+            regions,
+            by_name,
+            links,
+            spreads,
+            quantiles,
+            jitter,
+            clients,
+            places,
+            filled: BTreeSet::new(),
+        })
     }
 
     /// The same network, which knows where these countries and states are.
@@ -137,6 +149,39 @@ impl Network {
     pub fn with_places(mut self, places: PlaceTable) -> Self {
         self.places = places;
         self
+    }
+
+    /// The same network, which knows that the times of these pairs are estimates from distance and not measured.
+    /// Names that it does not know are passed over.
+    #[must_use]
+    pub fn with_filled(mut self, pairs: &[(String, String)]) -> Self {
+        for (from, to) in pairs {
+            if let (Some(&from), Some(&to)) = (self.by_name.get(from), self.by_name.get(to)) {
+                self.filled.insert((from.min(to), from.max(to)));
+            }
+        }
+        self
+    }
+
+    /// Whether the time of this pair is an estimate from distance.
+    #[must_use]
+    pub fn is_filled(&self, from: RegionId, to: RegionId) -> bool {
+        self.filled.contains(&(from.min(to), from.max(to)))
+    }
+
+    /// What a reader of results ought to know of the network: which times were not measured.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let (from, to) = self.filled.first()?;
+        let name = |id: &RegionId| &self.regions[id.index()].name;
+        let (first, n, of) = ((name(from), name(to)), self.filled.len(), self.regions.len());
+        Some(format!(
+            "the round trips of {n} of {} pairs of regions are estimated from their distance, not measured: {} to {}{}",
+            of * of.saturating_sub(1) / 2,
+            first.0,
+            first.1,
+            if n > 1 { " and others" } else { "" }
+        ))
     }
 
     /// The same network with another rule for clients.
