@@ -4,10 +4,12 @@ use crate::exit::{Exit, Failure};
 use crate::progress::{Progress, Watched};
 use crate::simulate::print;
 use crate::trace_write::{ConvertArgs, SynthArgs, convert, synth};
+use gorgo_report::plot;
 use gorgo_workload::info::LengthStats;
-use gorgo_workload::{TraceInfo, TraceOptions};
+use gorgo_workload::{TraceCurves, TraceInfo, TraceOptions};
+use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What can be done with a trace.
 #[derive(Debug, clap::Subcommand)]
@@ -29,6 +31,9 @@ pub struct InfoArgs {
     /// What to print.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// Write pictures into this folder: rate.svg, lengths.svg and reuse.svg. It must not be there yet.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
 /// What goes to stdout.
@@ -53,7 +58,17 @@ fn info(args: &InfoArgs) -> Result<Exit, Failure> {
     let source =
         gorgo_workload::open(&args.trace, TraceOptions::default()).map_err(Failure::input)?;
     let mut source = Watched::new(source, Progress::new(None, false));
-    let info = TraceInfo::of(&mut source).map_err(Failure::input)?;
+    let info = match &args.out {
+        None => TraceInfo::of(&mut source).map_err(Failure::input)?,
+        Some(folder) => {
+            std::fs::create_dir(folder).map_err(|error| {
+                Failure::input(format!("{}: cannot be made: {error}", folder.display()))
+            })?;
+            let (info, curves) = TraceCurves::of(&mut source).map_err(Failure::input)?;
+            draw(&args.trace, folder, &info, &curves)?;
+            info
+        }
+    };
     match args.format {
         Format::Json => {
             let text = serde_json::to_string_pretty(&info).map_err(Failure::failed)?;
@@ -67,6 +82,39 @@ fn info(args: &InfoArgs) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Writes the pictures.
+fn draw(
+    trace: &Path,
+    folder: &Path,
+    info: &TraceInfo,
+    curves: &TraceCurves,
+) -> Result<(), Failure> {
+    let name = trace.file_name().unwrap_or(trace.as_os_str()).to_string_lossy();
+    let subtitle = format!("{name}, {} requests over {:.0} s", info.requests, info.span_s);
+    let pairs = |counts: &BTreeMap<u64, u64>| -> Vec<_> {
+        counts.iter().map(|(&tokens, &requests)| (tokens, requests)).collect()
+    };
+    let within = curves.within_user.map(|share| ("within a user".to_owned(), share));
+    let finite = curves.caches.iter().map(|cache| {
+        let millions = cache.capacity_tokens as f64 / f64::from(1 << 20);
+        (format!("one cache of {millions} Mi tokens"), cache.token_hit_rate)
+    });
+    let all = ("one cache without end".to_owned(), info.prefix_token_hit_rate_infinite);
+    let shares: Vec<_> = within.into_iter().chain(finite).chain([all]).collect();
+    let (input, output) = (pairs(&curves.input_tokens), pairs(&curves.output_tokens));
+    let pictures = [
+        ("rate.svg", plot::trace_rate(&subtitle, curves.window_s, &curves.rate_rps)),
+        ("lengths.svg", plot::trace_lengths(&subtitle, &input, &output)),
+        ("reuse.svg", plot::trace_reuse(&subtitle, &shares)),
+    ];
+    for (name, svg) in pictures {
+        let file = folder.join(name);
+        std::fs::write(&file, svg)
+            .map_err(|error| Failure::failed(format!("{}: {error}", file.display())))?;
+    }
+    Ok(())
 }
 
 fn describe(info: &TraceInfo) -> String {

@@ -104,6 +104,14 @@ impl TraceInfo {
     /// # Errors
     /// [`WorkloadError::NeedsCompletions`] where later requests wait for earlier ones, and what the source returns.
     pub fn of(source: &mut dyn Source) -> Result<Self, WorkloadError> {
+        Self::of_each(source, |_, _| {})
+    }
+
+    /// The same, and shows every request to `each`.
+    pub(crate) fn of_each(
+        source: &mut dyn Source,
+        mut each: impl FnMut(Nanos, &Request),
+    ) -> Result<Self, WorkloadError> {
         if source.needs_completions() {
             return Err(WorkloadError::NeedsCompletions { what: "trace info" });
         }
@@ -113,6 +121,7 @@ impl TraceInfo {
         let mut origins = Vec::new();
         while let Due::At(_) = source.next_due()? {
             let (at, request) = source.take()?;
+            each(at, &request);
             lengths.0.add(request.prompt.tokens().0);
             lengths.1.add(request.output_tokens.0);
             arrivals.add(at);

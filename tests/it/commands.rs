@@ -184,6 +184,24 @@ fn info(trace: &Path) -> Value {
 }
 
 #[test]
+fn trace_info_draws_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let (trace, out) = (folder.path().join("t.jsonl"), folder.path().join("pictures"));
+    let (trace, out_name) = (trace.to_str().unwrap(), out.to_str().unwrap());
+    gorgo_ok(&["trace", "synth", "--quiet", trace, "--set", "workload.chat.requests=300"]);
+    let text = gorgo_ok(&["trace", "info", trace, "--out", out_name]);
+    assert_eq!(text, gorgo_ok(&["trace", "info", trace]), "pictures change no number");
+    for (picture, word) in
+        [("rate", "requests/s"), ("lengths", "outputs"), ("reuse", "within a user")]
+    {
+        let svg = std::fs::read_to_string(out.join(format!("{picture}.svg"))).unwrap();
+        assert!(svg.contains(word) && svg.contains("t.jsonl, 300 requests"), "{picture}");
+    }
+    let again = gorgo(&["trace", "info", trace, "--out", out_name]);
+    assert_eq!(again.status.code(), Some(2), "a folder in use is refused");
+}
+
+#[test]
 fn a_converted_trace_says_the_same_of_itself() {
     let folder = tempfile::tempdir().unwrap();
     let azure = folder.path().join("azure");
