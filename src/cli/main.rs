@@ -5,6 +5,7 @@ mod decisions;
 mod definitions;
 mod exit;
 mod explain;
+mod profile;
 mod progress;
 mod replay;
 mod run;
@@ -39,6 +40,9 @@ enum Command {
     /// Check recorded routing decisions against a policy.
     #[command(subcommand)]
     Decisions(decisions::DecisionsCommand),
+    /// How long GPUs take: list, show, plot and import cost profiles.
+    #[command(subcommand)]
+    Profile(profile::ProfileCommand),
     /// What every metric means (the same text as `gorgo help metrics`).
     #[command(long_about = definitions::METRICS)]
     Metrics,
@@ -52,6 +56,7 @@ fn main() -> std::process::ExitCode {
         Command::Compare(args) => compare::compare(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Decisions(command) => decisions::decisions(&command),
+        Command::Profile(command) => profile::profile(&command),
         Command::Metrics => definitions::print(),
     };
     result.unwrap_or_else(Failure::report).into()
