@@ -4,22 +4,40 @@
 
 mod network;
 
-pub use network::{LINK_FILES, links, links_among, places, read_links, regions};
+pub use network::{
+    LINK_FILES, cities, links, links_among, places, read_cities, read_links, regions,
+};
 
 use gorgo_config::{Diagnostic, Source};
 use gorgo_model::ProfileSpec;
 use serde::de::DeserializeOwned;
 
+/// A profile's file and its text.
+macro_rules! gpu {
+    ($name:literal) => {
+        (
+            concat!("data/gpus/", $name, ".toml"),
+            include_str!(concat!("../../data/gpus/", $name, ".toml")),
+        )
+    };
+}
+
 /// The cost profiles of `data/gpus`, as (file, text).
 pub const GPU_FILES: &[(&str, &str)] = &[
-    (
-        "data/gpus/a100-sxm_llama-3.1-8b.toml",
-        include_str!("../../data/gpus/a100-sxm_llama-3.1-8b.toml"),
-    ),
-    (
-        "data/gpus/h100-sxm_llama-3.1-8b.toml",
-        include_str!("../../data/gpus/h100-sxm_llama-3.1-8b.toml"),
-    ),
+    gpu!("a100-sxm-tp4_llama-3.3-70b"),
+    gpu!("a100-sxm-tp8_llama-3.3-70b"),
+    gpu!("a100-sxm_llama-3.1-8b"),
+    gpu!("a100-sxm_mistral-7b"),
+    gpu!("h100-sxm-tp4_llama-3.3-70b-fp8"),
+    gpu!("h100-sxm-tp4_llama-3.3-70b"),
+    gpu!("h100-sxm-tp8_llama-3.3-70b"),
+    gpu!("h100-sxm_llama-3.1-8b-fp8"),
+    gpu!("h100-sxm_llama-3.1-8b"),
+    gpu!("h100-sxm_mistral-7b-fp8"),
+    gpu!("h100-sxm_mistral-7b"),
+    gpu!("h200-sxm-tp4_llama-3.3-70b-fp8"),
+    gpu!("h200-sxm_llama-3.1-8b"),
+    gpu!("h200-sxm_mistral-7b"),
 ];
 
 /// All built-in cost profiles, by name.

@@ -15,7 +15,7 @@ mod workload;
 pub use fleet::{FleetTable, ReplicaTable};
 pub use load::{ClosedLoopTable, GammaTable, LoadTable, RateTable, RecordedTable};
 pub use measure::MeasureTable;
-pub use network::{ClientsTable, FillMissing, LinkTable, NetworkTable, RegionTable};
+pub use network::{ClientsBy, ClientsTable, FillMissing, LinkTable, NetworkTable, RegionTable};
 pub use router::{IndexTable, LruTable, PolicyTable, RouterTable, UnboundedTable};
 pub use workload::{
     ArrivalsCsvTable, ChatTable, PrefixGroupsTable, ServiceTable, ThinkTable, TraceTable,

@@ -6,6 +6,7 @@
 
 use super::read_csv;
 use gorgo_config::{Diagnostic, Source};
+use gorgo_model::network::City;
 use gorgo_model::{Link, NamedLink, Place, RegionPlace};
 use gorgo_types::LatLon;
 use serde::Deserialize;
@@ -27,6 +28,9 @@ const REGIONS_FILE: (&str, &str) =
 
 const PLACES_FILE: (&str, &str) =
     ("data/network/places.csv", include_str!("../../../data/network/places.csv"));
+
+const CITIES_FILE: (&str, &str) =
+    ("data/network/cities.csv", include_str!("../../../data/network/cities.csv"));
 
 /// One row of `data/network/regions.csv`; its further columns say where it comes from.
 #[derive(Debug, Deserialize)]
@@ -152,4 +156,43 @@ fn read_cell(cell: &str) -> Option<Link> {
 /// Where the file is malformed, with the line and field.
 pub fn places() -> Result<Vec<Place>, Diagnostic> {
     read_csv(PLACES_FILE.0, PLACES_FILE.1)
+}
+
+/// One row of `data/network/cities.csv`.
+#[derive(Debug, Deserialize)]
+struct CityRow {
+    city: String,
+    lat: f64,
+    lon: f64,
+    rtt_ms_to_the_cities_above: String,
+}
+
+/// All built-in cities, each with its round trips to those before it. Read them only where they are asked for: there
+/// are 28,920 pairs.
+///
+/// # Errors
+/// Where the file is malformed, with the line and field.
+pub fn cities() -> Result<Vec<City>, Diagnostic> {
+    read_cities(CITIES_FILE.0, CITIES_FILE.1)
+}
+
+/// The cities of a CSV text; a round trip that was not measured is a dash.
+///
+/// # Errors
+/// Where a row is malformed, with the city and field.
+pub fn read_cities(file: &str, text: &str) -> Result<Vec<City>, Diagnostic> {
+    let city = |row: CityRow| {
+        let ms = |cell: &str| match cell {
+            "-" => Ok(None),
+            _ => cell.parse::<f64>().map(Some).map_err(|_| {
+                let place = format!("city {:?}: rtt_ms_to_the_cities_above", row.city);
+                Diagnostic::whole_file(file, format!("{place}: got {cell:?}, wanted ms or -"))
+            }),
+        };
+        let cells = row.rtt_ms_to_the_cities_above.split_whitespace();
+        let rtt_ms = cells.map(ms).collect::<Result<_, _>>()?;
+        let position = LatLon { lat: row.lat, lon: row.lon };
+        Ok(City { name: row.city, position, rtt_ms })
+    };
+    read_csv(file, text)?.into_iter().map(city).collect()
 }

@@ -54,6 +54,12 @@ pub enum FillMissing {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientsTable {
+    /// Where the times come from. Default: distance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<ClientsBy>,
+    /// How near a city must be to stand for a client or a region, km. Default: 250.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub city_within_km: Option<NonNegative>,
     /// Round-trip time at no distance. Default: 20.2 ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_rtt: Option<PositiveDuration>,
@@ -69,6 +75,18 @@ pub struct ClientsTable {
     /// The same, degrees east. Default: -98.5795.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown_lon: Option<f64>,
+}
+
+/// Where the times of clients come from that are known by their place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientsBy {
+    /// From the great-circle distance.
+    #[default]
+    Distance,
+    /// From the round trip that was measured between the city nearest to the client and the one nearest to the router,
+    /// where both are near enough; from the distance otherwise.
+    Cities,
 }
 
 /// A region, built in or the scenario's own.

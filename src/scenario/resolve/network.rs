@@ -2,8 +2,9 @@
 
 use super::Context;
 use crate::data;
-use crate::parsed::{ClientsTable, FillMissing, LinkTable, NetworkTable, RegionTable};
+use crate::parsed::{ClientsBy, ClientsTable, FillMissing, LinkTable, NetworkTable, RegionTable};
 use gorgo_config::{Diagnostic, Located, NonNegative, Positive, PositiveDuration, Share};
+use gorgo_model::network::{CITY_WITHIN_KM, CityTable};
 use gorgo_model::{
     ClientModel, Jitter, Link, MEDIAN_P95_RATIO, ModelError, NamedLink, Network, PlaceTable,
     RegionPlace, great_circle_km,
@@ -36,6 +37,13 @@ impl Context<'_> {
                 Some(table) => self.model_error(table, &error),
                 None => broken_data(&error),
             })?;
+        let within_km = clients_table.city_within_km.map_or(CITY_WITHIN_KM, |km| km.0);
+        let network = match clients_table.by {
+            Some(ClientsBy::Cities) => network.with_cities(
+                CityTable::new(data::cities()?, within_km).map_err(|error| broken_data(&error))?,
+            ),
+            _ => network,
+        };
         let table = explicit(&network, jitter, clients_table);
         Ok(NetworkPart { network, table })
     }
@@ -209,7 +217,11 @@ impl Context<'_> {
                 lon: given.unknown_lon.unwrap_or(default.unknown.lon),
             },
         };
+        let by_cities = given.by == Some(ClientsBy::Cities);
         let table = ClientsTable {
+            by: Some(given.by.unwrap_or_default()),
+            city_within_km: by_cities
+                .then(|| given.city_within_km.unwrap_or(NonNegative(CITY_WITHIN_KM))),
             base_rtt: Some(base_rtt),
             ms_per_km: Some(NonNegative(model.ms_per_km)),
             p95_over_p50: Some(Positive(model.p95_over_p50)),

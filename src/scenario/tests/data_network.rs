@@ -5,7 +5,7 @@ use gorgo_model::{
 };
 use gorgo_random::{Key, Purpose};
 use gorgo_scenario::{DEFAULT, Parsed, Resolved, data};
-use gorgo_types::{Origin, RegionId};
+use gorgo_types::{LatLon, Origin, RegionId};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -249,4 +249,37 @@ fn pairs_across_providers_are_filled_only_when_allowed() {
         "network.fill_missing=\"distance\"",
     );
     assert_eq!(measured.unwrap().network.warning(), None);
+}
+
+#[test]
+fn clients_take_measured_round_trips_of_cities_where_there_are_some() {
+    let mixed = ["azure:eastus", "azure:germanywestcentral", "azure:southeastasia"];
+    let distance = with_regions(mixed, "").unwrap().network;
+    let cities = with_regions(mixed, "network.clients.by=\"cities\"").unwrap();
+    let seoul = LatLon { lat: 37.56, lon: 126.99 };
+    let at = |position| Origin { position: Some(position), ..Origin::default() };
+    let frankfurt = RegionId(1);
+    let leg = |network: &Network, origin: &Origin| network.client_leg(origin, frankfurt).unwrap();
+    let (far, near) = (leg(&distance, &at(seoul)), leg(&cities.network, &at(seoul)));
+    assert_eq!((far.how, near.how), ("distance from position", "cities near position"));
+    // Frankfurt and Seoul are both in the table, and light takes at least 86 ms.
+    assert!((200.0..400.0).contains(&near.median.as_ms()), "{near:?}");
+    let at_sea = at(LatLon { lat: -40.0, lon: -120.0 });
+    assert_eq!(leg(&cities.network, &at_sea), leg(&distance, &at_sea));
+    assert_eq!(leg(&cities.network, &Origin::default()).how, "unknown origin");
+    let again = Parsed::new("again.toml", &cities.to_toml(), &[] as &[&str]).unwrap();
+    let again = again.resolve(Path::new("")).unwrap();
+    assert_eq!(leg(&again.network, &at(seoul)), near);
+    let table = data::cities().unwrap();
+    assert_eq!(table.len(), 241);
+    let pairs = table.iter().flat_map(|city| &city.rtt_ms).flatten().count();
+    assert_eq!(pairs, 28_902);
+    for (text, wanted) in [
+        ("a,0,0,\nb,0,1,fast\n", "x.csv: city \"b\": rtt_ms_to_the_cities_above: got \"fast\""),
+        ("a,north,0,\n", "x.csv:2:1: lat:"),
+    ] {
+        let text = format!("city,lat,lon,rtt_ms_to_the_cities_above\n{text}");
+        let error = data::read_cities("x.csv", &text).expect_err("malformed").to_string();
+        assert!(error.contains(wanted), "{error}");
+    }
 }
