@@ -6,6 +6,7 @@ use crate::parsed::{
     ArrivalsCsvTable, ChatTable, ClosedLoopTable, GammaTable, LoadTable, PrefixGroupsTable,
     RateTable, RecordedTable, ServiceTable, ThinkTable, TraceTable, WorkloadTable,
 };
+use crate::wildchat::chat_table;
 use crate::workload::{DemandSpec, LoadSpec, WorkloadSpec};
 use gorgo_config::{
     Count, Diagnostic, Duration, Located, NonNegative, Positive, PositiveDuration, Rate,
@@ -43,14 +44,18 @@ impl Context<'_> {
                 "a scenario without a workload is for `gorgo replay TRACE --scenario FILE`",
             ));
         };
-        let WorkloadTable { chat, trace, arrivals_csv, prefix_groups } = &workload.value;
+        let WorkloadTable { chat, wildchat, trace, arrivals_csv, prefix_groups } = &workload.value;
         let kinds = [
             ("chat", chat.as_ref().map(Located::span)),
+            ("wildchat", wildchat.as_ref().map(Located::span)),
             ("trace", trace.as_ref().map(Located::span)),
             ("arrivals_csv", arrivals_csv.as_ref().map(Located::span)),
             ("prefix_groups", prefix_groups.as_ref().map(Located::span)),
         ];
         self.one_kind(workload, "workload", &kinds)?;
+        if let Some(wildchat) = wildchat {
+            return self.chat(&chat_table(&wildchat.value)?.into(), network);
+        }
         match (chat, trace, arrivals_csv, prefix_groups) {
             (Some(chat), ..) => self.chat(chat, network),
             (_, Some(trace), ..) => self.trace(trace),
@@ -58,7 +63,7 @@ impl Context<'_> {
             (_, _, _, Some(groups)) => self.prefix_groups(groups, network),
             (None, None, None, None) => Err(self.document.blame(
                 workload,
-                "got no kind of workload, wanted one of chat, trace, arrivals_csv, prefix_groups",
+                "got no kind of workload, wanted one of chat, wildchat, trace, arrivals_csv, prefix_groups",
             )),
         }
     }
