@@ -5,11 +5,13 @@ mod decisions;
 mod definitions;
 mod exit;
 mod explain;
+mod profile;
 mod progress;
 mod replay;
 mod run;
 mod simulate;
 mod trace;
+mod trace_write;
 
 use clap::{Parser, Subcommand};
 use exit::Failure;
@@ -28,7 +30,7 @@ enum Command {
     Run(run::RunArgs),
     /// Run a recorded trace through a scenario's fleet and policies.
     Replay(replay::ReplayArgs),
-    /// Look at traces.
+    /// Look at traces, convert and generate them.
     #[command(subcommand)]
     Trace(trace::TraceCommand),
     /// Set two runs side by side, paired by request.
@@ -38,6 +40,9 @@ enum Command {
     /// Check recorded routing decisions against a policy.
     #[command(subcommand)]
     Decisions(decisions::DecisionsCommand),
+    /// How long GPUs take: list, show, plot and import cost profiles.
+    #[command(subcommand)]
+    Profile(profile::ProfileCommand),
     /// What every metric means (the same text as `gorgo help metrics`).
     #[command(long_about = definitions::METRICS)]
     Metrics,
@@ -51,6 +56,7 @@ fn main() -> std::process::ExitCode {
         Command::Compare(args) => compare::compare(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Decisions(command) => decisions::decisions(&command),
+        Command::Profile(command) => profile::profile(&command),
         Command::Metrics => definitions::print(),
     };
     result.unwrap_or_else(Failure::report).into()

@@ -1,5 +1,7 @@
 //! A progress bar on stderr, on a terminal, for work of over a second.
 
+use gorgo_types::{Nanos, Origin, Request};
+use gorgo_workload::{Completed, Due, Source, WorkloadError};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,5 +43,59 @@ impl Progress {
     /// Removes the bar.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// Requests told of at once.
+const STEP: u64 = 1024;
+
+/// A source whose requests are counted as they are taken.
+pub struct Watched {
+    inner: Box<dyn Source>,
+    progress: Progress,
+    taken: u64,
+}
+
+impl Watched {
+    /// Shows how many requests of `inner` have been taken, until this is dropped.
+    pub fn new(inner: Box<dyn Source>, progress: Progress) -> Self {
+        Self { inner, progress, taken: 0 }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.progress.finish();
+    }
+}
+
+impl Source for Watched {
+    fn next_due(&mut self) -> Result<Due, WorkloadError> {
+        self.inner.next_due()
+    }
+    fn take(&mut self) -> Result<(Nanos, Request), WorkloadError> {
+        self.taken += 1;
+        if self.taken.is_multiple_of(STEP) {
+            self.progress.add(STEP);
+        }
+        self.inner.take()
+    }
+    fn finished(&mut self, completed: Completed) {
+        self.inner.finished(completed);
+    }
+    fn needs_completions(&self) -> bool {
+        self.inner.needs_completions()
+    }
+    fn origins(&self) -> &[Origin] {
+        self.inner.origins()
+    }
+    fn warnings(&self) -> Vec<String> {
+        self.inner.warnings()
+    }
+    fn size_hint(&self) -> Option<u64> {
+        self.inner.size_hint()
+    }
+    fn block_tokens(&self) -> u32 {
+        self.inner.block_tokens()
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// Arguments of `gorgo replay`.
 #[derive(Debug, clap::Args)]
 pub struct ReplayArgs {
-    /// The trace: gorgo or Mooncake JSON Lines, or an arrivals CSV; plain, gzip or zstd.
+    /// The trace, of any kind that `gorgo trace info` knows; plain, gzip or zstd.
     trace: PathBuf,
     /// The scenario whose fleet, network, router and policies serve it [default: the built-in one].
     #[arg(long, value_name = "FILE")]

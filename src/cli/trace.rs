@@ -1,11 +1,13 @@
-//! `gorgo trace`: look at traces.
+//! `gorgo trace`: look at traces. Writing them is in `trace_write.rs`.
 
 use crate::exit::{Exit, Failure};
+use crate::progress::{Progress, Watched};
 use crate::simulate::print;
+use crate::trace_write::{ConvertArgs, SynthArgs, convert, synth};
+use gorgo_report::plot;
 use gorgo_workload::info::LengthStats;
-use gorgo_workload::{
-    ArrivalsCsv, ArrivalsOptions, Source, TraceInfo, TraceOptions, TraceSource, WorkloadError,
-};
+use gorgo_workload::{TraceCurves, TraceInfo, TraceOptions};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -14,16 +16,24 @@ use std::path::{Path, PathBuf};
 pub enum TraceCommand {
     /// Requests, span, lengths, burstiness, prefix reuse and origins of a trace.
     Info(InfoArgs),
+    /// Write a trace of any kind in gorgo's own format.
+    Convert(ConvertArgs),
+    /// Write the requests of a scenario's workload as a trace.
+    Synth(SynthArgs),
 }
 
 /// Arguments of `gorgo trace info`.
 #[derive(Debug, clap::Args)]
 pub struct InfoArgs {
-    /// The trace: gorgo or Mooncake JSON Lines, or an arrivals CSV; plain, gzip or zstd.
+    /// The trace, known by what stands in it: gorgo, Mooncake, ART-Chat or GuideLLM JSON Lines, or an arrivals, Azure or
+    /// BurstGPT CSV; plain, gzip or zstd.
     trace: PathBuf,
     /// What to print.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// Write pictures into this folder: rate.svg, lengths.svg and reuse.svg. It must not be there yet.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
 /// What goes to stdout.
@@ -37,9 +47,28 @@ enum Format {
 
 /// Runs the command.
 pub fn trace(command: &TraceCommand) -> Result<Exit, Failure> {
-    let TraceCommand::Info(args) = command;
-    let mut source = open(&args.trace).map_err(Failure::input)?;
-    let info = TraceInfo::of(&mut *source).map_err(Failure::input)?;
+    match command {
+        TraceCommand::Info(args) => info(args),
+        TraceCommand::Convert(args) => convert(args),
+        TraceCommand::Synth(args) => synth(args),
+    }
+}
+
+fn info(args: &InfoArgs) -> Result<Exit, Failure> {
+    let source =
+        gorgo_workload::open(&args.trace, TraceOptions::default()).map_err(Failure::input)?;
+    let mut source = Watched::new(source, Progress::new(None, false));
+    let info = match &args.out {
+        None => TraceInfo::of(&mut source).map_err(Failure::input)?,
+        Some(folder) => {
+            std::fs::create_dir(folder).map_err(|error| {
+                Failure::input(format!("{}: cannot be made: {error}", folder.display()))
+            })?;
+            let (info, curves) = TraceCurves::of(&mut source).map_err(Failure::input)?;
+            draw(&args.trace, folder, &info, &curves)?;
+            info
+        }
+    };
     match args.format {
         Format::Json => {
             let text = serde_json::to_string_pretty(&info).map_err(Failure::failed)?;
@@ -55,13 +84,37 @@ pub fn trace(command: &TraceCommand) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// A trace by its name: tables of arrivals end in .csv (or .csv.gz, .csv.zst), all else is JSON Lines.
-fn open(path: &Path) -> Result<Box<dyn Source>, WorkloadError> {
-    let name = path.to_string_lossy().to_ascii_lowercase();
-    if [".csv", ".csv.gz", ".csv.zst"].iter().any(|end| name.ends_with(end)) {
-        return Ok(Box::new(ArrivalsCsv::open(path, ArrivalsOptions::default())?));
+/// Writes the pictures.
+fn draw(
+    trace: &Path,
+    folder: &Path,
+    info: &TraceInfo,
+    curves: &TraceCurves,
+) -> Result<(), Failure> {
+    let name = trace.file_name().unwrap_or(trace.as_os_str()).to_string_lossy();
+    let subtitle = format!("{name}, {} requests over {:.0} s", info.requests, info.span_s);
+    let pairs = |counts: &BTreeMap<u64, u64>| -> Vec<_> {
+        counts.iter().map(|(&tokens, &requests)| (tokens, requests)).collect()
+    };
+    let within = curves.within_user.map(|share| ("within a user".to_owned(), share));
+    let finite = curves.caches.iter().map(|cache| {
+        let millions = cache.capacity_tokens as f64 / f64::from(1 << 20);
+        (format!("one cache of {millions} Mi tokens"), cache.token_hit_rate)
+    });
+    let all = ("one cache without end".to_owned(), info.prefix_token_hit_rate_infinite);
+    let shares: Vec<_> = within.into_iter().chain(finite).chain([all]).collect();
+    let (input, output) = (pairs(&curves.input_tokens), pairs(&curves.output_tokens));
+    let pictures = [
+        ("rate.svg", plot::trace_rate(&subtitle, curves.window_s, &curves.rate_rps)),
+        ("lengths.svg", plot::trace_lengths(&subtitle, &input, &output)),
+        ("reuse.svg", plot::trace_reuse(&subtitle, &shares)),
+    ];
+    for (name, svg) in pictures {
+        let file = folder.join(name);
+        std::fs::write(&file, svg)
+            .map_err(|error| Failure::failed(format!("{}: {error}", file.display())))?;
     }
-    Ok(Box::new(TraceSource::open(path, TraceOptions::default())?))
+    Ok(())
 }
 
 fn describe(info: &TraceInfo) -> String {
@@ -80,6 +133,9 @@ fn describe(info: &TraceInfo) -> String {
         format!("{} / {:.2} requests/s", optional(info.mean_rate_rps), info.peak_rate_60s_rps),
     );
     line("inter-arrival CV", optional(info.interarrival_cv));
+    line("variance/mean of 10 s, 60 s counts", {
+        format!("{} / {}", optional(info.fano_10s), optional(info.fano_60s))
+    });
     line("input tokens mean/p50/p99/max", lengths(&info.input_tokens));
     line("output tokens mean/p50/p99/max", lengths(&info.output_tokens));
     line("block size", format!("{} tokens", info.block_tokens));

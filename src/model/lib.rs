@@ -19,7 +19,9 @@ pub use network::{
     ClientLeg, ClientModel, IN_REGION_RTT_MS, Jitter, Link, MEDIAN_P95_RATIO, NamedLink, Network,
     Place, PlaceKind, PlaceTable, RegionPlace, great_circle_km, halves,
 };
-pub use profile::{CostProfile, DecodeSegment, PrefillItem, ProfileRange, ProfileSpec, Provenance};
+pub use profile::{
+    CostProfile, DecodeSegment, PrefillItem, ProfileRange, ProfileSpec, Provenance, TableRow,
+};
 #[cfg(feature = "mutations")]
 pub use replica::Mutation;
 pub use replica::{

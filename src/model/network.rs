@@ -5,11 +5,13 @@
 //! bandwidth and connection set-up are not here. Reading `data/network/*.csv` is the caller's.
 //! Read `network/spread.rs` next for the shape of a draw, `network/place.rs` for clients.
 
+mod city;
 mod place;
 mod spread;
 #[cfg(test)]
 mod tests;
 
+pub use city::{CITY_WITHIN_KM, City, CityTable};
 pub use place::{ClientModel, Place, PlaceKind, PlaceTable, great_circle_km};
 pub use spread::Jitter;
 
@@ -18,7 +20,7 @@ use gorgo_random::Draw;
 use gorgo_types::{LatLon, Nanos, Origin, RegionId};
 use serde::{Deserialize, Serialize};
 use spread::{Quantiles, Spread};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// RTT inside a region, ms, where nothing is measured. An assumption: Azure promises less than 2 ms between the
 /// zones of a region (learn.microsoft.com, "What are availability zones?").
@@ -83,7 +85,7 @@ pub struct ClientLeg {
     /// Median RTT.
     pub median: Nanos,
     /// How the origin was resolved: `matrix`, `distance from position`, `distance from state`,
-    /// `distance from country` or `unknown origin`.
+    /// `distance from country`, the same with `cities near` for `distance from`, or `unknown origin`.
     pub how: &'static str,
     spread: Spread,
 }
@@ -100,6 +102,9 @@ pub struct Network {
     jitter: Jitter,
     clients: ClientModel,
     places: PlaceTable,
+    cities: CityTable,
+    /// Pairs whose time is the distance fit's, the smaller id first.
+    filled: BTreeSet<(RegionId, RegionId)>,
 }
 
 impl Network {
@@ -129,13 +134,64 @@ impl Network {
         let spreads = links.iter().map(|link| Spread::new(link, jitter)).collect();
         let (clients, places) = (ClientModel::default(), PlaceTable::default());
         let quantiles = Quantiles::new();
-        Ok(Self { regions, by_name, links, spreads, quantiles, jitter, clients, places })
+        Ok(Self {
+            regions,
+            by_name,
+            links,
+            spreads,
+            quantiles,
+            jitter,
+            clients,
+            places,
+            cities: CityTable::default(),
+            filled: BTreeSet::new(),
+        })
     }
 
     /// The same network, which knows where these countries and states are.
     #[must_use]
     pub fn with_places(mut self, places: PlaceTable) -> Self {
         self.places = places;
+        self
+    }
+
+    /// The same network, which knows that the times of these pairs are estimates from distance and not measured.
+    /// Names that it does not know are passed over.
+    #[must_use]
+    pub fn with_filled(mut self, pairs: &[(String, String)]) -> Self {
+        for (from, to) in pairs {
+            if let (Some(&from), Some(&to)) = (self.by_name.get(from), self.by_name.get(to)) {
+                self.filled.insert((from.min(to), from.max(to)));
+            }
+        }
+        self
+    }
+
+    /// Whether the time of this pair is an estimate from distance.
+    #[must_use]
+    pub fn is_filled(&self, from: RegionId, to: RegionId) -> bool {
+        self.filled.contains(&(from.min(to), from.max(to)))
+    }
+
+    /// What a reader of results ought to know of the network: which times were not measured.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let (from, to) = self.filled.first()?;
+        let name = |id: &RegionId| &self.regions[id.index()].name;
+        let (first, n, of) = ((name(from), name(to)), self.filled.len(), self.regions.len());
+        Some(format!(
+            "the round trips of {n} of {} pairs of regions are estimated from their distance, not measured: {} to {}{}",
+            of * of.saturating_sub(1) / 2,
+            first.0,
+            first.1,
+            if n > 1 { " and others" } else { "" }
+        ))
+    }
+
+    /// The same network, in which clients near a city of this table take its measured round trips.
+    #[must_use]
+    pub fn with_cities(mut self, cities: CityTable) -> Self {
+        self.cities = cities;
         self
     }
 
@@ -195,8 +251,9 @@ impl Network {
     }
 
     /// The way from an origin to a region, by the most exact thing that is known of the origin: a region's name
-    /// (the client sits inside it: the matrix), else its position, state or country (distance), else the
-    /// [`ClientModel`]'s place for the unknown. A state or country that no table knows counts as not given.
+    /// (the client sits inside it: the matrix), else its position, state or country (the cities near it and
+    /// the region where [`Network::with_cities`] gave a measured pair, else distance), else the [`ClientModel`]'s
+    /// place for the unknown. A state or country that no table knows counts as not given.
     ///
     /// # Errors
     /// [`ModelError::UnknownPlace`] for a region that is not in the network, [`ModelError::Invalid`] for a position
@@ -208,18 +265,24 @@ impl Network {
         }
         let state = || origin.state.as_deref().and_then(|name| self.places.state(name));
         let country = || origin.country.as_deref().and_then(|name| self.places.country(name));
-        let (place, how) = if let Some(position) = origin.position {
+        let (place, by_distance, by_cities) = if let Some(position) = origin.position {
             check_position("origin", position)?;
-            (position, "distance from position")
+            (position, "distance from position", "cities near position")
         } else if let Some(place) = state() {
-            (place, "distance from state")
+            (place, "distance from state", "cities near state")
         } else if let Some(place) = country() {
-            (place, "distance from country")
+            (place, "distance from country", "cities near country")
         } else {
-            (self.clients.unknown, "unknown origin")
+            (self.clients.unknown, "unknown origin", "unknown origin")
         };
-        let km = great_circle_km(place, self.regions[to.index()].position);
-        let spread = Spread::new(&self.clients.link(km), self.jitter);
+        let region = self.regions[to.index()].position;
+        // Where a client of whom nothing is known sits is an assumption, and no measurement makes it better.
+        let known = by_cities != by_distance;
+        let (link, how) = match self.cities.rtt_ms(place, region).filter(|_| known) {
+            Some(rtt_p50_ms) => (self.clients.spread(rtt_p50_ms), by_cities),
+            None => (self.clients.link(great_circle_km(place, region)), by_distance),
+        };
+        let spread = Spread::new(&link, self.jitter);
         Ok(ClientLeg { median: spread.median(), how, spread })
     }
 

@@ -3,17 +3,20 @@
 //! A [`CostProfile`] is a handful of integers in femtoseconds, made from a [`ProfileSpec`] (milliseconds, as in
 //! `data/gpus/*.toml`) or by [`CostProfile::constant`] for tests. It knows GPU time alone: no queue, no HTTP, no
 //! scheduler; a request's fixed overhead is carried beside it. No noise is drawn here.
+//! A profile may have measured tables beside its fit (`profile/table.rs`); the fit then goes on where they end.
 //! Outside its measured [`ProfileRange`] it goes on with the same formulas; `*_in_range` say when that happens.
 //! Read `profile/spec.rs` next for the file form, `replica.rs` for who calls this.
 
 mod spec;
+mod table;
 #[cfg(test)]
 mod tests;
 
-pub use spec::{ProfileRange, ProfileSpec, Provenance};
+pub use spec::{ProfileRange, ProfileSpec, Provenance, TableRow};
 
 use crate::{EngineLimits, Femtos};
 use gorgo_types::Nanos;
+use table::{DecodeTable, PrefillTable};
 
 /// One request's part of a prefill batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +59,8 @@ pub struct CostProfile {
     decode: DecodeCost,
 }
 
-/// `max(floor(Σn) + 2·c_half·Σnp, t0 + b·Σn + c_half·Σn(2p + n))`, in femtoseconds.
+/// `max(floor(Σn) + 2·c_half·Σnp, t0 + b·Σn + c_half·Σn(2p + n))`, in femtoseconds, or the same fit with a table of
+/// what measured passes took above or below it.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct PrefillCost {
     t0: u128,
@@ -64,15 +68,17 @@ struct PrefillCost {
     half_per_token_squared: u64,
     /// (tokens, femtoseconds): tokens rise, times do not fall.
     floor: Vec<(u64, u128)>,
+    table: Option<Box<PrefillTable>>,
 }
 
-/// `max(floor, t0 + b·B + c·S)`, in femtoseconds.
+/// `max(floor, t0 + b·B + c·S)`, in femtoseconds, or a table.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct DecodeCost {
     t0: u128,
     per_sequence: u64,
     per_context_token: u64,
     floor: u128,
+    table: Option<Box<DecodeTable>>,
 }
 
 impl CostProfile {
@@ -83,6 +89,13 @@ impl CostProfile {
     /// is linear between its measured points, flat before the first and after the last, and reading the cached
     /// prefix comes on top of it. As both sides are continuous and never fall as n or p grows, neither does their
     /// maximum: the join is where they cross (297 tokens on the H100 profile).
+    ///
+    /// With a table, `R(n, p)` being what a lone pass of n tokens after p cached ones takes above the fit: the fit of
+    /// the whole batch, plus `R(Σn, 0)`, plus the largest `R(n, p) − R(n, 0)` among its requests. So a lone pass at a
+    /// knot takes what was measured; in a batch everything is additive around one t0, and what reading a cached
+    /// prefix costs to begin with (kernel launches, short reads) is paid once. No pass is shorter than the table's
+    /// shortest. Such a profile falls where its table does: in measured tables some passes after a longer prefix are
+    /// a little shorter.
     ///
     /// A time that does not fit in 128 bits (which takes billions of tokens) is the largest that does.
     #[must_use]
@@ -99,20 +112,35 @@ impl CostProfile {
         let prefix = half.saturating_mul(2 * new_times_cached);
         let linear = cost.t0 + u128::from(cost.per_token) * u128::from(new);
         let fit = linear.saturating_add(half.saturating_mul(new_squared));
+        if let Some(table) = &cost.table {
+            let above = batch.iter().map(|item| {
+                let (n, p) = (u64::from(item.new_tokens), u64::from(item.cached_tokens));
+                table.above_fit_for_prefix(n, p)
+            });
+            let above = i128::from(table.above_fit(new)) + i128::from(above.max().unwrap_or(0));
+            let time = fit.saturating_add(prefix).saturating_add_signed(above);
+            return Femtos(time.max(table.shortest));
+        }
         Femtos(fit.max(cost.floor(new)).saturating_add(prefix))
     }
 
     /// Time of one decode step of `sequences` sequences that hold `context_tokens` tokens of KV in all:
-    /// `max(floor, t0 + b·sequences + c·context_tokens)`.
+    /// `max(floor, t0 + b·sequences + c·context_tokens)`, or what the table says of that batch at that mean context.
     #[must_use]
     pub fn decode_step(&self, sequences: u32, context_tokens: u64) -> Femtos {
+        if let Some(table) = &self.decode.table {
+            return table.segment(sequences, context_tokens).first;
+        }
         Femtos(self.decode.formula(sequences, context_tokens).max(self.decode.floor))
     }
 
     /// The decode steps from here on, while the batch stays the same (so that each step adds `sequences` tokens of
-    /// context) and until the form of the cost changes: where the floor stops binding.
+    /// context) and until the form of the cost changes: where the floor stops binding, or at a knot of the table.
     #[must_use]
     pub fn decode_segment(&self, sequences: u32, context_tokens: u64) -> DecodeSegment {
+        if let Some(table) = &self.decode.table {
+            return table.segment(sequences, context_tokens);
+        }
         let now = self.decode.formula(sequences, context_tokens);
         let increment = u128::from(self.decode.per_context_token) * u128::from(sequences);
         if now >= self.decode.floor {
@@ -174,13 +202,21 @@ impl CostProfile {
                 t0: Femtos::from_nanos(decode_base).0,
                 per_sequence: fs(decode_ns_per_sequence),
                 per_context_token: fs(decode_ns_per_context_token),
-                floor: 0,
+                ..DecodeCost::default()
             },
         }
     }
 }
 
 impl PrefillCost {
+    /// The fit of one request alone.
+    fn alone(&self, new: u64, cached: u64) -> u128 {
+        let (n, p) = (u128::from(new), u128::from(cached));
+        self.t0
+            + u128::from(self.per_token) * n
+            + u128::from(self.half_per_token_squared) * n * (2 * p + n)
+    }
+
     /// The floor for `tokens` new tokens in all, rounded down to a whole femtosecond between two points.
     fn floor(&self, tokens: u64) -> u128 {
         let after = self.floor.partition_point(|&(at, _)| at <= tokens);

@@ -273,8 +273,27 @@ fn draw_profile(dice: &mut Dice) -> CostProfile {
         kv_bytes_per_token: 1,
         kv_pool_tokens: 1,
         limits: EngineLimits::default(),
-        range: Default::default(),
-        provenance: Default::default(),
+        ..ProfileSpec::default()
     };
-    CostProfile::try_from(spec).expect("a profile that makes sense")
+    CostProfile::try_from(with_tables(spec, dice)).expect("a profile that makes sense")
+}
+
+/// One profile in three has tables instead of floors, with knots that the cases' few tokens reach.
+fn with_tables(spec: ProfileSpec, dice: &mut Dice) -> ProfileSpec {
+    if dice.below(3) != 0 {
+        return spec;
+    }
+    ProfileSpec {
+        prefill_floor: vec![],
+        decode_floor_ms: 0.0,
+        prefill_table: vec![
+            (0, vec![(4, 1.1e-4), (16, 1.3e-4), (64, 2.9e-4)]),
+            (24, vec![(4, 1.05e-4), (64, 3.3e-4)]),
+        ],
+        decode_table: vec![
+            (1, vec![(3, 5.5e-5), (10, 5.9e-5), (23, 7.1e-5)]),
+            (3, vec![(7, 6.1e-5), (20, 6.100_3e-5), (40, 9e-5)]),
+        ],
+        ..spec
+    }
 }

@@ -10,12 +10,16 @@ mod cdf;
 mod histogram;
 mod legend;
 mod parts;
+mod profile;
 mod timeline;
+mod trace;
 
 pub use cdf::ttft_cdf;
 pub use histogram::ttft_histogram;
 pub use parts::ttft_parts;
+pub use profile::{ProfileCurve, ProfilePanel, profile};
 pub use timeline::timeline;
+pub use trace::{trace_lengths, trace_rate, trace_reuse};
 
 use gorgo_metrics::RunResult;
 

@@ -1,44 +1,44 @@
 //! The data that is built into the program: cost profiles, regions, round-trip times, places. The files are those of
 //! `data/`, where `README.md` names their sources; here they are read and refused where they are malformed, with
-//! file, line and field.
+//! file, line and field. The networks are in `data/network.rs`.
+
+mod network;
+
+pub use network::{
+    LINK_FILES, cities, links, links_among, places, read_cities, read_links, regions,
+};
 
 use gorgo_config::{Diagnostic, Source};
-use gorgo_model::{NamedLink, Place, ProfileSpec, RegionPlace};
-use gorgo_types::LatLon;
-use serde::Deserialize;
+use gorgo_model::ProfileSpec;
 use serde::de::DeserializeOwned;
+
+/// A profile's file and its text.
+macro_rules! gpu {
+    ($name:literal) => {
+        (
+            concat!("data/gpus/", $name, ".toml"),
+            include_str!(concat!("../../data/gpus/", $name, ".toml")),
+        )
+    };
+}
 
 /// The cost profiles of `data/gpus`, as (file, text).
 pub const GPU_FILES: &[(&str, &str)] = &[
-    (
-        "data/gpus/a100-sxm_llama-3.1-8b.toml",
-        include_str!("../../data/gpus/a100-sxm_llama-3.1-8b.toml"),
-    ),
-    (
-        "data/gpus/h100-sxm_llama-3.1-8b.toml",
-        include_str!("../../data/gpus/h100-sxm_llama-3.1-8b.toml"),
-    ),
+    gpu!("a100-sxm-tp4_llama-3.3-70b"),
+    gpu!("a100-sxm-tp8_llama-3.3-70b"),
+    gpu!("a100-sxm_llama-3.1-8b"),
+    gpu!("a100-sxm_mistral-7b"),
+    gpu!("h100-sxm-tp4_llama-3.3-70b-fp8"),
+    gpu!("h100-sxm-tp4_llama-3.3-70b"),
+    gpu!("h100-sxm-tp8_llama-3.3-70b"),
+    gpu!("h100-sxm_llama-3.1-8b-fp8"),
+    gpu!("h100-sxm_llama-3.1-8b"),
+    gpu!("h100-sxm_mistral-7b-fp8"),
+    gpu!("h100-sxm_mistral-7b"),
+    gpu!("h200-sxm-tp4_llama-3.3-70b-fp8"),
+    gpu!("h200-sxm_llama-3.1-8b"),
+    gpu!("h200-sxm_mistral-7b"),
 ];
-
-/// The round-trip times of `data/network`, as (file, text). No region is in two of them.
-pub const LINK_FILES: &[(&str, &str)] = &[
-    ("data/network/azure.csv", include_str!("../../data/network/azure.csv")),
-    ("data/network/gorgo_v2.csv", include_str!("../../data/network/gorgo_v2.csv")),
-];
-
-const REGIONS_FILE: (&str, &str) =
-    ("data/network/regions.csv", include_str!("../../data/network/regions.csv"));
-
-const PLACES_FILE: (&str, &str) =
-    ("data/network/places.csv", include_str!("../../data/network/places.csv"));
-
-/// One row of `data/network/regions.csv`; its further columns say where it comes from.
-#[derive(Debug, Deserialize)]
-struct RegionRow {
-    name: String,
-    lat: f64,
-    lon: f64,
-}
 
 /// All built-in cost profiles, by name.
 ///
@@ -54,39 +54,6 @@ pub fn profiles() -> Result<Vec<ProfileSpec>, Diagnostic> {
 /// Where it is malformed, with its place.
 pub fn read_profile(file: &str, text: &str) -> Result<ProfileSpec, Diagnostic> {
     Source::new(file, text).document()?.read()
-}
-
-/// All built-in regions with their positions.
-///
-/// # Errors
-/// Where the file is malformed, with the line and field.
-pub fn regions() -> Result<Vec<RegionPlace>, Diagnostic> {
-    let rows: Vec<RegionRow> = read_csv(REGIONS_FILE.0, REGIONS_FILE.1)?;
-    let place = |row: RegionRow| RegionPlace {
-        name: row.name,
-        position: LatLon { lat: row.lat, lon: row.lon },
-    };
-    Ok(rows.into_iter().map(place).collect())
-}
-
-/// All built-in round-trip times.
-///
-/// # Errors
-/// Where a file is malformed, with the line and field.
-pub fn links() -> Result<Vec<NamedLink>, Diagnostic> {
-    let mut all = Vec::new();
-    for (file, text) in LINK_FILES {
-        all.extend(read_csv::<NamedLink>(file, text)?);
-    }
-    Ok(all)
-}
-
-/// All built-in countries and states.
-///
-/// # Errors
-/// Where the file is malformed, with the line and field.
-pub fn places() -> Result<Vec<Place>, Diagnostic> {
-    read_csv(PLACES_FILE.0, PLACES_FILE.1)
 }
 
 /// The rows of a CSV text with a header; columns that the row type does not know are passed over.

@@ -21,6 +21,7 @@ pub mod parsed;
 mod resolve;
 mod resolved;
 mod schema;
+mod wildchat;
 mod workload;
 mod write;
 

@@ -1,8 +1,6 @@
 //! Reading a scenario's text, and what the command line may change of it before it is resolved.
 
-use crate::parsed::{
-    ArrivalsCsvTable, LoadTable, RecordedTable, ScenarioTable, TraceTable, WorkloadTable,
-};
+use crate::parsed::{LoadTable, RecordedTable, ScenarioTable, TraceTable, WorkloadTable};
 use crate::{DEFAULT, DEFAULT_NAME, Resolved, ScenarioError, resolve};
 use gorgo_config::{Diagnostic, Duration, Located, Positive, Source};
 use std::path::{Path, PathBuf};
@@ -17,8 +15,7 @@ pub struct Parsed {
 /// A recorded trace in the place of a scenario's workload, as the command line gives it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReplayTrace {
-    /// The file. A name that ends in `.csv`, compressed or not, is read as arrivals, any other as a trace. A relative
-    /// path starts at the current folder.
+    /// The file, of any kind that [`gorgo_workload::open()`] knows. A relative path starts at the current folder.
     pub path: PathBuf,
     /// Times are divided by this.
     pub speedup: Option<f64>,
@@ -76,15 +73,8 @@ impl Parsed {
             speedup => speedup.map(|speedup| Located::nowhere(Positive(speedup))),
         };
         let path = Located::nowhere(path.to_owned());
-        let lower = path.value.to_ascii_lowercase();
-        let mut workload = WorkloadTable::default();
-        if [".csv", ".csv.gz", ".csv.zst"].iter().any(|end| lower.ends_with(end)) {
-            let arrivals = ArrivalsCsvTable { path, requests: None, block_tokens: None };
-            workload.arrivals_csv = Some(arrivals.into());
-        } else {
-            let trace = TraceTable { path, requests: None, assumed_service: None };
-            workload.trace = Some(trace.into());
-        }
+        let trace = TraceTable { path, requests: None, assumed_service: None };
+        let workload = WorkloadTable { trace: Some(trace.into()), ..WorkloadTable::default() };
         self.table.workload = Some(workload.into());
         let (from, to) = (from.map(Located::nowhere), to.map(Located::nowhere));
         let recorded = RecordedTable { speedup, from, to };

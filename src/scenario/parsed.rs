@@ -15,11 +15,11 @@ mod workload;
 pub use fleet::{FleetTable, ReplicaTable};
 pub use load::{ClosedLoopTable, GammaTable, LoadTable, RateTable, RecordedTable};
 pub use measure::MeasureTable;
-pub use network::{ClientsTable, LinkTable, NetworkTable, RegionTable};
+pub use network::{ClientsBy, ClientsTable, FillMissing, LinkTable, NetworkTable, RegionTable};
 pub use router::{IndexTable, LruTable, PolicyTable, RouterTable, UnboundedTable};
 pub use workload::{
-    ArrivalsCsvTable, ChatTable, PrefixGroupsTable, ServiceTable, ThinkTable, TraceTable,
-    WorkloadTable,
+    ArrivalsCsvTable, ChatTable, CountrySample, PrefixGroupsTable, ServiceTable, ThinkTable,
+    TraceTable, WildchatTable, WorkloadTable,
 };
 
 use gorgo_config::Located;

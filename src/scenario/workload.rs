@@ -7,8 +7,8 @@ use crate::Resolved;
 use gorgo_random::Key;
 use gorgo_workload::{
     ArrivalSpec, ArrivalsCsv, ArrivalsOptions, ChatGenerator, ChatSpec, ClosedLoop, ClosedLoopSpec,
-    PrefixGroups, PrefixGroupsSpec, Recorded, Retimed, Source, TraceOptions, TraceSource,
-    TurnTiming, WorkloadError,
+    PrefixGroups, PrefixGroupsSpec, Recorded, Retimed, Source, TraceOptions, TurnTiming,
+    WorkloadError,
 };
 use std::path::{Component, Path, PathBuf};
 
@@ -30,7 +30,7 @@ pub struct DemandSpec {
 pub enum WorkloadSpec {
     /// Generated chat sessions; how they begin is part of it.
     Chat(ChatSpec),
-    /// A recorded trace.
+    /// A recorded trace, of any kind that [`gorgo_workload::open()`] knows.
     Trace {
         /// The file; a relative path starts at the scenario file's folder.
         path: PathBuf,
@@ -148,7 +148,7 @@ impl Requests {
                 Box::new(PrefixGroups::new(spec.clone(), self.seed)?)
             }
             WorkloadSpec::Trace { path, options } => {
-                Box::new(TraceSource::open(&shortest(&self.base.join(path)), *options)?)
+                gorgo_workload::open(&shortest(&self.base.join(path)), *options)?
             }
             WorkloadSpec::ArrivalsCsv { path, options } => {
                 Box::new(ArrivalsCsv::open(&shortest(&self.base.join(path)), *options)?)

@@ -308,7 +308,8 @@ impl<'a> World<'a> {
             let summary = self.station_summary(index, end)?;
             self.collector.replica(summary);
         }
-        for warning in self.source.warnings().into_iter().chain(self.extrapolation_warning()) {
+        let told = self.source.warnings().into_iter();
+        for warning in told.chain(self.extrapolation_warning()).chain(self.network.warning()) {
             self.collector.warn(warning);
         }
         let origins = self.source.origins().iter().map(gorgo_workload::info::origin_name).collect();

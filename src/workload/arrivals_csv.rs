@@ -1,26 +1,25 @@
-//! Arrival times and lengths from a CSV file with the columns `request_id, arrival_ms, input_tokens, output_tokens`;
-//! plain, gzip or zstd.
+//! Arrival times and lengths from a CSV file, plain, gzip or zstd: gorgo's own columns `request_id, arrival_ms,
+//! input_tokens, output_tokens`, those of the Azure traces of 2023 and 2024 or those of BurstGPT, recognised by the
+//! header.
 //!
 //! Such a file says nothing of what prompts share. Every request gets blocks of its own, so no cache can hit anything,
-//! and [`Source::warnings`] says so. A request's identity is its row's ordinal. Memory: 8 bytes a row, to refuse an id
-//! that comes twice.
+//! and [`Source::warnings`] says so. A request's identity is its row's ordinal. Memory: 8 bytes a row, where rows have
+//! ids, to refuse one that comes twice. Which columns there are is in `csv_layout`.
 
+use crate::csv_layout::Layout;
 use crate::error::{Place, WorkloadError, in_range, whole_in_range};
-use crate::input;
+use crate::input::Peeked;
 use crate::json_cursor::shorten;
-use crate::trace::scaled;
-use crate::trace_line::exact_ms;
+use crate::trace::{nothing_in, scaled, window};
 use crate::{Completed, Due, Source};
 use csv::{ReaderBuilder, StringRecord, Trim};
 use gorgo_random::{Key, Purpose};
 use gorgo_types::{BlockChain, Nanos, Origin, OriginId, Request, RequestId, Tokens};
 use rustc_hash::FxHashSet;
-use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The columns, in the order of messages.
-const COLUMNS: [&str; 4] = ["request_id", "arrival_ms", "input_tokens", "output_tokens"];
+const WANT_TOKENS: &str = "a whole number of tokens from 1 to 4294967295";
 
 /// How to read arrivals.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,13 +28,18 @@ pub struct ArrivalsOptions {
     pub block_tokens: u32,
     /// Times between requests are divided by this.
     pub speedup: f64,
+    /// Only requests from this many seconds of the table's time on. That of a table of dates begins at its first row.
+    pub window_from_s: Option<f64>,
+    /// Only requests before this many seconds of it. The file is not read beyond.
+    pub window_to_s: Option<f64>,
     /// At most so many requests.
     pub limit: Option<u64>,
 }
 
 impl Default for ArrivalsOptions {
     fn default() -> Self {
-        Self { block_tokens: 16, speedup: 1.0, limit: None }
+        let (window_from_s, window_to_s) = (None, None);
+        Self { block_tokens: 16, speedup: 1.0, window_from_s, window_to_s, limit: None }
     }
 }
 
@@ -43,16 +47,37 @@ impl Default for ArrivalsOptions {
 pub struct ArrivalsCsv {
     file: PathBuf,
     options: ArrivalsOptions,
-    rows: csv::Reader<Box<dyn BufRead + Send>>,
+    window: (Nanos, Nanos),
+    rows: csv::Reader<Peeked>,
     record: StringRecord,
-    /// Where each of [`COLUMNS`] stands.
-    columns: [usize; 4],
+    layout: &'static Layout,
+    /// Where each of the layout's columns stands.
+    columns: Vec<usize>,
+    /// By how many lines the reader's count is behind at a row: 1 where lines end in CR LF, of which it counts the LF
+    /// with the row after.
+    behind: u64,
     ids: FxHashSet<u64>,
+    /// Rows, so far; requests used, so far; rows of failed requests.
     ordinal: u64,
+    used: u64,
+    failed: u64,
+    ended: bool,
+    /// Where the table's time begins, where it has dates; the first request's time; the last row's.
+    epoch: Nanos,
     zero: Option<Nanos>,
     last: Nanos,
     ahead: Option<(Nanos, Request)>,
     origins: [Origin; 1],
+}
+
+/// The column that is at fault, by its place in the layout, and what it should hold.
+type Fault = (usize, String);
+
+/// What a row says.
+struct Row {
+    at: Nanos,
+    input: u32,
+    output: u32,
 }
 
 impl ArrivalsCsv {
@@ -61,24 +86,40 @@ impl ArrivalsCsv {
     /// # Errors
     /// When the file, its header or an option cannot be used.
     pub fn open(path: &Path, options: ArrivalsOptions) -> Result<Self, WorkloadError> {
+        Self::from_peeked(path, Peeked::open(path)?, options)
+    }
+
+    pub(crate) fn from_peeked(
+        path: &Path,
+        peeked: Peeked,
+        options: ArrivalsOptions,
+    ) -> Result<Self, WorkloadError> {
         in_range("speedup", options.speedup, 1e-6, 1e6, "recorded time / simulated time")?;
         whole_in_range("block_tokens", u64::from(options.block_tokens), 1, 1 << 20, "tokens")?;
-        let mut rows = ReaderBuilder::new().trim(Trim::All).from_reader(input::open(path)?);
-        let header = rows.headers().map_err(|error| csv_error(path, 1, error))?;
-        let columns = columns(header).map_err(|(column, got, wanted)| WorkloadError::Field {
-            place: Place::new(path, 1),
-            field: column,
-            got: got.to_owned(),
-            wanted,
+        let window = window(options.window_from_s, options.window_to_s)?;
+        let header_end = peeked.first().iter().position(|&byte| byte == b'\n');
+        let behind = header_end.is_some_and(|end| peeked.first()[..end].ends_with(b"\r"));
+        let mut rows = ReaderBuilder::new().trim(Trim::All).from_reader(peeked);
+        let header = rows.headers().map_err(|error| csv_error(path, 1, 0, error))?;
+        let (layout, columns) = Layout::of(header).map_err(|(column, got, wanted)| {
+            let place = Place::new(path, 1);
+            WorkloadError::Field { place, field: column, got: got.to_owned(), wanted }
         })?;
         Ok(Self {
             file: path.to_owned(),
             options,
+            window,
             rows,
             record: StringRecord::new(),
+            layout,
             columns,
+            behind: u64::from(behind),
             ids: FxHashSet::default(),
             ordinal: 0,
+            used: 0,
+            failed: 0,
+            ended: false,
+            epoch: Nanos::ZERO,
             zero: None,
             last: Nanos::ZERO,
             ahead: None,
@@ -86,113 +127,123 @@ impl ArrivalsCsv {
         })
     }
 
+    /// The next request of the window, or nothing at the end.
     fn read(&mut self) -> Result<Option<(Nanos, Request)>, WorkloadError> {
-        if self.options.limit.is_some_and(|limit| self.ordinal >= limit) {
+        while !self.ended && self.options.limit.is_none_or(|limit| self.used < limit) {
+            let line = self.rows.position().line();
+            let more = self.rows.read_record(&mut self.record);
+            if !more.map_err(|error| csv_error(&self.file, line, self.behind, error))? {
+                break;
+            }
+            let line = self.record.position().map_or(line, csv::Position::line) + self.behind;
+            let row = self.row().map_err(|fault| self.fault(line, fault))?;
+            let ordinal = self.ordinal;
+            self.ordinal += 1;
+            let Some(row) = row else { continue };
+            if row.at >= self.window.1 {
+                break;
+            }
+            if row.at >= self.window.0 {
+                self.used += 1;
+                let item = self.request(ordinal, &row);
+                return item.map(Some).map_err(|fault| self.fault(line, fault));
+            }
+        }
+        self.ended = true;
+        if self.used > 0 || self.options.limit == Some(0) {
             return Ok(None);
         }
-        let line = self.rows.position().line();
-        let more = self.rows.read_record(&mut self.record);
-        if more.map_err(|error| csv_error(&self.file, line, error))? {
-            let line = self.record.position().map_or(line, csv::Position::line);
-            return self.row().map(Some).map_err(|(column, wanted)| WorkloadError::Field {
-                place: Place::new(&self.file, line),
-                field: COLUMNS[column].to_owned(),
-                got: match self.cell(column) {
-                    "" => "nothing".to_owned(),
-                    text => format!("`{}`", shorten(text)),
-                },
-                wanted,
-            });
-        }
-        if self.ordinal > 0 {
-            return Ok(None);
-        }
-        let what = "in the file".to_owned();
+        let given = self.options.window_from_s.is_some() || self.options.window_to_s.is_some();
+        let what = nothing_in(self.window, given);
         Err(WorkloadError::NoRequests { file: self.file.clone(), what })
+    }
+
+    fn fault(&self, line: u64, (column, wanted): Fault) -> WorkloadError {
+        let got = match self.cell(column) {
+            "" => "nothing".to_owned(),
+            text => format!("`{}`", shorten(text)),
+        };
+        let field = self.layout.columns[column].to_owned();
+        WorkloadError::Field { place: Place::new(&self.file, line), field, got, wanted }
     }
 
     fn cell(&self, column: usize) -> &str {
         self.record.get(self.columns[column]).unwrap_or_default()
     }
 
-    /// The request of the record, or the column that is at fault and what it should hold.
-    fn row(&mut self) -> Result<(Nanos, Request), (usize, String)> {
-        if self.cell(0).is_empty() {
-            return Err((0, "an id".to_owned()));
+    /// What the record says; nothing where its request failed.
+    fn row(&mut self) -> Result<Option<Row>, Fault> {
+        let layout = self.layout;
+        if let Some(id) = layout.id {
+            if self.cell(id).is_empty() {
+                return Err((id, "an id".to_owned()));
+            }
+            if !self.ids.insert(xxh3_64(self.cell(id).as_bytes())) {
+                return Err((id, "an id that no earlier row has".to_owned()));
+            }
         }
-        if !self.ids.insert(xxh3_64(self.cell(0).as_bytes())) {
-            return Err((0, "an id that no earlier row has".to_owned()));
+        let written = (layout.parse_time)(self.cell(layout.time));
+        let written = written.ok_or_else(|| (layout.time, layout.time_wanted.to_owned()))?;
+        if self.ordinal == 0 && layout.has_dates {
+            self.epoch = written;
         }
-        let at = milliseconds(self.cell(1)).ok_or_else(|| {
-            (1, "milliseconds from the start, zero or more, below 146 years".to_owned())
+        let since = written.0.checked_sub(self.epoch.0).map(Nanos);
+        let at = since.filter(|&at| at >= self.last);
+        let at = at.ok_or_else(|| {
+            let before = if layout.has_dates {
+                "the time of the row before, or later".to_owned()
+            } else {
+                format!("at least {} ms, the row before", self.last.as_ms())
+            };
+            (layout.time, before)
         })?;
-        if at < self.last {
-            return Err((1, format!("at least {}, the row before", self.last.as_ms())));
-        }
-        let tokens = |column: usize| {
-            let tokens = self.cell(column).parse::<u32>().ok().filter(|&tokens| tokens > 0);
-            tokens
-                .ok_or_else(|| (column, "a whole number of tokens from 1 to 4294967295".to_owned()))
-        };
-        let (input, output) = (tokens(2)?, tokens(3)?);
         self.last = at;
-        let zero = *self.zero.get_or_insert(at);
-        let ordinal = self.ordinal;
-        self.ordinal += 1;
+        let tokens = |column: usize| {
+            let tokens = self.cell(column).parse::<u32>().ok();
+            let tokens = tokens.filter(|&tokens| tokens > 0 || layout.has_failures);
+            tokens.ok_or_else(|| (column, WANT_TOKENS.to_owned()))
+        };
+        let (input, output) = (tokens(layout.input)?, tokens(layout.output)?);
+        let sum = u64::from(input) + u64::from(output);
+        if let Some(total) = layout.total
+            && self.cell(total).parse::<u64>() != Ok(sum)
+        {
+            return Err((total, format!("{sum}, the sum of the request's and the response's")));
+        }
+        if input == 0 || output == 0 {
+            self.failed += 1;
+            return Ok(None);
+        }
+        Ok(Some(Row { at, input, output }))
+    }
+
+    fn request(&mut self, ordinal: u64, row: &Row) -> Result<(Nanos, Request), Fault> {
+        let zero = *self.zero.get_or_insert(row.at);
         // Blocks that no other row has: a stretch of words that begins at a random place of its own.
         let content = Key::new(0).with(Purpose::Turn).word(ordinal).draw().bits();
-        let blocks = u64::from(input.div_ceil(self.options.block_tokens));
+        let blocks = u64::from(row.input.div_ceil(self.options.block_tokens));
         let prompt = BlockChain::from_raw_ids(
             (0..blocks).map(|block| content.wrapping_add(block)),
-            Tokens(u64::from(input)),
+            Tokens(u64::from(row.input)),
             self.options.block_tokens,
         );
+        let output = Tokens(u64::from(row.output));
         let request = Request {
             id: RequestId { session: ordinal, turn: 0 },
             user: None,
             has_session: false,
-            prompt: prompt.map_err(|error| (2, error.to_string()))?,
-            output_tokens: Tokens(u64::from(output)),
-            max_tokens: Tokens(u64::from(output)),
+            prompt: prompt.map_err(|error| (self.layout.input, error.to_string()))?,
+            output_tokens: output,
+            max_tokens: output,
             sequence: None,
             origin: OriginId(0),
         };
-        Ok((scaled(at - zero, self.options.speedup), request))
+        Ok((scaled(row.at - zero, self.options.speedup), request))
     }
 }
 
-/// Where the columns stand, or which is at fault, what it is and what was wanted.
-fn columns(header: &StringRecord) -> Result<[usize; 4], (String, &'static str, String)> {
-    let mut places = [usize::MAX; 4];
-    for (i, name) in header.iter().enumerate() {
-        let name = name.trim_start_matches('\u{feff}');
-        let Some(column) = COLUMNS.iter().position(|&known| known == name) else {
-            let wanted = format!("one of {}", COLUMNS.join(", "));
-            return Err((shorten(name), "an unknown column", wanted));
-        };
-        if places[column] != usize::MAX {
-            return Err((name.to_owned(), "the column twice", "each column once".to_owned()));
-        }
-        places[column] = i;
-    }
-    match places.iter().position(|&place| place == usize::MAX) {
-        None => Ok(places),
-        Some(missing) => {
-            let wanted = format!("the columns {}", COLUMNS.join(", "));
-            Err((COLUMNS[missing].to_owned(), "nothing", wanted))
-        }
-    }
-}
-
-fn milliseconds(text: &str) -> Option<Nanos> {
-    if text.is_empty() {
-        return None;
-    }
-    exact_ms(text).or_else(|| Nanos::from_ms(text.parse().ok()?).ok())
-}
-
-fn csv_error(file: &Path, line: u64, error: csv::Error) -> WorkloadError {
-    let line = error.position().map_or(line, csv::Position::line);
+fn csv_error(file: &Path, line: u64, behind: u64, error: csv::Error) -> WorkloadError {
+    let line = error.position().map_or(line, csv::Position::line) + behind;
     let place = Place::new(file, line);
     match error.into_kind() {
         csv::ErrorKind::Io(source) => WorkloadError::Read { place, source },
@@ -243,10 +294,18 @@ impl Source for ArrivalsCsv {
 
     fn warnings(&self) -> Vec<String> {
         let file = self.file.display();
-        vec![
+        let output = self.layout.columns[self.layout.output];
+        let mut warnings = vec![
             format!("{file}: it does not say what prompts share: no cache reuse is modelled"),
-            format!("{file}: no max_tokens: output_tokens taken"),
-        ]
+            format!("{file}: no max_tokens: {output} taken"),
+        ];
+        if self.failed > 0 {
+            let (failed, rows) = (self.failed, self.ordinal);
+            warnings.push(format!(
+                "{file}: {failed} of {rows} rows passed over: no tokens, so their requests failed"
+            ));
+        }
+        warnings
     }
 
     fn size_hint(&self) -> Option<u64> {

@@ -21,8 +21,14 @@ const PEAK_WINDOW_S: u64 = 60;
 pub struct LengthStats {
     /// Mean.
     pub mean: f64,
+    /// 10th percentile, nearest rank.
+    pub p10: u64,
     /// Median, nearest rank.
     pub p50: u64,
+    /// 90th percentile, nearest rank.
+    pub p90: u64,
+    /// 95th percentile, nearest rank.
+    pub p95: u64,
     /// 99th percentile, nearest rank.
     pub p99: u64,
     /// Largest.
@@ -49,6 +55,8 @@ pub struct TraceInfo {
     pub input_tokens: LengthStats,
     /// Output lengths.
     pub output_tokens: LengthStats,
+    /// Mean of the gaps between arrivals; none below two requests.
+    pub interarrival_mean_s: Option<f64>,
     /// Standard deviation / mean of the gaps between arrivals (sample deviation); none below three requests, or where
     /// all come at once.
     pub interarrival_cv: Option<f64>,
@@ -56,6 +64,18 @@ pub struct TraceInfo {
     pub mean_rate_rps: Option<f64>,
     /// Requests per second in the fullest of the 60-second windows that follow one another from time zero.
     pub peak_rate_60s_rps: f64,
+    /// The rate of the fullest 60-second window over the mean of those windows, the last one counted whole.
+    pub peak_to_mean_60s: f64,
+    /// Variance / mean of the requests in the 10-second windows from time zero to the last arrival, its unfinished one
+    /// included (as published tables count, though it adds to the variance): 1 for a Poisson process in the long run.
+    /// None where there are fewer than two windows.
+    pub fano_10s: Option<f64>,
+    /// The same in windows of 60 seconds.
+    pub fano_60s: Option<f64>,
+    /// Blocks of all prompts.
+    pub blocks: u64,
+    /// Those that an earlier prompt had, as a share of all of them.
+    pub prefix_block_hit_rate_infinite: f64,
     /// Prompt tokens whose blocks an earlier prompt had, as a share of all prompt tokens: the hit rate of an infinite
     /// cache of prompts. A partial last block counts where it is equal in length too.
     pub prefix_token_hit_rate_infinite: f64,
@@ -84,6 +104,14 @@ impl TraceInfo {
     /// # Errors
     /// [`WorkloadError::NeedsCompletions`] where later requests wait for earlier ones, and what the source returns.
     pub fn of(source: &mut dyn Source) -> Result<Self, WorkloadError> {
+        Self::of_each(source, |_, _| {})
+    }
+
+    /// The same, and shows every request to `each`.
+    pub(crate) fn of_each(
+        source: &mut dyn Source,
+        mut each: impl FnMut(Nanos, &Request),
+    ) -> Result<Self, WorkloadError> {
         if source.needs_completions() {
             return Err(WorkloadError::NeedsCompletions { what: "trace info" });
         }
@@ -93,6 +121,7 @@ impl TraceInfo {
         let mut origins = Vec::new();
         while let Due::At(_) = source.next_due()? {
             let (at, request) = source.take()?;
+            each(at, &request);
             lengths.0.add(request.prompt.tokens().0);
             lengths.1.add(request.output_tokens.0);
             arrivals.add(at);
@@ -113,9 +142,18 @@ impl TraceInfo {
             span_s,
             input_tokens: lengths.0.stats(),
             output_tokens: lengths.1.stats(),
+            interarrival_mean_s: (arrivals.count > 1).then_some(arrivals.mean_gap_s),
             interarrival_cv: arrivals.cv(),
             mean_rate_rps: (span_s > 0.0).then(|| arrivals.count as f64 / span_s),
-            peak_rate_60s_rps: arrivals.peak() as f64 / PEAK_WINDOW_S as f64,
+            peak_rate_60s_rps: arrivals.windows_60s.peak() as f64 / PEAK_WINDOW_S as f64,
+            peak_to_mean_60s: match arrivals.count {
+                0 => 0.0,
+                n => arrivals.windows_60s.peak() as f64 / arrivals.windows_60s.mean(n),
+            },
+            fano_10s: arrivals.windows_10s.fano(arrivals.count),
+            fano_60s: arrivals.windows_60s.fano(arrivals.count),
+            blocks: reuse.blocks,
+            prefix_block_hit_rate_infinite: reuse.hit_blocks as f64 / reuse.blocks.max(1) as f64,
             prefix_token_hit_rate_infinite: reuse.hit_tokens as f64 / tokens,
             hidden_output_reuse_rate_max: reuse.hidden_tokens as f64 / tokens,
             sessions: sessions.len() as u64,
@@ -160,7 +198,10 @@ impl Counts {
     fn stats(&self) -> LengthStats {
         LengthStats {
             mean: self.sum as f64 / self.count.max(1) as f64,
+            p10: self.percentile(10),
             p50: self.percentile(50),
+            p90: self.percentile(90),
+            p95: self.percentile(95),
             p99: self.percentile(99),
             max: self.by_length.last_key_value().map_or(0, |(&length, _)| length),
         }
@@ -175,9 +216,47 @@ struct Arrivals {
     last: Nanos,
     mean_gap_s: f64,
     squares: f64,
-    window: u64,
-    in_window: u64,
+    windows_10s: Windows,
+    windows_60s: Windows,
+}
+
+/// Counts in windows that follow one another from time zero.
+#[derive(Default)]
+struct Windows {
+    index: u64,
+    inside: u64,
     fullest: u64,
+    /// Sum of the squared counts of the windows before this one.
+    squares: u128,
+}
+
+impl Windows {
+    fn add(&mut self, at: Nanos, width_s: u64) {
+        let index = at.0 / Nanos::from_secs(width_s).0;
+        if index != self.index {
+            self.squares += u128::from(self.inside).pow(2);
+            self.fullest = self.peak();
+            (self.index, self.inside) = (index, 0);
+        }
+        self.inside += 1;
+    }
+
+    fn peak(&self) -> u64 {
+        self.fullest.max(self.inside)
+    }
+
+    fn mean(&self, count: u64) -> f64 {
+        count as f64 / (self.index + 1) as f64
+    }
+
+    fn fano(&self, count: u64) -> Option<f64> {
+        if self.index == 0 {
+            return None;
+        }
+        let squares = (self.squares + u128::from(self.inside).pow(2)) as f64;
+        let mean = self.mean(count);
+        Some((squares / (self.index + 1) as f64 - mean * mean) / mean)
+    }
 }
 
 impl Arrivals {
@@ -192,20 +271,12 @@ impl Arrivals {
         }
         self.last = at;
         self.count += 1;
-        let window = at.0 / Nanos::from_secs(PEAK_WINDOW_S).0;
-        if window != self.window {
-            self.fullest = self.fullest.max(self.in_window);
-            (self.window, self.in_window) = (window, 0);
-        }
-        self.in_window += 1;
+        self.windows_10s.add(at, 10);
+        self.windows_60s.add(at, PEAK_WINDOW_S);
     }
 
     fn span(&self) -> Nanos {
         self.last.saturating_sub(self.first)
-    }
-
-    fn peak(&self) -> u64 {
-        self.fullest.max(self.in_window)
     }
 
     fn cv(&self) -> Option<f64> {
@@ -223,6 +294,8 @@ struct Reuse {
     seen: FxHashSet<BlockId>,
     /// The last whole block of each prompt whose output has no known blocks, with its longest output.
     ends: FxHashMap<BlockId, u64>,
+    blocks: u64,
+    hit_blocks: u64,
     hit_tokens: u64,
     hidden_tokens: u64,
 }
@@ -235,6 +308,8 @@ impl Reuse {
         let known = ids.partition_point(|id| self.seen.contains(id));
         let hit = prompt.tokens_in(known).0;
         self.hit_tokens += hit;
+        self.hit_blocks += known as u64;
+        self.blocks += ids.len() as u64;
         if known > 0 && known < ids.len() {
             let output = self.ends.get(&ids[known - 1]).copied().unwrap_or(0);
             self.hidden_tokens += output.min(prompt.tokens().0 - hit);

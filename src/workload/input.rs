@@ -37,6 +37,67 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead + Send>, WorkloadError
     })
 }
 
+/// The decompressed bytes of a file whose beginning has been looked at: it is read again from there.
+pub(crate) struct Peeked {
+    first: Vec<u8>,
+    taken: usize,
+    /// What ended the look, to be told once the beginning has been read.
+    error: Option<io::Error>,
+    rest: Box<dyn BufRead + Send>,
+}
+
+impl Peeked {
+    /// Opens a file and reads its first 256 KiB, or all of a smaller one. A fault inside shows when the reader comes to
+    /// it, so that it is told with its line.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or its first bytes cannot be read.
+    pub(crate) fn open(path: &Path) -> Result<Self, WorkloadError> {
+        let mut rest = open(path)?;
+        let mut first = Vec::new();
+        let error = (&mut rest).take(BUFFER_BYTES as u64).read_to_end(&mut first).err();
+        Ok(Self { first, taken: 0, error, rest })
+    }
+
+    /// The beginning, without a byte order mark.
+    pub(crate) fn first(&self) -> &[u8] {
+        self.first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.first)
+    }
+
+    /// Whether the file ends with the beginning.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.first.len() < BUFFER_BYTES
+    }
+}
+
+impl Read for Peeked {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(buffer)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+impl BufRead for Peeked {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.taken < self.first.len() {
+            return Ok(&self.first[self.taken..]);
+        }
+        match self.error.take() {
+            Some(error) => Err(error),
+            None => self.rest.fill_buf(),
+        }
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        if self.taken < self.first.len() {
+            self.taken += bytes;
+        } else {
+            self.rest.consume(bytes);
+        }
+    }
+}
+
 /// The lines of a file, one at a time in one buffer.
 pub(crate) struct Lines {
     file: PathBuf,
@@ -48,9 +109,8 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    pub(crate) fn open(path: &Path) -> Result<Self, WorkloadError> {
-        let reader = open(path)?;
-        Ok(Self { file: path.to_owned(), reader, buffer: Vec::new(), line: 0, blank: None })
+    pub(crate) fn new(path: &Path, reader: Box<dyn BufRead + Send>) -> Self {
+        Self { file: path.to_owned(), reader, buffer: Vec::new(), line: 0, blank: None }
     }
 
     pub(crate) fn file(&self) -> &Path {

@@ -5,8 +5,10 @@
 //!
 //! | source | what it is |
 //! |---|---|
-//! | [`TraceSource`] | a recorded trace (gorgo's JSON Lines or Mooncake's), streamed; plain, gzip or zstd |
-//! | [`ArrivalsCsv`] | arrival times and lengths without prefixes |
+//! | [`open()`] | a file of any kind below, known by what stands in it; plain, gzip or zstd, streamed |
+//! | [`TraceSource`] | a recorded trace: gorgo's JSON Lines, Mooncake's or ART-Chat's |
+//! | [`ArrivalsCsv`] | arrival times and lengths without prefixes: gorgo's CSV, Azure's or BurstGPT's |
+//! | [`PromptsJsonl`] | prompts as text, without times: GuideLLM's JSON Lines |
 //! | [`ChatGenerator`] | sessions with turns, shared system prompts, think time |
 //! | [`PrefixGroups`] | lone requests with shared prefixes, for runs of any size |
 //! | [`ClosedLoop`], [`Retimed`] | another source's requests, sent by N users or at other times |
@@ -22,15 +24,19 @@ pub mod closed_loop;
 pub mod draws;
 pub mod error;
 pub mod info;
+pub mod open;
 pub mod prefix_groups;
+pub mod prompts_jsonl;
 pub mod recorded;
 pub mod source;
 pub mod trace;
 
 mod chat_spec;
+mod csv_layout;
 mod input;
 mod json_cursor;
 mod origins;
+mod trace_curves;
 mod trace_line;
 mod trace_turns;
 mod trace_writer;
@@ -42,7 +48,10 @@ pub use closed_loop::{ClosedLoop, ClosedLoopSpec};
 pub use draws::{LengthSpec, OriginShare, ThinkSpec};
 pub use error::{Place, WorkloadError};
 pub use info::TraceInfo;
+pub use open::open;
 pub use prefix_groups::{PrefixGroups, PrefixGroupsSpec};
+pub use prompts_jsonl::PromptsJsonl;
 pub use recorded::{Recorded, Replay};
 pub use source::{AssumedService, Completed, Due, Source, TurnTiming};
 pub use trace::{TraceOptions, TraceSource, TraceWriter};
+pub use trace_curves::{CacheReuse, TraceCurves};

@@ -1,5 +1,6 @@
 //! Recorded traces, streamed: gorgo's format (JSON Lines, first line `{"gorgo_trace":1,"block_size":16}`) and, where
-//! that line is missing, Mooncake's with 512-token blocks.
+//! that line is missing, Mooncake's with 512-token blocks or ART-Chat's with 256, told apart by how many ids the first
+//! prompt of over 256 tokens has.
 //!
 //! Times in the file must not go backwards; the turns of a session must rise. Time zero is the first request that is
 //! used (the first one inside the window). Memory does not grow with the trace: it holds what is alive, one small
@@ -14,10 +15,10 @@
 pub use crate::trace_writer::TraceWriter;
 
 use crate::error::{Place, WorkloadError, in_range};
-use crate::input::Lines;
+use crate::input::{Lines, Peeked};
 use crate::json_cursor::Fault;
 use crate::origins::OriginTable;
-use crate::trace_line::{Header, Line, MOONCAKE_BLOCK_TOKENS, parse_header};
+use crate::trace_line::{ART_CHAT_BLOCK_TOKENS, Header, Line, MOONCAKE_BLOCK_TOKENS, parse_header};
 use crate::trace_turns::WaitingTurns;
 use crate::{AssumedService, Completed, Due, Source, TurnTiming};
 use gorgo_types::{BlockChain, Nanos, Origin, Request, RequestId, Tokens};
@@ -72,7 +73,15 @@ impl TraceSource {
     /// # Errors
     /// When the file, its first line or an option cannot be used.
     pub fn open(path: &Path, options: TraceOptions) -> Result<Self, WorkloadError> {
-        let reader = TraceReader::open(path, options)?;
+        Self::from_peeked(path, Peeked::open(path)?, options)
+    }
+
+    pub(crate) fn from_peeked(
+        path: &Path,
+        peeked: Peeked,
+        options: TraceOptions,
+    ) -> Result<Self, WorkloadError> {
+        let reader = TraceReader::open(path, peeked, options)?;
         let waiting = match options.turns {
             TurnTiming::Recorded => None,
             TurnTiming::AfterPrevious => Some(WaitingTurns::new(options.assumed_service)?),
@@ -149,7 +158,7 @@ struct TraceReader {
     line: Line,
     block_tokens: u32,
     /// No header: extra fields are allowed, and warned of.
-    mooncake: bool,
+    headless: bool,
     /// The first line is a request still to be read.
     first_pending: bool,
     speedup: f64,
@@ -181,34 +190,24 @@ struct Notes {
 }
 
 impl TraceReader {
-    fn open(path: &Path, options: TraceOptions) -> Result<Self, WorkloadError> {
+    fn open(path: &Path, peeked: Peeked, options: TraceOptions) -> Result<Self, WorkloadError> {
         in_range("speedup", options.speedup, 1e-6, 1e6, "recorded time / simulated time")?;
-        let mut lines = Lines::open(path)?;
+        let headless = headless_block_tokens(&peeked);
+        let mut lines = Lines::new(path, Box::new(peeked));
         let header = match lines.advance()? {
             false => {
                 let what = "in the file".to_owned();
                 return Err(WorkloadError::NoRequests { file: path.to_owned(), what });
             }
-            true => parse_header(lines.current()).map_err(|fault| at(&lines, *fault))?,
+            true => parse_header(lines.current()).map_err(|fault| fault_at(&lines, *fault))?,
         };
-        let block_tokens =
-            header.map_or(MOONCAKE_BLOCK_TOKENS, |Header { block_tokens }| block_tokens);
-        let window = (
-            window_edge("window from", options.window_from_s, Nanos::ZERO)?,
-            window_edge("window to", options.window_to_s, Nanos::MAX)?,
-        );
-        if window.0 >= window.1 {
-            return Err(WorkloadError::Parameter {
-                field: "window",
-                got: format!("{}..{}", window.0, window.1),
-                wanted: "a beginning before the end".to_owned(),
-            });
-        }
+        let block_tokens = header.map_or(headless, |Header { block_tokens }| block_tokens);
+        let window = window(options.window_from_s, options.window_to_s)?;
         Ok(Self {
             lines,
             line: Line::default(),
             block_tokens,
-            mooncake: header.is_none(),
+            headless: header.is_none(),
             first_pending: header.is_none(),
             speedup: options.speedup,
             window,
@@ -234,17 +233,17 @@ impl TraceReader {
             if !more {
                 return self.end();
             }
-            let parsed = self.line.parse(self.lines.current(), self.block_tokens, self.mooncake);
+            let parsed = self.line.parse(self.lines.current(), self.block_tokens, self.headless);
             let id = parsed
                 .and_then(|()| self.place_in_time())
                 .and_then(|()| self.identify())
-                .map_err(|fault| at(&self.lines, *fault))?;
+                .map_err(|fault| fault_at(&self.lines, *fault))?;
             if self.line.time >= self.window.1 {
                 return self.end();
             }
             if self.line.time >= self.window.0 {
                 let zero = *self.zero.get_or_insert(self.line.time);
-                let request = self.request(id).map_err(|fault| at(&self.lines, *fault))?;
+                let request = self.request(id).map_err(|fault| fault_at(&self.lines, *fault))?;
                 self.used += 1;
                 return Ok(Some((scaled(self.line.time - zero, self.speedup), request)));
             }
@@ -257,13 +256,7 @@ impl TraceReader {
         if self.used > 0 || self.limit == 0 {
             return Ok(None);
         }
-        let what = if self.window_given {
-            let to =
-                if self.window.1 == Nanos::MAX { String::new() } else { self.window.1.to_string() };
-            format!("in the window {}..{to}", self.window.0)
-        } else {
-            "in the file".to_owned()
-        };
+        let what = nothing_in(self.window, self.window_given);
         Err(WorkloadError::NoRequests { file: self.lines.file().to_owned(), what })
     }
 
@@ -339,10 +332,13 @@ impl TraceReader {
         let file = self.lines.file().display();
         let (notes, of) = (&self.notes, format!("of {} requests", self.used));
         let mut warnings = Vec::new();
-        if self.mooncake {
+        if self.headless {
+            let block_tokens = self.block_tokens;
+            let kind =
+                if block_tokens == ART_CHAT_BLOCK_TOKENS { "an ART-Chat" } else { "a Mooncake" };
             warnings.push(format!(
-                "{file}: no first line {{\"gorgo_trace\":1,...}}: read as a Mooncake trace, \
-                 {MOONCAKE_BLOCK_TOKENS}-token blocks"
+                "{file}: no first line {{\"gorgo_trace\":1,...}}: read as {kind} trace, \
+                 {block_tokens}-token blocks"
             ));
         }
         if notes.without_max_tokens > 0 {
@@ -388,7 +384,7 @@ impl Notes {
 }
 
 /// The fault as an error of the line that was read last.
-fn at(lines: &Lines, fault: Fault) -> WorkloadError {
+pub(crate) fn fault_at(lines: &Lines, fault: Fault) -> WorkloadError {
     let place = Place::new(lines.file(), lines.number());
     match fault {
         Fault::Syntax { column, got, wanted } => {
@@ -396,6 +392,56 @@ fn at(lines: &Lines, fault: Fault) -> WorkloadError {
         }
         Fault::Field { field, got, wanted } => WorkloadError::Field { place, field, got, wanted },
     }
+}
+
+/// The block size of a file without a first line that states it: ART-Chat's where the ids of the first prompt that
+/// tells the two sizes apart fit that one, else Mooncake's.
+fn headless_block_tokens(peeked: &Peeked) -> u32 {
+    #[derive(serde::Deserialize)]
+    struct Shape {
+        input_length: u64,
+        hash_ids: Vec<serde::de::IgnoredAny>,
+    }
+    let mut lines: Vec<&[u8]> = peeked.first().split(|&byte| byte == b'\n').collect();
+    if !peeked.is_whole() {
+        lines.pop();
+    }
+    for line in lines {
+        let Ok(Shape { input_length, hash_ids }) = serde_json::from_slice(line) else { continue };
+        let fits = |block: u32| input_length.div_ceil(u64::from(block)) == hash_ids.len() as u64;
+        match (fits(MOONCAKE_BLOCK_TOKENS), fits(ART_CHAT_BLOCK_TOKENS)) {
+            (false, true) => return ART_CHAT_BLOCK_TOKENS,
+            (true, false) => return MOONCAKE_BLOCK_TOKENS,
+            _ => {}
+        }
+    }
+    MOONCAKE_BLOCK_TOKENS
+}
+
+/// Where a window has nothing, in words.
+pub(crate) fn nothing_in(window: (Nanos, Nanos), given: bool) -> String {
+    if !given {
+        return "in the file".to_owned();
+    }
+    let to = if window.1 == Nanos::MAX { String::new() } else { window.1.to_string() };
+    format!("in the window {}..{to}", window.0)
+}
+
+/// The window between two edges, either of which may be left out.
+pub(crate) fn window(
+    from_s: Option<f64>,
+    to_s: Option<f64>,
+) -> Result<(Nanos, Nanos), WorkloadError> {
+    let from = window_edge("window from", from_s, Nanos::ZERO)?;
+    let to = window_edge("window to", to_s, Nanos::MAX)?;
+    if from < to {
+        return Ok((from, to));
+    }
+    Err(WorkloadError::Parameter {
+        field: "window",
+        got: format!("{from}..{to}"),
+        wanted: "a beginning before the end".to_owned(),
+    })
 }
 
 fn window_edge(

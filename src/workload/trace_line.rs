@@ -7,6 +7,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// Tokens per block where a file does not say: that of the Mooncake FAST'25 traces.
 pub(crate) const MOONCAKE_BLOCK_TOKENS: u32 = 512;
+/// Tokens per block of the ART-Chat traces.
+pub(crate) const ART_CHAT_BLOCK_TOKENS: u32 = 256;
 /// The version of the format that this reader knows.
 const VERSION: u64 = 1;
 

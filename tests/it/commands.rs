@@ -174,3 +174,87 @@ fn metrics_are_defined_in_the_help() {
     let text = gorgo_ok(&["help", "metrics"]);
     assert!(text.contains("goodput_rps") && text.contains("nearest rank"));
 }
+
+/// What `trace info` says of a trace, without its warnings, which name the file.
+fn info(trace: &Path) -> Value {
+    let text = gorgo_ok(&["trace", "info", trace.to_str().unwrap(), "--format", "json"]);
+    let mut info: Value = serde_json::from_str(&text).unwrap();
+    info.as_object_mut().unwrap().remove("warnings").unwrap();
+    info
+}
+
+#[test]
+fn trace_info_draws_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let (trace, out) = (folder.path().join("t.jsonl"), folder.path().join("pictures"));
+    let (trace, out_name) = (trace.to_str().unwrap(), out.to_str().unwrap());
+    gorgo_ok(&["trace", "synth", "--quiet", trace, "--set", "workload.chat.requests=300"]);
+    let text = gorgo_ok(&["trace", "info", trace, "--out", out_name]);
+    assert_eq!(text, gorgo_ok(&["trace", "info", trace]), "pictures change no number");
+    for (picture, word) in
+        [("rate", "requests/s"), ("lengths", "outputs"), ("reuse", "within a user")]
+    {
+        let svg = std::fs::read_to_string(out.join(format!("{picture}.svg"))).unwrap();
+        assert!(svg.contains(word) && svg.contains("t.jsonl, 300 requests"), "{picture}");
+    }
+    let again = gorgo(&["trace", "info", trace, "--out", out_name]);
+    assert_eq!(again.status.code(), Some(2), "a folder in use is refused");
+}
+
+#[test]
+fn a_converted_trace_says_the_same_of_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let azure = folder.path().join("azure");
+    let rows = "2023-11-16 18:17:03.9799600,4808,10\n2023-11-16 18:17:04.0319600,3180,8\n";
+    std::fs::write(&azure, format!("TIMESTAMP,ContextTokens,GeneratedTokens\n{rows}")).unwrap();
+    let prompts = folder.path().join("prompts");
+    std::fs::write(&prompts, "{\"prompt\":\"one two three\"}\n{\"prompt\":\"one\"}\n").unwrap();
+    let shared_traces =
+        ["traces/mooncake_synthetic_trace.jsonl.gz", "traces/azure2023_code.csv.gz"];
+    let traces = [azure, prompts].into_iter().chain(shared_traces.into_iter().filter_map(shared));
+    for (i, trace) in traces.enumerate() {
+        for name in [format!("{i}.jsonl"), format!("{i}.jsonl.gz")] {
+            let out = folder.path().join(name);
+            let both = [&trace, &out].map(|path| path.to_str().unwrap());
+            gorgo_ok(&["trace", "convert", "--quiet", both[0], both[1]]);
+            let is_gzip = std::fs::read(&out).unwrap().starts_with(&[0x1f, 0x8b]);
+            assert_eq!(is_gzip, out.extension().unwrap() == "gz");
+            assert_eq!(info(&out), info(&trace), "{}", trace.display());
+            let again = gorgo(&["trace", "convert", both[0], both[1]]);
+            assert_eq!(again.status.code(), Some(2), "nothing is written over");
+        }
+    }
+    let bad = folder.path().join("bad");
+    std::fs::write(&bad, format!("TIMESTAMP,ContextTokens,GeneratedTokens\n{rows}x,1,1\n"))
+        .unwrap();
+    let out = folder.path().join("out.jsonl");
+    let refused = gorgo(&["trace", "convert", bad.to_str().unwrap(), out.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(!out.exists(), "half a trace was left");
+}
+
+#[test]
+fn a_synthesized_trace_is_the_scenarios_workload() {
+    let folder = tempfile::tempdir().unwrap();
+    for (i, name) in ["a.jsonl", "b.jsonl.gz"].into_iter().enumerate() {
+        let out = folder.path().join(name);
+        let out = out.to_str().unwrap();
+        gorgo_ok(&["trace", "synth", "--quiet", out, "--set", "workload.chat.requests=700"]);
+        let said = info(Path::new(out));
+        assert_eq!(said["requests"], 700);
+        assert!(said["prefix_token_hit_rate_infinite"].as_f64().unwrap() > 0.2, "{said}");
+        assert_eq!(said["hidden_output_reuse_rate_max"], 0.0, "outputs carry their blocks");
+        let copy = folder.path().join(format!("copy-{i}.jsonl"));
+        gorgo_ok(&["trace", "convert", "--quiet", out, copy.to_str().unwrap()]);
+        assert_eq!(info(&copy), said);
+    }
+    let text = "[workload.prefix_groups]\nrequests = 300\n[load.poisson]\nrate = \"50/s\"\n";
+    let scenario = std::fs::read_to_string("scenarios/bench/replicas_8.toml").unwrap();
+    let file = folder.path().join("s.toml");
+    std::fs::write(&file, format!("{scenario}\n{text}")).unwrap();
+    let out = folder.path().join("groups.jsonl");
+    let (file, name) = (file.to_str().unwrap(), out.to_str().unwrap());
+    gorgo_ok(&["trace", "synth", "--quiet", name, "--scenario", file]);
+    assert_eq!(info(&out)["requests"], 300);
+    assert_eq!(info(&out)["sessions"], 0);
+}

@@ -131,7 +131,11 @@ impl ClientModel {
     /// The link to a place so far away.
     #[must_use]
     pub fn link(&self, km: f64) -> Link {
-        let rtt_p50_ms = self.base_ms + self.ms_per_km * km;
+        self.spread(self.base_ms + self.ms_per_km * km)
+    }
+
+    /// The link whose median this is.
+    pub(super) fn spread(&self, rtt_p50_ms: f64) -> Link {
         Link { rtt_p50_ms, rtt_p95_ms: rtt_p50_ms * self.p95_over_p50, p95_measured: false }
     }
 }

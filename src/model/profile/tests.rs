@@ -30,7 +30,7 @@ fn spec() -> ProfileSpec {
             decode_sequences: 8,
             decode_context_tokens: 5_000,
         },
-        provenance: Provenance::default(),
+        ..ProfileSpec::default()
     }
 }
 
@@ -196,6 +196,96 @@ fn a_spec_with_an_unknown_key_is_refused() {
     assert!(toml::from_str::<ProfileSpec>(&format!("prefil_floor = []\n{text}")).is_err());
 }
 
+/// 0 cached: 40, 60, 110 ms at 10, 20, 40 tokens; 100 cached: 45, 70 at 10, 40. Decode rows of 2 and 4 sequences.
+fn tables() -> ProfileSpec {
+    ProfileSpec {
+        prefill_floor: vec![],
+        decode_floor_ms: 0.0,
+        prefill_table: vec![
+            (0, vec![(10, 40.0), (20, 60.0), (40, 110.0)]),
+            (100, vec![(10, 45.0), (40, 120.0)]),
+        ],
+        decode_table: vec![
+            (2, vec![(10, 4.0), (20, 6.0), (40, 7.0)]),
+            (4, vec![(10, 8.0), (20, 8.0)]),
+        ],
+        ..spec()
+    }
+}
+
+#[test]
+fn a_lone_pass_at_a_knot_is_what_was_measured() {
+    let profile = CostProfile::try_from(tables()).unwrap();
+    for (n, p, ms) in
+        [(10, 0, 40.0), (20, 0, 60.0), (40, 0, 110.0), (10, 100, 45.0), (40, 100, 120.0)]
+    {
+        assert_eq!(profile.prefill(&[item(n, p)]), fs(ms), "{n} after {p}");
+    }
+    assert_eq!(profile.prefill(&[item(1, 0)]), fs(40.0), "none is shorter than the shortest");
+    // Fit at 30: 10 + 30 + 0.45; the table is 30 - 0.2 and 110 - 50.8 above it at 20 and 40, so 44.5 at 30.
+    let between = profile.prefill(&[item(30, 0)]);
+    let expected = 40.45 + ((60.0 - 30.2) + (110.0 - 50.8)) / 2.0;
+    assert!((between.as_ms() - expected).abs() < 1e-9, "{between:?}");
+}
+
+#[test]
+fn in_a_batch_the_table_counts_once() {
+    let profile = CostProfile::try_from(tables()).unwrap();
+    // Fit of both: 10 + 20 + 0.0005 * (10 * 210 + 10 * 10) = 31.1; above it at 20 tokens: 60 - 30.2; the prefix at 10
+    // tokens after 100: (45 - 21.05) - (40 - 20.05).
+    let both = profile.prefill(&[item(10, 100), item(10, 0)]).as_ms();
+    let expected = 31.1 + (60.0 - 30.2) + ((45.0 - 21.05) - (40.0 - 20.05));
+    assert!((both - expected).abs() < 1e-9, "{both}, expected {expected}");
+}
+
+#[test]
+fn decode_is_linear_between_knots_and_rows() {
+    let profile = CostProfile::try_from(tables()).unwrap();
+    let step = |batch: u32, mean: u64| profile.decode_step(batch, u64::from(batch) * mean).as_ms();
+    assert_eq!([step(2, 10), step(2, 20), step(2, 40)], [4.0, 6.0, 7.0]);
+    assert_eq!([step(2, 0), step(1, 15), step(2, 15)], [4.0, 5.0, 5.0]);
+    assert_eq!([step(3, 10), step(3, 20), step(4, 20)], [6.0, 7.0, 8.0]);
+    // After its last knot a row goes on by its last slope, or by the fit's where that is flat.
+    assert_eq!([step(2, 60), step(4, 30)], [8.0, 8.0 + 0.01 * 40.0]);
+    // Two sequences more than the last row has: the fit's b and c for each.
+    assert!((step(6, 20) - (8.0 + 2.0 * (0.5 + 0.01 * 20.0))).abs() < 1e-9);
+    assert_eq!(profile.decode_segment(2, 25).steps, 8, "mean 12.5 to the knot at 20");
+}
+
+#[test]
+fn contradictions_in_tables_are_refused() {
+    let decode = |table| ProfileSpec { decode_table: table, ..tables() };
+    let prefill = |table| ProfileSpec { prefill_table: table, ..tables() };
+    let wrong = [
+        ("beside decode_table", ProfileSpec { decode_floor_ms: 1.0, ..tables() }),
+        ("beside prefill_table", ProfileSpec { prefill_floor: vec![(1, 1.0)], ..tables() }),
+        ("does not fall", decode(vec![(1, vec![(1, 2.0), (2, 1.0)])])),
+        ("at least 1 sequence", decode(vec![(0, vec![(1, 2.0)])])),
+        ("nanosecond", decode(vec![(1, vec![(1, 0.0)])])),
+        ("at most 4096", decode(vec![(5_000, vec![(1, 1.0)])])),
+        ("more than the row before", decode(vec![(2, vec![(1, 1.0)]), (2, vec![(1, 1.0)])])),
+        ("more tokens", decode(vec![(1, vec![(2, 1.0), (2, 1.0)])])),
+        ("1 to 256 points", decode(vec![(1, vec![])])),
+        ("0 cached tokens first", prefill(vec![(5, vec![(1, 1.0)])])),
+        ("above 0", prefill(vec![(0, vec![(1, 0.0)])])),
+        ("2^24", prefill(vec![(0, vec![(1 << 40, 1.0)])])),
+        ("zero or more", prefill(vec![(0, vec![(1, -1.0)])])),
+        ("beside prefill_ms_per_token", ProfileSpec { ms_per_token: Some(1.0), ..tables() }),
+    ];
+    for (says, spec) in wrong {
+        let error = CostProfile::try_from(spec).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(says), "{says}: {error}");
+    }
+}
+
+#[test]
+fn one_number_is_a_profile() {
+    let spec: ProfileSpec = toml::from_str("name = \"gorgo-v1\"\nms_per_token = 0.094").unwrap();
+    let profile = CostProfile::try_from(spec).unwrap();
+    assert_eq!(profile.prefill(&[item(1_000, 500)]), fs(94.0));
+    assert_eq!(profile.decode_step(3, 10_000), fs(0.282));
+}
+
 proptest! {
     /// A segment says of every step it covers what the step itself costs; the next segment starts where it ends.
     #[test]
@@ -213,6 +303,37 @@ proptest! {
         let profile = CostProfile::try_from(spec).unwrap();
         let mut at = context;
         let mut left = 200_u64;
+        while left > 0 {
+            let segment = profile.decode_segment(sequences, at);
+            prop_assert!(segment.steps >= 1);
+            let steps = segment.steps.min(left);
+            for k in 0..steps {
+                let expected = profile.decode_step(sequences, at + k * u64::from(sequences));
+                prop_assert_eq!(segment.first + segment.increment * k, expected);
+            }
+            at += steps * u64::from(sequences);
+            left -= steps;
+        }
+    }
+
+    /// The same of tables, whatever stands in them.
+    #[test]
+    fn segments_of_tables_are_their_steps(
+        sequences in 1_u32..40,
+        context in 0_u64..3_000,
+        times in proptest::collection::vec(0.001_f64..9.0, 12),
+    ) {
+        let mut rows: Vec<TableRow> = Vec::new();
+        for (index, batch) in [1_u64, 3, 17].into_iter().enumerate() {
+            let mut ms = 0.0;
+            let point = |(at, more): (usize, &f64)| {
+                ms += more;
+                (at as u64 * 37 + 5 * batch, ms)
+            };
+            rows.push((batch, times[index * 4..][..4].iter().enumerate().map(point).collect()));
+        }
+        let profile = CostProfile::try_from(ProfileSpec { decode_table: rows, ..tables() }).unwrap();
+        let (mut at, mut left) = (context, 200_u64);
         while left > 0 {
             let segment = profile.decode_segment(sequences, at);
             prop_assert!(segment.steps >= 1);

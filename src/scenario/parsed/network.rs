@@ -20,6 +20,9 @@ pub struct NetworkTable {
     /// taken to be the same in the other.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Located<LinkTable>>,
+    /// What becomes of a pair of regions between which nothing is measured and no link is given. Default: an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fill_missing: Option<Located<FillMissing>>,
     /// Round-trip time inside a region, instead of the built-in ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_region_rtt: Option<Located<PositiveDuration>>,
@@ -35,11 +38,28 @@ pub struct NetworkTable {
     pub clients: Option<Located<ClientsTable>>,
 }
 
+/// Where the times of pairs come from between which nothing is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FillMissing {
+    /// From nowhere: such a pair is an error.
+    Error,
+    /// From the great-circle distance, by the fit over Azure's pairs: 20.2 ms and 0.0147 ms for each km. The result
+    /// says how many pairs were filled.
+    Distance,
+}
+
 /// Round trips of clients that are known by their place. Defaults are `gorgo_model::ClientModel`'s, which names their
 /// sources.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientsTable {
+    /// Where the times come from. Default: distance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<ClientsBy>,
+    /// How near a city must be to stand for a client or a region, km. Default: 250.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub city_within_km: Option<NonNegative>,
     /// Round-trip time at no distance. Default: 20.2 ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_rtt: Option<PositiveDuration>,
@@ -55,6 +75,18 @@ pub struct ClientsTable {
     /// The same, degrees east. Default: -98.5795.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown_lon: Option<f64>,
+}
+
+/// Where the times of clients come from that are known by their place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientsBy {
+    /// From the great-circle distance.
+    #[default]
+    Distance,
+    /// From the round trip that was measured between the city nearest to the client and the one nearest to the router,
+    /// where both are near enough; from the distance otherwise.
+    Cities,
 }
 
 /// A region, built in or the scenario's own.
@@ -98,6 +130,9 @@ pub struct LinkTable {
     /// 95th percentile. Default: 1.06 times the median, as over Azure's pairs of regions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rtt_p95: Option<PositiveDuration>,
+    /// The time was not measured: `fill_missing` made it from the distance. Default: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub filled: bool,
 }
 
 struct RegionVisitor;

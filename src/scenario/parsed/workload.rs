@@ -13,7 +13,11 @@ pub struct WorkloadTable {
     /// Generated chat sessions with turns, shared system prompts and think time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat: Option<Located<ChatTable>>,
-    /// A recorded trace: gorgo's own format or Mooncake's.
+    /// Chat sessions as published of WildChat: turns, lengths and countries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wildchat: Option<Located<WildchatTable>>,
+    /// A recorded trace, known by what stands in it: gorgo's own format, Mooncake's, ART-Chat's, a table of arrivals
+    /// (gorgo's, Azure's or BurstGPT's), or GuideLLM's prompts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Located<TraceTable>>,
     /// Arrival times and lengths without prefixes.
@@ -69,6 +73,51 @@ pub struct ChatTable {
     pub origins: Option<Located<Vec<OriginShare>>>,
 }
 
+/// Chat sessions as published of WildChat. What is not here is [`ChatTable`]'s default; a resolved scenario says it as
+/// `[workload.chat]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WildchatTable {
+    /// Which sample says where users sit. Default: first-9930.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub countries: Option<Located<CountrySample>>,
+    /// How many requests in all. Default: 10,000 where no `duration` is given, else no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<Located<Count>>,
+    /// No request is scheduled from here on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<Located<PositiveDuration>>,
+    /// Users among whom sessions are spread; 0: each session has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<Located<u64>>,
+    /// What clients ask for as `max_tokens`. Default: the answer's length.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<Located<u32>>,
+}
+
+/// A published sample of WildChat's countries. They disagree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum CountrySample {
+    /// The first 9,930 conversations of WildChat-1M, of April 2023, in all languages: China first.
+    #[default]
+    #[serde(rename = "first-9930")]
+    First9930,
+    /// 188,732 English conversations without toxic ones: the United States first.
+    #[serde(rename = "english-188732")]
+    English188732,
+}
+
+impl CountrySample {
+    /// Its name in scenarios and in the table.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::First9930 => "first-9930",
+            Self::English188732 => "english-188732",
+        }
+    }
+}
+
 /// Lognormal think time.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -104,7 +153,8 @@ pub struct TraceTable {
     pub assumed_service: Option<ServiceTable>,
 }
 
-/// Arrival times and lengths from a CSV file with the columns `arrival_ms`, `input_tokens`, `output_tokens`.
+/// Arrival times and lengths from a CSV file: gorgo's columns `request_id`, `arrival_ms`, `input_tokens`,
+/// `output_tokens`, Azure's or BurstGPT's.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ArrivalsCsvTable {

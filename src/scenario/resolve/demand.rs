@@ -6,6 +6,7 @@ use crate::parsed::{
     ArrivalsCsvTable, ChatTable, ClosedLoopTable, GammaTable, LoadTable, PrefixGroupsTable,
     RateTable, RecordedTable, ServiceTable, ThinkTable, TraceTable, WorkloadTable,
 };
+use crate::wildchat::chat_table;
 use crate::workload::{DemandSpec, LoadSpec, WorkloadSpec};
 use gorgo_config::{
     Count, Diagnostic, Duration, Located, NonNegative, Positive, PositiveDuration, Rate,
@@ -43,14 +44,18 @@ impl Context<'_> {
                 "a scenario without a workload is for `gorgo replay TRACE --scenario FILE`",
             ));
         };
-        let WorkloadTable { chat, trace, arrivals_csv, prefix_groups } = &workload.value;
+        let WorkloadTable { chat, wildchat, trace, arrivals_csv, prefix_groups } = &workload.value;
         let kinds = [
             ("chat", chat.as_ref().map(Located::span)),
+            ("wildchat", wildchat.as_ref().map(Located::span)),
             ("trace", trace.as_ref().map(Located::span)),
             ("arrivals_csv", arrivals_csv.as_ref().map(Located::span)),
             ("prefix_groups", prefix_groups.as_ref().map(Located::span)),
         ];
         self.one_kind(workload, "workload", &kinds)?;
+        if let Some(wildchat) = wildchat {
+            return self.chat(&chat_table(&wildchat.value)?.into(), network);
+        }
         match (chat, trace, arrivals_csv, prefix_groups) {
             (Some(chat), ..) => self.chat(chat, network),
             (_, Some(trace), ..) => self.trace(trace),
@@ -58,7 +63,7 @@ impl Context<'_> {
             (_, _, _, Some(groups)) => self.prefix_groups(groups, network),
             (None, None, None, None) => Err(self.document.blame(
                 workload,
-                "got no kind of workload, wanted one of chat, trace, arrivals_csv, prefix_groups",
+                "got no kind of workload, wanted one of chat, wildchat, trace, arrivals_csv, prefix_groups",
             )),
         }
     }
@@ -237,13 +242,7 @@ impl Context<'_> {
         let kind = self.load()?.unwrap_or(Kind::Recorded(RecordedTable::default()));
         let load = self.over_recorded(&kind, TurnTiming::Recorded)?;
         let default = ArrivalsOptions::default();
-        let (speedup, _, _) = self.window(&kind)?;
-        if let Kind::Recorded(RecordedTable { from, to, .. }) = &kind
-            && let Some(bound) = from.as_ref().or(to.as_ref())
-        {
-            let problem = "got a window for arrivals_csv, wanted none: a window is for traces";
-            return Err(self.document.blame(bound, problem));
-        }
+        let (speedup, from, to) = self.window(&kind)?;
         let block_tokens = given.value.block_tokens.clone().unwrap_or(default.block_tokens.into());
         if block_tokens.value == 0 {
             return Err(self.document.blame(&block_tokens, "got 0, wanted at least 1 token"));
@@ -252,6 +251,8 @@ impl Context<'_> {
         let options = ArrivalsOptions {
             block_tokens: block_tokens.value,
             speedup,
+            window_from_s: from.map(|from| from.0.as_s()),
+            window_to_s: to.map(|to| to.0.as_s()),
             limit: requests.as_ref().map(|count| count.value.0),
         };
         let path = self.path(&given.value.path)?;

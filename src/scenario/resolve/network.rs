@@ -2,11 +2,12 @@
 
 use super::Context;
 use crate::data;
-use crate::parsed::{ClientsTable, LinkTable, NetworkTable, RegionTable};
+use crate::parsed::{ClientsBy, ClientsTable, FillMissing, LinkTable, NetworkTable, RegionTable};
 use gorgo_config::{Diagnostic, Located, NonNegative, Positive, PositiveDuration, Share};
+use gorgo_model::network::{CITY_WITHIN_KM, CityTable};
 use gorgo_model::{
     ClientModel, Jitter, Link, MEDIAN_P95_RATIO, ModelError, NamedLink, Network, PlaceTable,
-    RegionPlace,
+    RegionPlace, great_circle_km,
 };
 use gorgo_types::{LatLon, Nanos};
 
@@ -20,7 +21,8 @@ impl Context<'_> {
     pub(super) fn network(&self) -> Result<NetworkPart, Diagnostic> {
         let given = &self.table.network;
         let regions = self.regions()?;
-        let links = self.links(&regions)?;
+        let mut links = self.links(&regions)?;
+        let filled = self.fill(&regions, &mut links);
         let jitter = Jitter {
             jitter_share: given.jitter_share.as_ref().map_or(1.0, |share| share.value.0),
             floor_fraction: self.floor_share()?,
@@ -28,12 +30,20 @@ impl Context<'_> {
         let (clients, clients_table) = self.clients()?;
         let network = Network::new(regions, &links, jitter)
             .map_err(|error| self.network_error(&error))?
+            .with_filled(&filled)
             .with_places(PlaceTable::new(&data::places()?).map_err(|error| broken_data(&error))?)
             .with_clients(clients)
             .map_err(|error| match &given.clients {
                 Some(table) => self.model_error(table, &error),
                 None => broken_data(&error),
             })?;
+        let within_km = clients_table.city_within_km.map_or(CITY_WITHIN_KM, |km| km.0);
+        let network = match clients_table.by {
+            Some(ClientsBy::Cities) => network.with_cities(
+                CityTable::new(data::cities()?, within_km).map_err(|error| broken_data(&error))?,
+            ),
+            _ => network,
+        };
         let table = explicit(&network, jitter, clients_table);
         Ok(NetworkPart { network, table })
     }
@@ -110,8 +120,7 @@ impl Context<'_> {
     fn links(&self, regions: &[RegionPlace]) -> Result<Vec<NamedLink>, Diagnostic> {
         let given = &self.table.network;
         let names: Vec<&str> = regions.iter().map(|region| region.name.as_str()).collect();
-        let mut links: Vec<NamedLink> = data::links()?.iter().map(in_nanos).collect();
-        links.retain(|link| names.contains(&&*link.from) && names.contains(&&*link.to));
+        let mut links: Vec<NamedLink> = data::links_among(&names)?.iter().map(in_nanos).collect();
         if let Some(rtt) = &given.in_region_rtt {
             links.retain(|link| link.from != link.to);
             let own = |name: &&str| !given.links.iter().any(|link| link.value.joins(name, name));
@@ -123,7 +132,7 @@ impl Context<'_> {
             );
         }
         for (index, link) in given.links.iter().enumerate() {
-            let LinkTable { from, to, rtt_p50, rtt_p95 } = &link.value;
+            let LinkTable { from, to, rtt_p50, rtt_p95, .. } = &link.value;
             self.known(from, "region of this network", &names)?;
             self.known(to, "region of this network", &names)?;
             if given.links[..index]
@@ -156,6 +165,32 @@ impl Context<'_> {
         Ok(links)
     }
 
+    /// The pairs that are filled by distance, of which those that are missing are added to the links.
+    fn fill(&self, regions: &[RegionPlace], links: &mut Vec<NamedLink>) -> Vec<(String, String)> {
+        let given = &self.table.network;
+        let told = given.links.iter().map(|link| &link.value).filter(|link| link.filled);
+        let mut filled: Vec<(String, String)> =
+            told.map(|link| (link.from.value.clone(), link.to.value.clone())).collect();
+        if given.fill_missing.as_ref().map(|fill| fill.value) != Some(FillMissing::Distance) {
+            return filled;
+        }
+        for (index, from) in regions.iter().enumerate() {
+            for to in &regions[index + 1..] {
+                let joins = |link: &NamedLink| {
+                    let ends = (&link.from, &link.to);
+                    ends == (&from.name, &to.name) || ends == (&to.name, &from.name)
+                };
+                if !links.iter().any(joins) {
+                    let km = great_circle_km(from.position, to.position);
+                    let fit = Link::from_p50(ClientModel::default().link(km).rtt_p50_ms);
+                    links.push(in_nanos(&named(&from.name, &to.name, fit)));
+                    filled.push((from.name.clone(), to.name.clone()));
+                }
+            }
+        }
+        filled
+    }
+
     fn floor_share(&self) -> Result<f64, Diagnostic> {
         let Some(share) = &self.table.network.jitter_floor_share else {
             return Ok(Jitter::default().floor_fraction);
@@ -182,7 +217,11 @@ impl Context<'_> {
                 lon: given.unknown_lon.unwrap_or(default.unknown.lon),
             },
         };
+        let by_cities = given.by == Some(ClientsBy::Cities);
         let table = ClientsTable {
+            by: Some(given.by.unwrap_or_default()),
+            city_within_km: by_cities
+                .then(|| given.city_within_km.unwrap_or(NonNegative(CITY_WITHIN_KM))),
             base_rtt: Some(base_rtt),
             ms_per_km: Some(NonNegative(model.ms_per_km)),
             p95_over_p50: Some(Positive(model.p95_over_p50)),
@@ -200,7 +239,7 @@ impl Context<'_> {
             ModelError::MissingLink { from, to } => {
                 let problem = format!(
                     "got no round-trip time between {from:?} and {to:?}, wanted one for every pair of regions: \
-                     add a [[network.links]] table"
+                     add a [[network.links]] table, or let fill_missing = \"distance\" under [network] estimate it"
                 );
                 match self.place_of_region(to) {
                     Some(place) => self.document.blame(&place, problem),
@@ -282,12 +321,14 @@ fn explicit(network: &Network, jitter: Jitter, clients: ClientsTable) -> Network
                 to: to_region.name.clone().into(),
                 rtt_p50: rtt(link.rtt_p50_ms),
                 rtt_p95: link.p95_measured.then(|| rtt(link.rtt_p95_ms)),
+                filled: network.is_filled(from, to),
             })
         })
     });
     NetworkTable {
         regions: Some(regions.collect::<Vec<_>>().into()),
         links: links.collect(),
+        fill_missing: None,
         in_region_rtt: None,
         jitter_share: Some(Share(jitter.jitter_share).into()),
         jitter_floor_share: Some(Share(jitter.floor_fraction).into()),

@@ -135,7 +135,8 @@ fn a_replay_takes_the_workloads_place() {
     assert_eq!(resolved.demand.load, LoadSpec::Own);
     let csv = ReplayTrace { path: "a.CSV.gz".into(), ..ReplayTrace::default() };
     let resolved = Resolved::for_replay(None, &csv, NO_SETS).expect("valid");
-    assert!(matches!(resolved.demand.workload, WorkloadSpec::ArrivalsCsv { .. }));
+    let WorkloadSpec::Trace { path, .. } = &resolved.demand.workload else { panic!("a trace") };
+    assert_eq!(path.as_path(), Path::new("a.CSV.gz"), "what it is, its first line will say");
     let error = Resolved::from_file(&bench, NO_SETS).expect_err("no workload");
     assert!(error.to_string().contains("gorgo replay"), "{error}");
 }
@@ -210,7 +211,8 @@ fn every_file_of_the_data_folder_is_built_in() {
         );
     }
     let mut links = files("data/network", ".csv");
-    links.retain(|(file, _)| !file.ends_with("/regions.csv") && !file.ends_with("/places.csv"));
+    let other = ["/cities.csv", "/places.csv", "/regions.csv"];
+    links.retain(|(file, _)| !other.iter().any(|name| file.ends_with(name)));
     assert_eq!(built_in(data::LINK_FILES), links);
 }
 
@@ -219,8 +221,8 @@ fn built_in_links_join_built_in_regions() {
     let regions = data::regions().expect("well formed");
     let links = data::links().expect("well formed");
     assert!(
-        regions.len() >= 12
-            && links.len() >= 144
+        regions.len() == 115
+            && links.len() > 4_000
             && data::places().expect("well formed").len() >= 90
     );
     for link in &links {
@@ -242,6 +244,16 @@ fn malformed_data_is_refused_with_file_line_and_field() {
     for (text, wanted) in cases {
         let error =
             data::read_csv::<gorgo_model::NamedLink>("x.csv", &text).expect_err("malformed");
+        assert!(error.to_string().contains(wanted), "wanted {wanted}, got\n{error}");
+    }
+    let matrix = "from,p:a,p:b\np:a,,10/12\n";
+    for (text, wanted) in [
+        (format!("{matrix}p:b,far,\n"), "x.csv:3:1: p:a: got \"far\", wanted ms"),
+        (format!("{matrix}p:b,10/,\n"), "x.csv:3:1: p:a: got \"10/\", wanted ms"),
+        (format!("{matrix}p:b,-1,\n"), "x.csv:3:1: p:a: got \"-1\""),
+        (format!("{matrix}p:b,1\n"), "x.csv:3:1: row: got 2 fields, wanted 3"),
+    ] {
+        let error = data::read_links("x.csv", &text, |_| true).expect_err("malformed");
         assert!(error.to_string().contains(wanted), "wanted {wanted}, got\n{error}");
     }
     let (file, text) = data::GPU_FILES[0];

@@ -13,6 +13,11 @@ const LINES: [&str; 4] = [
 
 const ROWS: &str = "request_id,arrival_ms,input_tokens,output_tokens\na,0,5,6\nb,1.5,70,1\n";
 
+const AZURE: &str = "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.97,48,10\n";
+const BURST_GPT: &str = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n\
+    5,ChatGPT,472,18,490,Conversation log\n45,ChatGPT,0,0,0,API log\n";
+const PROMPTS: &str = "{\"prompt\":\"a \u{e9} b\",\"output_tokens\":3}\n{\"prompt\":\"c\"}\n";
+
 fn never_panics(bytes: &[u8]) {
     let folder = Folder::new();
     let path = folder.file("x", bytes);
@@ -20,6 +25,7 @@ fn never_panics(bytes: &[u8]) {
         let options = TraceOptions { turns, limit: Some(50), ..TraceOptions::default() };
         let _ = read(&path, options);
     }
+    let _ = gorgo_workload::open(&path, TraceOptions::default()).and_then(|mut s| drain(&mut *s));
     let _ = ArrivalsCsv::open(&path, ArrivalsOptions::default()).and_then(|mut s| drain(&mut s));
 }
 
@@ -74,7 +80,9 @@ proptest! {
 
     #[test]
     fn mutated_arrivals_never_panic(edits in edits()) {
-        never_panics(&mutate(ROWS, &edits));
+        for rows in [ROWS, AZURE, BURST_GPT, PROMPTS] {
+            never_panics(&mutate(rows, &edits));
+        }
     }
 
     #[test]

@@ -3,5 +3,6 @@
 mod common;
 mod fuzz;
 mod generators;
+mod kinds;
 mod malformed;
 mod readers;

@@ -256,32 +256,54 @@ fn shared_data(name: &str) -> Option<PathBuf> {
     None
 }
 
-/// Published figures of a trace: requests, span, inputs (mean, median, P99), outputs (same), gaps' CV, peak / mean
-/// rate, hit rate. The file's percentiles interpolate, these are nearest ranks, so those may differ a little.
-fn compare_with_published(row: &csv::StringRecord, info: &TraceInfo) {
+/// Every figure of a row of the published table. The file's percentiles interpolate between ranks, those of the
+/// statistics are ranks themselves: so the former are made anew from the requests read, and the latter may differ from
+/// them by one rank.
+fn compare_with_published(row: &csv::StringRecord, info: &TraceInfo, lengths: [&[f64]; 2]) {
     let figure = |column: usize| row[column].parse::<f64>().expect("a figure");
-    assert_eq!(info.requests as f64, figure(1));
-    let near = |name: &str, got: f64, want: f64, share: f64| {
-        assert!((got - want).abs() <= share * want, "{}: {name} {got}, published {want}", &row[0]);
+    // Half a unit of the last decimal that the table gives.
+    let same = |name: &str, got: f64, column: usize| {
+        let decimals = row[column].split_once('.').map_or(0, |(_, decimals)| decimals.len());
+        let room = 0.5001 * 10_f64.powi(-i32::try_from(decimals).unwrap());
+        let want = figure(column);
+        assert!((got - want).abs() <= room, "{}: {name} {got}, published {want}", &row[0]);
     };
-    near("span_s", info.span_s, figure(2), 1e-3);
-    near("rate", info.mean_rate_rps.expect("a rate"), figure(3), 1e-3);
-    near("cv", info.interarrival_cv.expect("a CV"), figure(5), 1e-3);
-    // The published ratio takes the mean over the 60 s windows, the last one counted whole.
-    let windows = (figure(2) / 60.0).floor() + 1.0;
-    let mean_of_windows = figure(1) / windows / 60.0;
-    near("peak / mean", info.peak_rate_60s_rps / mean_of_windows, figure(8), 5e-3);
-    near("input mean", info.input_tokens.mean, figure(9), 1e-4);
-    near("input p50", info.input_tokens.p50 as f64, figure(11), 1e-3);
-    near("input p99", info.input_tokens.p99 as f64, figure(14), 1e-2);
-    assert_eq!(info.input_tokens.max as f64, figure(15));
-    near("output mean", info.output_tokens.mean, figure(16), 1e-3);
-    near("output p50", info.output_tokens.p50 as f64, figure(18), 1e-3);
-    near("output p99", info.output_tokens.p99 as f64, figure(21), 1e-2);
-    assert_eq!(info.output_tokens.max as f64, figure(22));
+    assert_eq!(info.requests as f64, figure(1));
+    same("span_s", info.span_s, 2);
+    same("rate", (info.requests as f64) / info.span_s, 3);
+    same("gap mean", info.interarrival_mean_s.expect("gaps"), 4);
+    // The table's deviation is the population's.
+    let gaps = (info.requests - 1) as f64;
+    let cv = info.interarrival_cv.expect("a CV") * ((gaps - 1.0) / gaps).sqrt();
+    same("CV", cv, 5);
+    same("Fano 10 s", info.fano_10s.expect("windows"), 6);
+    same("Fano 60 s", info.fano_60s.expect("windows"), 7);
+    same("peak / mean", info.peak_to_mean_60s, 8);
+    for ((stats, lengths), first) in
+        [&info.input_tokens, &info.output_tokens].into_iter().zip(lengths).zip([9, 16])
+    {
+        same("mean", stats.mean, first);
+        let percentiles =
+            [(10, stats.p10), (50, stats.p50), (90, stats.p90), (95, stats.p95), (99, stats.p99)];
+        for (i, (percent, by_rank)) in percentiles.into_iter().enumerate() {
+            let place = f64::from(percent) / 100.0 * (lengths.len() - 1) as f64;
+            let (below, above) = (lengths[place.floor() as usize], lengths[place.ceil() as usize]);
+            let between = below + (above - below) * place.fract();
+            same(&format!("P{percent}"), between, first + 1 + i);
+            let near = lengths[(place.floor() as usize).saturating_sub(1)]..=above;
+            assert!(near.contains(&(by_rank as f64)), "{}: P{percent} {by_rank}", &row[0]);
+        }
+        assert_eq!(stats.max as f64, figure(first + 6));
+    }
+    if row[23].is_empty() {
+        assert_eq!(info.prefix_token_hit_rate_infinite, 0.0, "nothing is known of prefixes");
+        return;
+    }
     assert_eq!(f64::from(info.block_tokens), figure(23));
+    assert_eq!(info.blocks as f64, figure(24));
     assert_eq!(info.distinct_blocks as f64, figure(25));
-    near("hit rate", info.prefix_token_hit_rate_infinite, figure(27), 1e-3);
+    same("hits, blocks", info.prefix_block_hit_rate_infinite, 26);
+    same("hits, tokens", info.prefix_token_hit_rate_infinite, 27);
 }
 
 #[test]
@@ -290,15 +312,21 @@ fn statistics_are_the_published_ones() {
     let mut compared = 0;
     for row in csv::Reader::from_path(table).expect("opens").records() {
         let row = row.expect("a row");
-        let file = format!("traces/{}_trace.jsonl.gz", &row[0]);
-        if !row[0].starts_with("mooncake") {
-            continue;
-        }
+        let file = match &row[0] {
+            name if name.starts_with("mooncake") => format!("traces/{name}_trace.jsonl.gz"),
+            name => format!("traces/{name}.csv.gz"),
+        };
         let Some(path) = shared_data(&file) else { continue };
-        let mut source = TraceSource::open(&path, TraceOptions::default()).expect("opens");
-        let info = TraceInfo::of(&mut source).expect("reads");
-        println!("{}: {info:?}", &row[0]);
-        compare_with_published(&row, &info);
+        let open = || gorgo_workload::open(&path, TraceOptions::default()).expect("opens");
+        let info = TraceInfo::of(&mut *open()).expect("reads");
+        let requests = drain(&mut *open()).expect("reads");
+        let sorted = |length: fn(&Request) -> Tokens| {
+            let mut all: Vec<f64> = requests.iter().map(|(_, r)| length(r).0 as f64).collect();
+            all.sort_by(f64::total_cmp);
+            all
+        };
+        let lengths = [sorted(|r| r.prompt.tokens()), sorted(|r| r.output_tokens)];
+        compare_with_published(&row, &info, [&lengths[0], &lengths[1]]);
         compared += 1;
     }
     println!("compared {compared} traces");
