@@ -258,3 +258,13 @@ fn a_synthesized_trace_is_the_scenarios_workload() {
     assert_eq!(info(&out)["requests"], 300);
     assert_eq!(info(&out)["sessions"], 0);
 }
+
+#[test]
+fn profiles_are_listed_and_shown_with_their_errors() {
+    let list = gorgo_ok(&["profile", "list"]);
+    let name = "h100-sxm_llama-3.1-8b";
+    assert!(list.contains(name) && list.contains("a100-sxm"), "{list}");
+    let shown = gorgo_ok(&["profile", "show", name]);
+    assert!(shown.contains("SGLang") && shown.contains('%'), "{shown}");
+    assert_eq!(gorgo(&["profile", "show", "h900"]).status.code(), Some(2));
+}
