@@ -193,7 +193,6 @@ fn why(scenario: &Resolved, seen: &Seen) -> Option<String> {
     let next = (0..seen.scores.len())
         .filter(eligible)
         .min_by(|a, b| seen.scores[*a].total_cmp(&seen.scores[*b]))?;
-    let lead = seen.scores[next] - seen.scores[place];
     let mut terms: Vec<(f64, &str)> = seen.terms[next]
         .iter()
         .zip(&seen.terms[place])
@@ -214,7 +213,7 @@ fn why(scenario: &Resolved, seen: &Seen) -> Option<String> {
         "{} scores {} against {} of {}, the next best{because}.",
         name(place),
         number(seen.scores[place]),
-        number(seen.scores[place] + lead),
+        number(seen.scores[next]),
         name(next),
     ))
 }

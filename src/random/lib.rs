@@ -35,8 +35,6 @@ pub enum Purpose {
     Turn = 6,
     /// Time between an answer and the next turn: keyed by session and turn.
     ThinkTime = 7,
-    /// Per-request overhead inside a replica: keyed by request and replica.
-    ReplicaOverhead = 8,
     /// Which system prompt or shared prefix: keyed by session.
     SharedPrefix = 9,
 }

@@ -138,18 +138,6 @@ impl Agenda {
     pub fn pop(&mut self) -> Option<(Nanos, Event)> {
         self.heap.pop().map(|entry| (entry.at(), entry.event))
     }
-
-    /// Number of events to come.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.heap.len()
-    }
-
-    /// Is nothing to come?
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.heap.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -197,7 +185,7 @@ mod tests {
                 assert_eq!(agenda.next(), Some((at, Event::AtRouter(Slot(0)).class())));
                 assert_eq!(agenda.pop(), Some((at, Event::AtRouter(Slot(step as u32)))));
             }
-            assert_eq!(agenda.len(), sorted.len());
+            assert_eq!(agenda.heap.len(), sorted.len());
         }
     }
 

@@ -10,9 +10,9 @@ use crate::setup::as_ns;
 use crate::world::World;
 use gorgo_metrics::Status;
 use gorgo_model::{EngineRequest, ReplicaEvent, RequestKey};
-use gorgo_random::Purpose;
+use gorgo_random::{Draw, Key, Purpose};
 use gorgo_routing::{Action, RoutingRequest, Target};
-use gorgo_types::{Nanos, ReplicaId, Request};
+use gorgo_types::{Nanos, ReplicaId, Request, RequestId};
 use gorgo_workload::Completed;
 
 /// The link between clients and the router, as a word of keys; links to replicas are numbered by their region.
@@ -28,17 +28,17 @@ fn visible(request: &Request) -> RoutingRequest<'_> {
     }
 }
 
+/// The draw for a request's round trip over a link: it depends on nothing else, so where other requests go changes it
+/// as little as what the policy decided before.
+const fn link_draw(key: Key, id: RequestId, link: u64) -> Draw {
+    key.with(Purpose::NetworkRtt).word(id.session).word(id.turn as u64).word(link).draw()
+}
+
 impl World<'_> {
     /// A client sends a request, at the time it was scheduled for.
     pub(crate) fn set_out(&mut self, scheduled: Nanos, request: Request, measured: bool) {
         let leg = &self.legs[request.origin.index()];
-        let draw = self
-            .key
-            .with(Purpose::NetworkRtt)
-            .word(request.id.session)
-            .word(u64::from(request.id.turn))
-            .word(CLIENT_LINK)
-            .draw();
+        let draw = link_draw(self.key, request.id, CLIENT_LINK);
         let client_rtt = self.network.client_rtt(leg, draw);
         let flight = Flight::new(request, scheduled, client_rtt, measured);
         let slot = self.flights.insert(flight);
@@ -100,13 +100,7 @@ impl World<'_> {
         let ticket = self.router.dispatched(self.now, &request, replica);
         let station = &mut self.stations[replica.index()];
         let region = station.region;
-        let draw = self
-            .key
-            .with(Purpose::NetworkRtt)
-            .word(request.id.session)
-            .word(u64::from(request.id.turn))
-            .word(u64::from(region.0))
-            .draw();
+        let draw = link_draw(self.key, request.id, u64::from(region.0));
         let rtt = self.network.rtt(self.router_region, region, draw);
         station.in_flight += 1;
         station.requests += 1;
@@ -246,7 +240,6 @@ impl World<'_> {
         let at_client = self.now + back_of(flight.client_rtt);
         if self.answers_source {
             self.agenda.push(at_client, Event::AtClient(slot));
-            self.flights.get_mut(slot).record.finished = Some(at_client);
         } else {
             self.retire(slot, Status::Completed, at_client)?;
         }

@@ -3,9 +3,9 @@
 //! A [`Setup`] describes one run of one policy; [`World::run`] plays it to the end in virtual time and returns a
 //! [`gorgo_metrics::RunResult`]. One run is one thread; runs are independent, so callers run them side by side.
 //! No files, no wall clock, no randomness of its own: every draw is keyed by what it is for.
-//! Read `world.rs` next for the loop, `flow.rs` for the way of a request, [`agenda`] for the order of events.
+//! Read `world.rs` next for the loop, `flow.rs` for the way of a request, `agenda.rs` for the order of events.
 
-pub mod agenda;
+mod agenda;
 mod error;
 mod flight;
 mod flow;

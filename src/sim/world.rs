@@ -199,7 +199,8 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The time after which nothing counts any more: `drain` after the last request that is measured.
+    /// The time after which nothing counts any more: `drain` after the last request that is measured. A response whose
+    /// end has passed the router by then counts as completed, though its client hears of it half a round trip later.
     fn limit(&self, due: &Due) -> Option<Nanos> {
         let drain = self.drain?;
         match (self.stop, due) {
