@@ -228,7 +228,7 @@ mod tests {
             hex(&chain(&talk, 0)),
             ["88cf3ac3de75b5d3", "1dbc4865c61a8121", "63d8b6e1ef0bb480"]
         );
-        assert_eq!(hex(&chain(&talk, 3))[0], "GOLD4");
+        assert_eq!(hex(&chain(&talk, 3))[0], "f285af5fc0eea864");
     }
 
     #[test]

@@ -2,6 +2,9 @@
 //!
 //! Only the columns that are asked for are read, a page at a time, so that memory does not grow with the file. What
 //! the columns mean is in `wildchat`.
+//!
+//! The decoder panics on some damaged files instead of returning an error. Every call of it goes through [`guarded`],
+//! which makes an error of that.
 
 use crate::error::{ImportError, RowPlace};
 use parquet::basic::{ConvertedType, LogicalType, TimeUnit, Type as Physical};
@@ -9,8 +12,40 @@ use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArrayType, DataType, Int64Type};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescPtr;
+use std::cell::Cell;
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+thread_local! {
+    /// Whether this thread is in the decoder, whose panics are not to be printed.
+    static DECODING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls the decoder; a panic is an error like any other. What it worked on must not be used again then.
+fn guarded<R>(decode: impl FnOnce() -> parquet::errors::Result<R>) -> Result<R, String> {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !DECODING.get() {
+                usual(info);
+            }
+        }));
+    });
+    DECODING.set(true);
+    let result = catch_unwind(AssertUnwindSafe(decode));
+    DECODING.set(false);
+    match result {
+        Ok(decoded) => decoded.map_err(|error| error.to_string()),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(format!("the decoder gave up: {}", text.unwrap_or("no reason given")))
+        }
+    }
+}
 
 /// Opens a parquet file and reads its footer.
 pub(crate) fn open(path: &Path) -> Result<SerializedFileReader<File>, ImportError> {
@@ -35,7 +70,7 @@ pub(crate) fn open(path: &Path) -> Result<SerializedFileReader<File>, ImportErro
         let got = String::from_utf8_lossy(first).escape_debug().to_string();
         return Err(not(format!("got a file that begins with `{got}`{hint}, wanted `PAR1`")));
     }
-    SerializedFileReader::new(file).map_err(|error| {
+    guarded(|| SerializedFileReader::new(file)).map_err(|error| {
         not(format!("{error}: cut off or damaged? wanted a whole file, which ends with `PAR1`"))
     })
 }
@@ -193,9 +228,10 @@ impl<T: DataType> Values<T> {
             column: column.path.clone(),
             problem,
         };
-        let pages: ColumnReader = (reader.get_row_group(row_group))
-            .and_then(|group| group.get_column_reader(column.index))
-            .map_err(|error| failed(error.to_string()))?;
+        let pages: ColumnReader = guarded(|| {
+            reader.get_row_group(row_group).and_then(|group| group.get_column_reader(column.index))
+        })
+        .map_err(failed)?;
         let typed = T::get_column_reader(pages).ok_or_else(|| failed("another type".to_owned()))?;
         Ok(Self {
             column: column.clone(),
@@ -226,14 +262,10 @@ impl<T: DataType> Values<T> {
         let mut loaded = 0;
         // A call may stop at the end of a page.
         while loaded < rows {
-            let (records, ..) = (self.reader)
-                .read_records(
-                    rows - loaded,
-                    Some(&mut self.defs),
-                    Some(&mut self.reps),
-                    &mut self.values,
-                )
-                .map_err(|error| self.damaged(error.to_string()))?;
+            let Self { reader, defs, reps, values, .. } = self;
+            let read =
+                guarded(|| reader.read_records(rows - loaded, Some(defs), Some(reps), values));
+            let (records, ..) = read.map_err(|problem| self.damaged(problem))?;
             if records == 0 {
                 return Err(self.damaged("the column ends before its row group"));
             }

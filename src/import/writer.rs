@@ -79,13 +79,29 @@ pub enum Progress {
     },
 }
 
+/// A trace that is being written: removed unless it was finished, as half a trace would pass for a whole one.
+struct Unfinished {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.keep {
+            // A file that cannot be removed stays; there is nobody left to tell.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
 /// Requests told of at once.
 const STEP: u64 = 4096;
 
 /// Takes conversations, from whatever reader, and writes their trace.
 pub struct Importer<'a> {
     pub(crate) options: &'a ImportOptions,
-    out: PathBuf,
+    out: Unfinished,
+    output: Output,
     sorter: Sorter,
     origins: Vec<Origin>,
     known: FxHashMap<Location, (OriginId, bool)>,
@@ -107,16 +123,15 @@ impl<'a> Importer<'a> {
             });
         }
         options.service.validate()?;
-        if out.exists() {
-            // Told before hours of work, not after.
-            let source = std::io::ErrorKind::AlreadyExists.into();
-            return Err(ImportError::Write { file: out.to_owned(), source });
-        }
+        // Whether it can be written is told before the work, not after.
+        let output = Output::create(out)
+            .map_err(|source| ImportError::Write { file: out.to_owned(), source })?;
         let memory_bytes =
             if options.memory_bytes == 0 { MEMORY_BYTES } else { options.memory_bytes };
         Ok(Self {
             options,
-            out: out.to_owned(),
+            out: Unfinished { path: out.to_owned(), keep: false },
+            output,
             sorter: Sorter::new(out, BLOCK_TOKENS, memory_bytes),
             origins: vec![Origin::default()],
             known: FxHashMap::default(),
@@ -294,7 +309,7 @@ impl<'a> Importer<'a> {
         files: &[&Path],
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Imported, ImportError> {
-        let Self { options, out, sorter, origins, mut imported, .. } = self;
+        let Self { options, mut out, output, sorter, origins, mut imported, .. } = self;
         let of = sorter.count();
         if of == 0 {
             let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
@@ -307,16 +322,13 @@ impl<'a> Importer<'a> {
                 skipped: notes.join("; "),
             });
         }
-        let failed = |source| ImportError::Write { file: out.clone(), source };
-        let output = Output::create(&out).map_err(failed)?;
-        let written =
-            write(sorter, output, &origins, &options.tokens.name(), &failed, &mut |done| {
-                progress(Progress::Writing { done, of });
-            });
-        let last_ns = written.inspect_err(|_| {
-            // Half a trace would pass for a whole one.
-            let _ = std::fs::remove_file(&out);
+        let path = out.path.clone();
+        let failed = |source| ImportError::Write { file: path.clone(), source };
+        let rule = options.tokens.name();
+        let last_ns = write(sorter, output, &origins, &rule, &failed, &mut |done| {
+            progress(Progress::Writing { done, of });
         })?;
+        out.keep = true;
         imported.requests = of;
         imported.span_s = Nanos(last_ns).as_s();
         Ok(imported)

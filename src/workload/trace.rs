@@ -1,6 +1,6 @@
-//! Recorded traces, streamed: gorgo's format (JSON Lines, first line `{"gorgo_trace":1,"block_size":16}`) and, where
-//! that line is missing, Mooncake's with 512-token blocks or ART-Chat's with 256, told apart by how many ids the first
-//! prompt of over 256 tokens has.
+//! Recorded traces, streamed: gorgo's format (JSON Lines, first line `{"gorgo_trace":1,"block_size":16}`, with
+//! `"tokens"` where text was counted, such as "4-characters") and, where that line is missing, Mooncake's with 512-token
+//! blocks or ART-Chat's with 256, told apart by how many ids the first prompt of over 256 tokens has.
 //!
 //! Times in the file must not go backwards; the turns of a session must rise. Time zero is the first request that is
 //! used (the first one inside the window). Memory does not grow with the trace: it holds what is alive, one small

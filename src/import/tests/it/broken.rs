@@ -97,6 +97,7 @@ fn times_count_in_the_unit_of_their_column() {
         let schema = SCHEMA_1M.replace("MICROS", unit);
         let day = DAY_US / 1_000 * times;
         let row = changed(|row| {
+            row["timestamp"] = json!(day);
             row["conversation"][1]["timestamp"] = json!(day);
             row["conversation"][3]["timestamp"] = json!(day + 2_500 * times);
         });
