@@ -5,8 +5,7 @@ use crate::common::shared_data;
 use flate2::read::GzDecoder;
 use gorgo_types::{BlockChain, Nanos, Origin, OriginId, Request, RequestId, Tokens};
 use gorgo_workload::{
-    Client, ClientSpec, ClosedLoop, ClosedLoopSpec, Completed, Due, Outgoing, Source,
-    WorkloadError,
+    Client, ClientSpec, ClosedLoop, ClosedLoopSpec, Completed, Due, Outgoing, Source, WorkloadError,
 };
 use proptest::prelude::*;
 use std::cmp::Reverse;
@@ -83,7 +82,7 @@ fn drive(source: impl Source + 'static, spec: ClientSpec, services: &[Nanos]) ->
                 sent.push(outgoing);
             }
             (_, Some(at)) => {
-                let Some(Reverse((_, session))) = ends.pop() else { unreachable!() };
+                let Reverse((_, session)) = ends.pop().unwrap();
                 let id = RequestId { session, turn: 0 };
                 client.finished(Completed { id, at, ok: true });
             }
@@ -95,7 +94,7 @@ fn drive(source: impl Source + 'static, spec: ClientSpec, services: &[Nanos]) ->
 
 /// (offered, sent) of each request, by a client that has its queue and looks at every nanosecond.
 fn tick_by_tick(due: &[Nanos], spec: ClientSpec, services: &[Nanos]) -> Vec<(Nanos, Nanos)> {
-    let (mut queue, mut busy) = (VecDeque::new(), Vec::<Nanos>::new());
+    let (mut queue, mut busy) = (VecDeque::<usize>::new(), Vec::<Nanos>::new());
     let mut times: Vec<(Nanos, Nanos)> = Vec::new();
     let (mut offered, mut taken, mut now) = (0, 0, Nanos::ZERO);
     while taken < due.len() {
@@ -116,7 +115,8 @@ fn tick_by_tick(due: &[Nanos], spec: ClientSpec, services: &[Nanos]) -> Vec<(Nan
             } else if offered < times.len() && room {
                 queue.push_back(offered);
                 offered += 1;
-            } else if let Some(request) = queue.pop_front_if(|_| worker) {
+            } else if worker && !queue.is_empty() {
+                let request = queue.pop_front().unwrap();
                 times[request].1 = now;
                 busy.push(now + services[request]);
                 taken += 1;
@@ -124,7 +124,7 @@ fn tick_by_tick(due: &[Nanos], spec: ClientSpec, services: &[Nanos]) -> Vec<(Nan
                 break;
             }
         }
-        now = now + Nanos(1);
+        now += Nanos(1);
     }
     times
 }
@@ -139,7 +139,7 @@ proptest! {
         let queue = queue.filter(|_| workers.is_some());
         let spec = ClientSpec { workers, queue, startup_stall: Nanos(stall) };
         let mut now = Nanos::ZERO;
-        let due: Vec<Nanos> = gaps.iter().map(|(gap, _)| { now = now + Nanos(*gap); now }).collect();
+        let due: Vec<Nanos> = gaps.iter().map(|(gap, _)| { now += Nanos(*gap); now }).collect();
         let services: Vec<Nanos> = gaps.iter().map(|(_, service)| Nanos(*service)).collect();
         let sent = drive(Listed::new(due.clone()), spec, &services);
         let wanted = tick_by_tick(&due, spec, &services);
@@ -192,7 +192,10 @@ fn parameters_that_make_no_client_are_refused() {
         (spec(Some(1), Some(10_000_001)), "queue"),
     ] {
         let refused = bad.validate().unwrap_err();
-        assert!(matches!(refused, WorkloadError::Parameter { field: at, .. } if at == field), "{refused}");
+        assert!(
+            matches!(refused, WorkloadError::Parameter { field: at, .. } if at == field),
+            "{refused}"
+        );
     }
 }
 
@@ -267,7 +270,9 @@ fn rebuild(run: &Measured) {
     for (at, published) in [0.95, 0.99, 1.0].into_iter().zip(run.waits_s) {
         same("wait", rank(&waits, at) / 1e3, published, 0.1);
     }
-    for (at, (ttft, e2e)) in [0.5, 0.95, 0.99].into_iter().zip(run.ttft_ms.into_iter().zip(run.e2e_s)) {
+    for (at, (ttft, e2e)) in
+        [0.5, 0.95, 0.99].into_iter().zip(run.ttft_ms.into_iter().zip(run.e2e_s))
+    {
         same("TTFT", rank(&since_due(2), at), ttft, 1.0);
         same("E2E", rank(&since_due(3), at) / 1e3, e2e, if e2e < 10.0 { 0.01 } else { 0.1 });
     }
