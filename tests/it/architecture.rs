@@ -43,7 +43,8 @@ const ONLY_IN: [(&str, &[&str]); 8] = [
 const PURE: [(&str, &[&str]); 3] = [
     ("types", &["serde", "xxhash-rust"]),
     ("random", &["rand"]),
-    ("routing", &["thiserror", "serde", "rustc-hash", "hashbrown"]),
+    // libm: the tuner's steps are the same bits on every platform.
+    ("routing", &["thiserror", "serde", "rustc-hash", "hashbrown", "libm"]),
 ];
 
 struct Package {
