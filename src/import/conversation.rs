@@ -263,7 +263,10 @@ mod tests {
         all
     }
 
-    fn turns(all: &Conversation) -> (Vec<(usize, i64)>, Vec<(Event, u64)>) {
+    /// The turns' answers and ends, and what was counted.
+    type Found = (Vec<(usize, i64)>, Vec<(Event, u64)>);
+
+    fn turns(all: &Conversation) -> Found {
         let mut notes = Vec::new();
         let turns = all.turns(60, |event, count| notes.push((event, count)));
         (turns.into_iter().map(|turn| (turn.answer, turn.ended_us)).collect(), notes)
@@ -298,7 +301,7 @@ mod tests {
             all.ended_us = ended_us;
             turns(&all)
         };
-        let times = |(turns, notes): (Vec<(usize, i64)>, Vec<(Event, u64)>)| {
+        let times = |(turns, notes): Found| {
             (turns.into_iter().map(|(_, at)| at).collect::<Vec<_>>(), notes)
         };
         let assumed = |n| vec![(Event::TimeAssumed, n)];

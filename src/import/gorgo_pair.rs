@@ -160,7 +160,7 @@ fn take(
 
 /// A line of the file of prompts.
 struct Prompt {
-    messages: Vec<(Role, String)>,
+    messages: Messages,
     output: Option<u32>,
     /// Keys to look up: that of the text, then that of the line where it is another.
     keys: Vec<String>,
@@ -211,8 +211,11 @@ impl Prompt {
     }
 }
 
+/// Who says what.
+type Messages = Vec<(Role, String)>;
+
 /// The messages of a prompt and its key. A text that is a JSON list of messages is those, any other is one message.
-fn messages(text: &str) -> Result<(Vec<(Role, String)>, String), (String, &'static str)> {
+fn messages(text: &str) -> Result<(Messages, String), (String, &'static str)> {
     let said: Vec<Said> = match serde_json::from_str::<Vec<Said>>(text) {
         Ok(said) if !said.is_empty() => said,
         _ => return Ok((vec![(Role::User, text.to_owned())], key(text, None))),
@@ -261,7 +264,7 @@ fn read_lookup(path: &Path) -> Result<BTreeMap<String, Entry>, ImportError> {
     })?;
     for (hash, entry) in &places {
         for (name, value, most) in [("lat", entry.lat, 90.0), ("lon", entry.lon, 180.0)] {
-            if !(value.abs() <= most) {
+            if !(-most..=most).contains(&value) {
                 let wanted = format!("degrees from -{most} to {most}");
                 return Err(wrong(format!("`{hash}`, field `{name}`"), value.to_string(), &wanted));
             }

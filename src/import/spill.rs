@@ -245,12 +245,12 @@ mod tests {
         let chain = |tokens| BlockChain::from_raw_ids(raw(tokens), Tokens(tokens), 16).unwrap();
         Request {
             id: RequestId { session: number, turn: (number % 3) as u32 },
-            user: (number % 2 == 0).then_some(number * 7),
-            has_session: number % 5 != 0,
+            user: number.is_multiple_of(2).then_some(number * 7),
+            has_session: !number.is_multiple_of(5),
             prompt: chain(input),
             output_tokens: Tokens(output),
             max_tokens: Tokens(output),
-            sequence: (number % 4 != 0).then(|| chain(input + output)),
+            sequence: (!number.is_multiple_of(4)).then(|| chain(input + output)),
             origin: OriginId((number % 9) as u32),
         }
     }

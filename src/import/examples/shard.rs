@@ -1,7 +1,7 @@
 //! Writes a synthetic shard in the schema of WildChat-1M or WildChat-4.8M, for measurements:
 //! `cargo run --release -p gorgo-import --features parquet --example shard -- OUT.parquet MEGABYTES [4.8M]`.
 //!
-//! The text is made of random words: most in Latin letters, a share in Cyrillic and Chinese, so that characters of one,
+//! The text is made of random words that repeat: most in Latin letters, a share in Cyrillic and Chinese, so that characters of one,
 //! two and three bytes come as they do in the data set. The size is that of the file, compressed by snappy; rows are
 //! in no order of time. Nothing in it is of WildChat.
 
@@ -31,21 +31,28 @@ impl Draws {
     }
 }
 
-/// A text of about so many characters.
+/// Words of each script.
+const WORDS: u64 = 1_000;
+
+/// A text of at least so many characters.
 fn text(draws: &mut Draws, chars: u64) -> String {
     let (first, letters) = match draws.below(10) {
         0 => ('а', 32),
         1 => ('一', 2_000),
         _ => ('a', 26),
     };
-    let mut text = String::new();
-    for at in 0..chars {
-        if at % 7 == 6 {
-            text.push(' ');
-        } else {
-            let letter = u32::from(first) + draws.below(letters) as u32;
+    let (mut text, mut written) = (String::new(), 0);
+    while written < chars {
+        // The product of two even draws: some words are frequent, as they are in languages.
+        let word = draws.below(WORDS) * draws.below(WORDS) / WORDS;
+        let mut spelling = Draws(word);
+        let length = 2 + spelling.below(8);
+        for _ in 0..length {
+            let letter = u32::from(first) + spelling.below(letters) as u32;
             text.push(char::from_u32(letter).unwrap_or('x'));
         }
+        text.push(' ');
+        written += length + 1;
     }
     text
 }

@@ -209,7 +209,8 @@ fn files_that_are_no_shards_are_refused() {
     let path = folder.path().join("shard.parquet");
     let error = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
-        let error = import(&[path.clone()], &options()).map(|_| ()).unwrap_err().to_string();
+        let error =
+            import(std::slice::from_ref(&path), &options()).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("shard.parquet"), "{error}");
         error
     };
@@ -234,7 +235,7 @@ fn a_damaged_shard_is_an_error_or_a_trace_and_never_a_panic() {
     let (mut refused, mut passed) = (0, 0);
     let mut attempt = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
-        match import(&[path.clone()], &options()) {
+        match import(std::slice::from_ref(&path), &options()) {
             Ok(_) => passed += 1,
             Err(error) => {
                 refused += 1;
