@@ -21,7 +21,7 @@ pub enum ImportCommand {
     #[command(after_help = "From the download to a replay:
   huggingface-cli download allenai/WildChat-1M data/train-00000-of-00014.parquet --repo-type dataset --local-dir wildchat
   cargo run --release --features parquet -- trace import wildchat wildchat/data/train-*.parquet --out wildchat.jsonl.gz
-  cargo run --release -- replay wildchat.jsonl.gz --window 0..24h")]
+  cargo run --release -- replay wildchat.jsonl.gz --window ..24h --set measure.warm_up=10min --set measure.stop=24h")]
     Wildchat(WildchatArgs),
     /// The pair of files that GORGO's authors make of WildChat: prompts for GuideLLM and places by hash.
     ///

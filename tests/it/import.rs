@@ -48,6 +48,8 @@ fn the_pair_of_gorgo_is_imported_described_and_replayed_under_a_load() {
             "json",
             "--set",
             "load.poisson.rate=20/s",
+            "--set",
+            "measure.warm_up=0s",
         ]);
         let run: Value = serde_json::from_str(&json).unwrap();
         let requests = &run["runs"][0]["requests"];
