@@ -1,11 +1,14 @@
 //! The network: round trips between regions and between clients and regions.
 //!
 //! A matrix of measured links, checked when it is built, and one draw of an RTT per request and pair. Published
-//! P95s are spreads over 30 days, not packet jitter; how they are split is [`Jitter`]. Slow drift, cut links,
+//! P95s are spreads over 30 days, not packet jitter; how they are split is [`Jitter`]. Cut links,
 //! bandwidth and connection set-up are not here. Reading `data/network/*.csv` is the caller's.
-//! Read `network/spread.rs` next for the shape of a draw, `network/place.rs` for clients.
+//! Read `network/spread.rs` next for the shape of a draw, `network/moving.rs` for what changes with time,
+//! `network/place.rs` for clients.
 
 mod city;
+mod drift;
+mod moving;
 mod place;
 mod spread;
 #[cfg(test)]
@@ -16,9 +19,10 @@ pub use place::{ClientModel, Place, PlaceKind, PlaceTable, great_circle_km};
 pub use spread::Jitter;
 
 use crate::ModelError;
-use gorgo_random::Draw;
+use gorgo_random::{Draw, Key};
 use gorgo_types::{LatLon, Nanos, Origin, RegionId};
 use serde::{Deserialize, Serialize};
+use moving::Moving;
 use spread::{Quantiles, Spread};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -88,6 +92,8 @@ pub struct ClientLeg {
     /// `distance from country`, the same with `cities near` for `distance from`, or `unknown origin`.
     pub how: &'static str,
     spread: Spread,
+    /// What its drift is keyed by.
+    path: u64,
 }
 
 /// Regions, the links between all of them, and the rule for clients.
@@ -105,6 +111,8 @@ pub struct Network {
     cities: CityTable,
     /// Pairs whose time is the distance fit's, the smaller id first.
     filled: BTreeSet<(RegionId, RegionId)>,
+    /// What changes with time; none where nothing does.
+    moving: Option<Box<Moving>>,
 }
 
 impl Network {
@@ -145,7 +153,17 @@ impl Network {
             places,
             cities: CityTable::default(),
             filled: BTreeSet::new(),
+            moving: Moving::new(jitter, Key::new(0)),
         })
+    }
+
+    /// The same network, whose drift is that of this seed.
+    #[must_use]
+    pub fn with_key(mut self, key: Key) -> Self {
+        if let Some(moving) = &mut self.moving {
+            moving.set_key(self.jitter, key);
+        }
+        self
     }
 
     /// The same network, which knows where these countries and states are.
@@ -233,8 +251,8 @@ impl Network {
         &self.links[self.index(from, to)]
     }
 
-    /// The RTT that this draw stands for, at least a nanosecond. Over many draws, median and P95 are the link's
-    /// (with a [`Jitter::jitter_share`] of 1).
+    /// The RTT that this draw stands for in a network in which nothing changes with time, at least a nanosecond. Over
+    /// many draws, median and P95 are the link's (with a [`Jitter::spread_share`] of 1).
     #[must_use]
     pub fn rtt(&self, from: RegionId, to: RegionId, draw: Draw) -> Nanos {
         self.spreads[self.index(from, to)].draw(&self.quantiles, draw)
@@ -261,7 +279,7 @@ impl Network {
     pub fn client_leg(&self, origin: &Origin, to: RegionId) -> Result<ClientLeg, ModelError> {
         if let Some(name) = &origin.region {
             let spread = self.spreads[self.index(self.region(name)?, to)];
-            return Ok(ClientLeg { median: spread.median(), how: "matrix", spread });
+            return Ok(ClientLeg { median: spread.median(), how: "matrix", spread, path: 0 });
         }
         let state = || origin.state.as_deref().and_then(|name| self.places.state(name));
         let country = || origin.country.as_deref().and_then(|name| self.places.country(name));
@@ -283,13 +301,22 @@ impl Network {
             None => (self.clients.link(great_circle_km(place, region)), by_distance),
         };
         let spread = Spread::new(&link, self.jitter);
-        Ok(ClientLeg { median: spread.median(), how, spread })
+        Ok(ClientLeg { median: spread.median(), how, spread, path: 0 })
     }
 
-    /// The RTT of a client's leg that this draw stands for.
+    /// The RTT of a client's leg that this draw stands for in a network in which nothing changes with time.
     #[must_use]
     pub fn client_rtt(&self, leg: &ClientLeg, draw: Draw) -> Nanos {
         leg.spread.draw(&self.quantiles, draw)
+    }
+}
+
+impl ClientLeg {
+    /// The same leg as that of the origin with this number: two origins drift independently.
+    #[must_use]
+    pub const fn of_origin(mut self, number: u32) -> Self {
+        self.path = moving::client_path(number);
+        self
     }
 }
 

@@ -39,7 +39,7 @@ impl World<'_> {
     pub(crate) fn set_out(&mut self, scheduled: Nanos, request: Request, measured: bool) {
         let leg = &self.legs[request.origin.index()];
         let draw = link_draw(self.key, request.id, CLIENT_LINK);
-        let client_rtt = self.network.client_rtt(leg, draw);
+        let client_rtt = self.network.client_rtt_at(leg, scheduled, draw);
         let flight = Flight::new(request, scheduled, client_rtt, measured);
         let slot = self.flights.insert(flight);
         self.agenda.push(scheduled + out_of(client_rtt), Event::AtRouter(slot));
@@ -101,7 +101,7 @@ impl World<'_> {
         let station = &mut self.stations[replica.index()];
         let region = station.region;
         let draw = link_draw(self.key, request.id, u64::from(region.0));
-        let rtt = self.network.rtt(self.router_region, region, draw);
+        let rtt = self.network.rtt_at(self.router_region, region, self.now, draw);
         station.in_flight += 1;
         station.requests += 1;
         let record = &mut flight.record;

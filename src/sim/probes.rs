@@ -106,6 +106,6 @@ impl World<'_> {
             .word(u64::from(round))
             .draw();
         let region = self.stations[replica.index()].region;
-        self.network.rtt(self.router_region, region, draw)
+        self.network.rtt_at(self.router_region, region, self.now, draw)
     }
 }

@@ -89,7 +89,7 @@ impl<'a> World<'a> {
             probes: Table::default(),
             stations,
             regions: setup.names.regions.len(),
-            network: setup.network,
+            network: setup.network.with_key(Key::new(setup.seed)),
             legs: Vec::new(),
             router,
             router_region: setup.router_region,
@@ -220,7 +220,7 @@ impl<'a> World<'a> {
                 .network
                 .client_leg(origin, self.router_region)
                 .map_err(|source| SimError::Origin { id, source: Box::new(source) })?;
-            self.legs.push(leg);
+            self.legs.push(leg.of_origin(self.legs.len() as u32));
         }
         let measured = scheduled >= self.warm_up && self.stop.is_none_or(|stop| scheduled < stop);
         self.measured_under_way += u64::from(measured);

@@ -26,13 +26,20 @@ pub struct NetworkTable {
     /// Round-trip time inside a region, instead of the built-in ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_region_rtt: Option<Located<PositiveDuration>>,
-    /// How much of the published spread (P95 over median) is redrawn for every request. 0: every round trip takes its
-    /// median. Default: 1.
+    /// How much of the published spread (ln of P95 over median) is simulated. 0: every round trip takes its median.
+    /// Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub jitter_share: Option<Located<Share>>,
+    pub spread_share: Option<Located<Share>>,
+    /// How much of the spread is slow drift of the path, as a share of its variance; the rest is drawn for every request.
+    /// Median and P95 over long times stay the published ones. Default: 0, since no publisher gives the split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift_share: Option<Located<Share>>,
+    /// How slow the drift is: after twice this time a path has forgotten what it was. Default: 6h, an assumption.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift_period: Option<PositiveDuration>,
     /// What no round trip goes below, as a share of its median, below 1. Default: 0.8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub jitter_floor_share: Option<Located<Share>>,
+    pub floor_share: Option<Located<Share>>,
     /// The way between clients and regions, for clients that are known by their place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clients: Option<Located<ClientsTable>>,

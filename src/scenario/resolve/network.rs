@@ -24,7 +24,9 @@ impl Context<'_> {
         let mut links = self.links(&regions)?;
         let filled = self.fill(&regions, &mut links);
         let jitter = Jitter {
-            jitter_share: given.jitter_share.as_ref().map_or(1.0, |share| share.value.0),
+            spread_share: given.spread_share.as_ref().map_or(1.0, |share| share.value.0),
+            drift_share: given.drift_share.as_ref().map_or(0.0, |share| share.value.0),
+            drift_period: given.drift_period.map_or(Jitter::default().drift_period, |span| span.0),
             floor_fraction: self.floor_share()?,
         };
         let (clients, clients_table) = self.clients()?;
@@ -192,7 +194,7 @@ impl Context<'_> {
     }
 
     fn floor_share(&self) -> Result<f64, Diagnostic> {
-        let Some(share) = &self.table.network.jitter_floor_share else {
+        let Some(share) = &self.table.network.floor_share else {
             return Ok(Jitter::default().floor_fraction);
         };
         if share.value.0 >= 1.0 {
@@ -330,8 +332,10 @@ fn explicit(network: &Network, jitter: Jitter, clients: ClientsTable) -> Network
         links: links.collect(),
         fill_missing: None,
         in_region_rtt: None,
-        jitter_share: Some(Share(jitter.jitter_share).into()),
-        jitter_floor_share: Some(Share(jitter.floor_fraction).into()),
+        spread_share: Some(Share(jitter.spread_share).into()),
+        drift_share: Some(Share(jitter.drift_share).into()),
+        drift_period: Some(PositiveDuration(jitter.drift_period)),
+        floor_share: Some(Share(jitter.floor_fraction).into()),
         clients: Some(clients.into()),
     }
 }
