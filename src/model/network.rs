@@ -1,28 +1,35 @@
 //! The network: round trips between regions and between clients and regions.
 //!
 //! A matrix of measured links, checked when it is built, and one draw of an RTT per request and pair. Published
-//! P95s are spreads over 30 days, not packet jitter; how they are split is [`Jitter`]. Cut links,
-//! bandwidth and connection set-up are not here. Reading `data/network/*.csv` is the caller's.
+//! P95s are spreads over 30 days, not packet jitter; how they are split is [`Jitter`]. Cut links
+//! are not here. Reading `data/network/*.csv` is the caller's.
 //! Read `network/spread.rs` next for the shape of a draw, `network/moving.rs` for what changes with time,
-//! `network/place.rs` for clients.
+//! `network/place.rs` for clients, `network/connect.rs` and `network/payload.rs` for what a request pays beside the RTT.
 
 mod city;
+mod connect;
 mod drift;
 mod moving;
+mod payload;
 mod place;
+mod series;
 mod spread;
 #[cfg(test)]
 mod tests;
 
 pub use city::{CITY_WITHIN_KM, City, CityTable};
+pub use connect::{ClientConnections, Connect, Pool, ProbeConnections};
+pub use payload::Payload;
 pub use place::{ClientModel, Place, PlaceKind, PlaceTable, great_circle_km};
+pub use series::{Interpolation, Sample, SeriesError, Traffic, check_samples};
 pub use spread::Jitter;
 
 use crate::ModelError;
 use gorgo_random::{Draw, Key};
 use gorgo_types::{LatLon, Nanos, Origin, RegionId};
-use serde::{Deserialize, Serialize};
 use moving::Moving;
+use payload::Bandwidths;
+use serde::{Deserialize, Serialize};
 use spread::{Quantiles, Spread};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -113,6 +120,9 @@ pub struct Network {
     filled: BTreeSet<(RegionId, RegionId)>,
     /// What changes with time; none where nothing does.
     moving: Option<Box<Moving>>,
+    payload: Payload,
+    /// None where every link carries anything at once.
+    bandwidths: Option<Box<Bandwidths>>,
 }
 
 impl Network {
@@ -154,6 +164,8 @@ impl Network {
             cities: CityTable::default(),
             filled: BTreeSet::new(),
             moving: Moving::new(jitter, Key::new(0)),
+            payload: Payload::default(),
+            bandwidths: None,
         })
     }
 
@@ -223,6 +235,12 @@ impl Network {
         Ok(self)
     }
 
+    /// How measured spreads are split.
+    #[must_use]
+    pub const fn jitter(&self) -> Jitter {
+        self.jitter
+    }
+
     /// The regions, in the order of their ids.
     #[must_use]
     pub fn regions(&self) -> &[RegionPlace] {
@@ -281,18 +299,10 @@ impl Network {
             let spread = self.spreads[self.index(self.region(name)?, to)];
             return Ok(ClientLeg { median: spread.median(), how: "matrix", spread, path: 0 });
         }
-        let state = || origin.state.as_deref().and_then(|name| self.places.state(name));
-        let country = || origin.country.as_deref().and_then(|name| self.places.country(name));
-        let (place, by_distance, by_cities) = if let Some(position) = origin.position {
+        if let Some(position) = origin.position {
             check_position("origin", position)?;
-            (position, "distance from position", "cities near position")
-        } else if let Some(place) = state() {
-            (place, "distance from state", "cities near state")
-        } else if let Some(place) = country() {
-            (place, "distance from country", "cities near country")
-        } else {
-            (self.clients.unknown, "unknown origin", "unknown origin")
-        };
+        }
+        let (place, by_distance, by_cities) = self.place_of(origin);
         let region = self.regions[to.index()].position;
         // Where a client of whom nothing is known sits is an assumption, and no measurement makes it better.
         let known = by_cities != by_distance;
@@ -302,6 +312,30 @@ impl Network {
         };
         let spread = Spread::new(&link, self.jitter);
         Ok(ClientLeg { median: spread.median(), how, spread, path: 0 })
+    }
+
+    /// Where an origin that names no region is taken to be, and how that is said where its leg is had by distance and
+    /// where by cities.
+    #[must_use]
+    pub fn place_of(&self, origin: &Origin) -> (LatLon, &'static str, &'static str) {
+        let state = || origin.state.as_deref().and_then(|name| self.places.state(name));
+        let country = || origin.country.as_deref().and_then(|name| self.places.country(name));
+        if let Some(position) = origin.position {
+            (position, "distance from position", "cities near position")
+        } else if let Some(place) = state() {
+            (place, "distance from state", "cities near state")
+        } else if let Some(place) = country() {
+            (place, "distance from country", "cities near country")
+        } else {
+            (self.clients.unknown, "unknown origin", "unknown origin")
+        }
+    }
+
+    /// The cities whose measured round trip stands for that between two places, by name, where there are such.
+    #[must_use]
+    pub fn cities_between(&self, a: LatLon, b: LatLon) -> Option<(&str, &str)> {
+        self.cities.rtt_ms(a, b)?;
+        self.cities.names(a, b)
     }
 
     /// The RTT of a client's leg that this draw stands for in a network in which nothing changes with time.

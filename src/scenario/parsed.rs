@@ -6,6 +6,7 @@
 //! `resolve.rs`, and written out in full by [`crate::Resolved::to_toml`].
 
 mod fleet;
+mod link;
 mod load;
 mod measure;
 mod network;
@@ -13,6 +14,7 @@ mod router;
 mod workload;
 
 pub use fleet::{FleetTable, ReplicaTable};
+pub use link::{ConnectTable, SeriesTable};
 pub use load::{ClosedLoopTable, GammaTable, LoadTable, RateTable, RecordedTable};
 pub use measure::MeasureTable;
 pub use network::{ClientsBy, ClientsTable, FillMissing, LinkTable, NetworkTable, RegionTable};

@@ -4,6 +4,7 @@
 //! probes in `probes.rs`, and what is set up before and summed up after in `setup.rs`. Nothing here knows files, scenarios or the wall clock.
 
 use crate::agenda::{Agenda, Event, SOURCE_CLASS, Slot};
+use crate::connections::Connections;
 use crate::error::SimError;
 use crate::flight::Flight;
 use crate::probes::Probe;
@@ -39,6 +40,7 @@ pub struct World<'a> {
     pub(crate) probes: Table<Probe>,
     pub(crate) stations: Vec<Station>,
     pub(crate) network: Network,
+    pub(crate) connections: Option<Connections>,
     pub(crate) legs: Vec<ClientLeg>,
     pub(crate) router: Router,
     pub(crate) router_region: RegionId,
@@ -82,6 +84,7 @@ impl<'a> World<'a> {
             .collect();
         let router = Router::new(setup.router, setup.policy, &replicas)?;
         let answers_source = setup.source.needs_completions();
+        let connections = setup.connect.map(|spec| Connections::new(spec, stations.len()));
         let mut world = Self {
             now: Nanos::ZERO,
             agenda: Agenda::default(),
@@ -90,6 +93,7 @@ impl<'a> World<'a> {
             stations,
             regions: setup.names.regions.len(),
             network: setup.network.with_key(Key::new(setup.seed)),
+            connections,
             legs: Vec::new(),
             router,
             router_region: setup.router_region,

@@ -1,28 +1,59 @@
 //! What of the network changes with time, in one place beside the tables that do not.
 //!
-//! Where nothing changes, there is no [`Moving`] at all, and a draw costs what it cost without. Read `drift.rs` next.
+//! Where nothing changes, there is no [`Moving`] at all, and a draw costs what it cost without. A link takes its recorded
+//! series where it has one for this traffic, else its distribution, of which a share may drift. Read `drift.rs` and
+//! `series.rs` next.
 
 use super::drift::Drift;
+use super::series::{Series, Traffic};
 use super::spread::Jitter;
 use super::{ClientLeg, Network};
 use gorgo_random::{Draw, Key};
 use gorgo_types::{Nanos, RegionId};
+use std::sync::Arc;
 
 /// What changes with time.
 #[derive(Clone, Debug)]
 pub(super) struct Moving {
     drift: Option<Drift>,
+    /// For each link the series of each kind of traffic; empty where no link has one.
+    series: Vec<[Option<Arc<Series>>; 3]>,
 }
 
 impl Moving {
     /// What changes of itself.
     pub(super) fn new(jitter: Jitter, key: Key) -> Option<Box<Self>> {
         let drift = Drift::new(jitter, key);
-        drift.is_some().then(|| Box::new(Self { drift }))
+        drift.is_some().then(|| Box::new(Self { drift, ..Self::still() }))
+    }
+
+    /// Nothing yet.
+    pub(super) const fn still() -> Self {
+        Self { drift: None, series: Vec::new() }
     }
 
     pub(super) fn set_key(&mut self, jitter: Jitter, key: Key) {
         self.drift = Drift::new(jitter, key);
+    }
+
+    /// Gives a link, one of `cells`, its series for some traffic.
+    pub(super) fn record(
+        &mut self,
+        cells: usize,
+        link: usize,
+        series: &Arc<Series>,
+        traffic: &[Traffic],
+    ) {
+        if self.series.is_empty() {
+            self.series = vec![[const { None }; 3]; cells];
+        }
+        for kind in traffic {
+            self.series[link][*kind as usize] = Some(Arc::clone(series));
+        }
+    }
+
+    fn series(&self, link: usize, traffic: Traffic) -> Option<&Series> {
+        self.series.get(link)?[traffic as usize].as_deref()
     }
 }
 
@@ -38,13 +69,20 @@ pub(super) const fn client_path(number: u32) -> u64 {
 }
 
 impl Network {
-    /// The RTT of a message that is sent now, by its draw. Over many draws and times, median and P95 are the link's
-    /// (with a [`Jitter::spread_share`] of 1).
+    /// The RTT of a message that is sent now, by its draw. Where nothing was recorded, median and P95 over many draws
+    /// and times are the link's (with a [`Jitter::spread_share`] of 1).
     #[must_use]
-    pub fn rtt_at(&self, from: RegionId, to: RegionId, now: Nanos, draw: Draw) -> Nanos {
+    pub fn rtt_at(
+        &self,
+        from: RegionId,
+        to: RegionId,
+        now: Nanos,
+        traffic: Traffic,
+        draw: Draw,
+    ) -> Nanos {
         match &self.moving {
             None => self.rtt(from, to, draw),
-            Some(moving) => self.moved_rtt(moving, from, to, now, draw),
+            Some(moving) => self.moved_rtt(moving, (from, to), now, traffic, draw),
         }
     }
 
@@ -52,12 +90,16 @@ impl Network {
     fn moved_rtt(
         &self,
         moving: &Moving,
-        from: RegionId,
-        to: RegionId,
+        (from, to): (RegionId, RegionId),
         now: Nanos,
+        traffic: Traffic,
         draw: Draw,
     ) -> Nanos {
-        let spread = &self.spreads[self.index(from, to)];
+        let link = self.index(from, to);
+        if let Some(series) = moving.series(link, traffic) {
+            return series.at(now);
+        }
+        let spread = &self.spreads[link];
         match &moving.drift {
             Some(drift) if !spread.is_still() => {
                 let own = self.quantiles.normal(draw.unit());

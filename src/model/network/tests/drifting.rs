@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::network::drift::Drift;
+use crate::network::series::Traffic;
 use std::f64::consts::{FRAC_PI_2, PI};
 
 const HOUR: Nanos = Nanos::from_secs(3600);
@@ -21,7 +22,9 @@ fn draws_over_times_and_requests_have_the_measured_median_and_p95() {
     for share in [0.0, 0.3, 0.9, 1.0] {
         let network = network(drifting(share)).with_key(Key::new(5));
         for (from, to, p50, p95) in [(US, KR, 190.0, 228.0), (DE, KR, 244.0, 272.0)] {
-            let draw = |i: u64| network.rtt_at(from, to, time(i), key.word(i).draw()).as_ms();
+            let draw = |i: u64| {
+                network.rtt_at(from, to, time(i), Traffic::Requests, key.word(i).draw()).as_ms()
+            };
             let mut all: Vec<f64> = (0..100_000).map(draw).collect();
             all.sort_by(f64::total_cmp);
             assert_near("median", rank(&all, 0.5), p50);
@@ -42,7 +45,9 @@ fn within_a_minute_only_the_jitter_is_seen() {
     let key = Key::new(5).with(Purpose::NetworkRtt);
     let width = |share: f64| {
         let network = network(drifting(share)).with_key(Key::new(5));
-        let draw = |i: u64| network.rtt_at(US, KR, Nanos(i * 6_000), key.word(i).draw()).as_ms();
+        let draw = |i: u64| {
+            network.rtt_at(US, KR, Nanos(i * 6_000), Traffic::Requests, key.word(i).draw()).as_ms()
+        };
         let mut all: Vec<f64> = (0..10_000).map(draw).collect();
         all.sort_by(f64::total_cmp);
         rank(&all, 0.95) / rank(&all, 0.5)
@@ -103,7 +108,7 @@ fn the_drift_is_a_function_of_seed_path_and_time_alone() {
     let draw = Key::new(1).draw();
     let at = |seed, from, to, hours: u64| {
         let network = network(drifting(1.0)).with_key(Key::new(seed));
-        network.rtt_at(from, to, Nanos(hours * HOUR.0), draw)
+        network.rtt_at(from, to, Nanos(hours * HOUR.0), Traffic::RttProbes, draw)
     };
     assert_eq!(at(1, US, KR, 5), at(1, US, KR, 5));
     assert_ne!(at(1, US, KR, 5), at(2, US, KR, 5), "another seed");
@@ -111,9 +116,9 @@ fn the_drift_is_a_function_of_seed_path_and_time_alone() {
     // The two directions of a path drift together: their deviates are the same, their medians are not.
     assert_eq!(at(1, US, KR, 5), at(1, KR, US, 5));
     let still = network(drifting(0.0)).with_key(Key::new(1));
-    assert_eq!(still.rtt_at(US, KR, HOUR, draw), still.rtt(US, KR, draw));
+    assert_eq!(still.rtt_at(US, KR, HOUR, Traffic::Scrapes, draw), still.rtt(US, KR, draw));
     let none = network(Jitter { drift_share: 1.0, ..Jitter::NONE });
-    assert_eq!(none.rtt_at(US, KR, HOUR, draw).as_ms(), 190.0);
+    assert_eq!(none.rtt_at(US, KR, HOUR, Traffic::Requests, draw).as_ms(), 190.0);
     // The end of time is no overflow.
     let _ = at(1, US, KR, u64::MAX / HOUR.0);
 }
