@@ -3,9 +3,7 @@
 use crate::exit::{Exit, Failure};
 use crate::simulate::print;
 use gorgo_model::network::{CITY_WITHIN_KM, CityTable};
-use gorgo_model::{
-    ClientModel, Jitter, Network, PlaceTable, RegionPlace, great_circle_km,
-};
+use gorgo_model::{ClientModel, Jitter, Network, PlaceTable, RegionPlace, great_circle_km};
 use gorgo_random::{Key, Purpose};
 use gorgo_report::plot::{HeatCell, heat_map};
 use gorgo_scenario::{Resolved, data};
@@ -154,7 +152,11 @@ fn unknown(name: &str, regions: &[RegionPlace]) -> Failure {
             !a.is_empty() && (b.contains(&a) || a.contains(tail))
         })
         .collect();
-    let hint = if near.is_empty() { "data/network/regions.csv lists them".to_owned() } else { near.join(", ") };
+    let hint = if near.is_empty() {
+        "data/network/regions.csv lists them".to_owned()
+    } else {
+        near.join(", ")
+    };
     Failure::input(format!("got {name:?}, wanted a region, state, country or LAT,LON: {hint}"))
 }
 
@@ -183,8 +185,12 @@ fn show_link(network: &Network, from: RegionId, to: RegionId) -> String {
     let mut line = |what: &str, value: String| {
         let _ = writeln!(text, "  {what:<12} {value}");
     };
-    line("median", format!("{} ms ({} ms the other way)", link.rtt_p50_ms, network.link(to, from).rtt_p50_ms));
-    let p95 = if link.p95_measured { "measured" } else { "not measured: the median by Azure's ratio" };
+    line(
+        "median",
+        format!("{} ms ({} ms the other way)", link.rtt_p50_ms, network.link(to, from).rtt_p50_ms),
+    );
+    let p95 =
+        if link.p95_measured { "measured" } else { "not measured: the median by Azure's ratio" };
     line("P95", format!("{:.2} ms, {p95}", link.rtt_p95_ms));
     let source = if network.is_filled(from, to) {
         "estimated from the distance: nothing is measured".to_owned()
@@ -195,7 +201,10 @@ fn show_link(network: &Network, from: RegionId, to: RegionId) -> String {
     let km = great_circle_km(a.position, b.position);
     // Light in fibre: the speed of light over a refractive index of 1.468.
     let light_ms = 2.0 * km / (299.792_458 / 1.468);
-    line("distance", format!("{km:.0} km of great circle, {light_ms:.0} ms for light in fibre there and back"));
+    line(
+        "distance",
+        format!("{km:.0} km of great circle, {light_ms:.0} ms for light in fibre there and back"),
+    );
     line("by distance", by_distance(km, link.rtt_p50_ms));
     line("spread", split(network.jitter()));
     let key = Key::new(1).with(Purpose::NetworkRtt);
@@ -235,7 +244,9 @@ fn show_client(
 fn source(a: &str, b: &str) -> String {
     let has = |text: &str| {
         let links = data::read_links("", text, |name| name == a || name == b).unwrap_or_default();
-        links.iter().any(|link| (link.from == a && link.to == b) || (link.from == b && link.to == a))
+        links
+            .iter()
+            .any(|link| (link.from == a && link.to == b) || (link.from == b && link.to == a))
     };
     let found = data::LINK_FILES.iter().find(|(_, text)| has(text));
     match found {
@@ -255,7 +266,8 @@ fn by_distance(km: f64, median_ms: f64) -> String {
 fn split(jitter: Jitter) -> String {
     let drift = 100.0 * jitter.drift_share;
     let period = format!("{} h", jitter.drift_period.as_s() / 3600.0);
-    let slow = if drift > 0.0 { format!("{drift:.0} % drift over {period}, ") } else { String::new() };
+    let slow =
+        if drift > 0.0 { format!("{drift:.0} % drift over {period}, ") } else { String::new() };
     let jitter_share = 100.0 - drift;
     format!(
         "{slow}{jitter_share:.0} % jitter of each request (of the variance); {:.0} % of it simulated, \
@@ -270,10 +282,14 @@ fn histogram(mut draws: Vec<Nanos>) -> String {
     const BARS: usize = 20;
     const WIDTH: usize = 48;
     draws.sort_unstable();
-    let rank = |share: f64| draws[((share * draws.len() as f64) as usize).min(draws.len() - 1)].as_ms();
+    let rank =
+        |share: f64| draws[((share * draws.len() as f64) as usize).min(draws.len() - 1)].as_ms();
     let mut text = format!(
         "  {:<12} median {:.1} ms, P95 {:.1} ms, P99 {:.1} ms\n",
-        "100,000 draws", rank(0.5), rank(0.95), rank(0.99)
+        "100,000 draws",
+        rank(0.5),
+        rank(0.95),
+        rank(0.99)
     );
     let (from, to) = (rank(0.0), rank(0.995));
     if to <= from {
@@ -305,7 +321,8 @@ fn matrix(args: &MatrixArgs) -> Result<(), Failure> {
         Format::Json => print(&format!("{:#}\n", links_json(network)))?,
     }
     if let Some(folder) = &args.out {
-        let failed = |error: std::io::Error| Failure::failed(format!("{}: {error}", folder.display()));
+        let failed =
+            |error: std::io::Error| Failure::failed(format!("{}: {error}", folder.display()));
         std::fs::create_dir_all(folder).map_err(failed)?;
         let path = folder.join("network.svg");
         std::fs::write(&path, picture(&scenario.name, network)).map_err(failed)?;
@@ -327,7 +344,10 @@ fn ms_text(ms: f64) -> String {
 fn table(network: &Network) -> String {
     let names: Vec<&str> = network.regions().iter().map(|region| region.name.as_str()).collect();
     let width = names.iter().map(|name| name.len()).max().unwrap_or(0);
-    let mut text = format!("median round trips, ms; a row starts, a column answers; ~: by distance\n{:>2} {:<width$}", "", "");
+    let mut text = format!(
+        "median round trips, ms; a row starts, a column answers; ~: by distance\n{:>2} {:<width$}",
+        "", ""
+    );
     for column in 1..=names.len() {
         let _ = write!(text, " {column:>5}");
     }

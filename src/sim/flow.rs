@@ -14,7 +14,7 @@ use gorgo_model::{EngineRequest, ReplicaEvent, RequestKey};
 use gorgo_random::{Draw, Key, Purpose};
 use gorgo_routing::{Action, RoutingRequest, Target};
 use gorgo_types::{Nanos, ReplicaId, Request, RequestId};
-use gorgo_workload::Completed;
+use gorgo_workload::{Completed, Outgoing};
 
 /// The link between clients and the router, as a word of keys; links to replicas are numbered by their region.
 const CLIENT_LINK: u64 = u64::MAX;
@@ -26,6 +26,7 @@ fn visible(request: &Request) -> RoutingRequest<'_> {
         prompt: &request.prompt,
         max_tokens: request.max_tokens,
         session: request.has_session.then_some(request.id.session),
+        hops: 0,
     }
 }
 
@@ -36,13 +37,15 @@ const fn link_draw(key: Key, id: RequestId, link: u64) -> Draw {
 }
 
 impl World<'_> {
-    /// A client sends a request, at the time it was scheduled for.
-    pub(crate) fn set_out(&mut self, scheduled: Nanos, request: Request, measured: bool) {
+    /// A client sends a request.
+    pub(crate) fn set_out(&mut self, outgoing: Outgoing, measured: bool) {
+        let request = &outgoing.request;
         let leg = &self.legs[request.origin.index()];
         let draw = link_draw(self.key, request.id, CLIENT_LINK);
-        let client_rtt = self.network.client_rtt_at(leg, scheduled, draw);
+        let sent = outgoing.sent;
+        let client_rtt = self.network.client_rtt_at(leg, sent, draw);
         let prompt = request.prompt.tokens();
-        let mut flight = Flight::new(request, scheduled, client_rtt, measured);
+        let mut flight = Flight::new(outgoing, client_rtt, measured);
         let parts = &mut flight.record.parts;
         parts.client_to_router += self.network.client_sending(prompt);
         if let Some(connections) = &self.connections {
@@ -51,7 +54,7 @@ impl World<'_> {
             parts.connect += set_up;
             parts.client_to_router += slow_start;
         }
-        let at_router = scheduled + parts.connect + parts.client_to_router;
+        let at_router = sent + parts.connect + parts.client_to_router;
         let slot = self.flights.insert(flight);
         self.agenda.push(at_router, Event::AtRouter(slot));
     }
@@ -90,7 +93,7 @@ impl World<'_> {
                 Ok(())
             }
             Target::Queue if is_new => {
-                if self.router.enqueue(self.now, slot.0) {
+                if self.router.enqueue(self.now, slot.0, request.prompt.tokens()) {
                     self.watch_deadline();
                     Ok(())
                 } else {
@@ -147,8 +150,8 @@ impl World<'_> {
         let id = flight.request.id;
         let at_client = self.now + back_of(flight.client_rtt);
         self.retire(slot, status, at_client)?;
-        if self.answers_source {
-            self.source.finished(Completed { id, at: at_client, ok: false });
+        if self.answers_client {
+            self.client.finished(Completed { id, at: at_client, ok: false });
         }
         Ok(())
     }
@@ -264,7 +267,7 @@ impl World<'_> {
             connections.give_back(replica, self.now);
         }
         let at_client = self.now + back_of(flight.client_rtt);
-        if self.answers_source {
+        if self.answers_client {
             self.agenda.push(at_client, Event::AtClient(slot));
         } else {
             self.retire(slot, Status::Completed, at_client)?;
@@ -276,7 +279,7 @@ impl World<'_> {
     pub(crate) fn at_client(&mut self, slot: Slot) -> Result<(), SimError> {
         let id = self.flights.get(slot).request.id;
         self.retire(slot, Status::Completed, self.now)?;
-        self.source.finished(Completed { id, at: self.now, ok: true });
+        self.client.finished(Completed { id, at: self.now, ok: true });
         Ok(())
     }
 

@@ -87,9 +87,12 @@ impl Series {
     }
 }
 
-/// The rows by link, checked: `(row, sample)` with the row's number for errors.
-fn by_link(samples: &[Sample]) -> Result<BTreeMap<(&str, &str), Vec<(Nanos, Nanos)>>, SeriesError> {
-    let mut links: BTreeMap<(&str, &str), Vec<(Nanos, Nanos)>> = BTreeMap::new();
+/// The samples of each link, by the names of its ends.
+type ByLink<'a> = BTreeMap<(&'a str, &'a str), Vec<(Nanos, Nanos)>>;
+
+/// The rows by link, checked.
+fn by_link(samples: &[Sample]) -> Result<ByLink<'_>, SeriesError> {
+    let mut links = ByLink::new();
     for (row, sample) in samples.iter().enumerate() {
         let refuse =
             |field, got: f64, wanted| SeriesError { row, field, got: got.to_string(), wanted };

@@ -1,6 +1,8 @@
 //! A square table of times as a picture: a row starts, a column answers, the darker the longer.
 
-use super::canvas::{Align, BLACK, Canvas, GREY, Ink, Lettering, WHITE, draw, shortened, text_width};
+use super::canvas::{
+    Align, BLACK, Canvas, GREY, Ink, Lettering, WHITE, draw, shortened, text_width,
+};
 use super::legend::{HEADING, heading};
 
 /// Least and most side of a cell.

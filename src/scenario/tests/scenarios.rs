@@ -57,6 +57,7 @@ fn every_scenario_resolves_and_comes_back_the_same() {
             assert_eq!(format!("{:?}", a.config), format!("{:?}", b.config), "{name}");
         }
         assert_eq!((&twice.router, twice.measure), (&once.router, once.measure), "{name}");
+        assert_eq!(twice.client, once.client, "{name}");
         assert_eq!((&twice.demand, twice.seed), (&once.demand, once.seed), "{name}");
         assert_eq!(format!("{:?}", twice.network), format!("{:?}", once.network), "{name}");
         // Nothing is left for a default to fill in: the network does not even need the built-in tables.
@@ -213,7 +214,11 @@ fn every_file_of_the_data_folder_is_built_in() {
     let mut links = files("data/network", ".csv");
     let other = ["/cities.csv", "/places.csv", "/regions.csv"];
     links.retain(|(file, _)| !other.iter().any(|name| file.ends_with(name)));
-    assert_eq!(built_in(data::LINK_FILES), links);
+    let series = gorgo_scenario::series::BUILT_IN.iter().map(|(_, file, text)| (*file, *text));
+    let mut known = built_in(data::LINK_FILES);
+    known.extend(built_in(&series.collect::<Vec<_>>()));
+    known.sort();
+    assert!(known == links, "a file of data/network is not built in, or not as it is");
 }
 
 #[test]
