@@ -1,4 +1,4 @@
-//! `gorgo trace import`, from files to a replay.
+//! `gorgo trace import`, from files to a run.
 
 use crate::support::{gorgo, gorgo_ok};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ fn pair(folder: &Path, out: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_pair_of_gorgo_is_imported_described_and_replayed_under_a_load() {
+fn the_pair_of_gorgo_is_imported_described_and_run_under_a_load() {
     let folder = tempfile::tempdir().unwrap();
     for out in ["trace.jsonl", "trace.jsonl.zst"] {
         let said = gorgo_ok(&pair(folder.path(), out));
@@ -38,19 +38,11 @@ fn the_pair_of_gorgo_is_imported_described_and_replayed_under_a_load() {
         assert_eq!(info["origins"][0]["requests"], 50);
         let table = gorgo_ok(&["trace", "info", trace]);
         assert!(table.contains("tokens of text counted as") && table.contains("4-characters"));
-        let json = gorgo_ok(&[
-            "replay",
-            trace,
-            "--policy",
-            "round-robin",
-            "--no-files",
-            "--format",
-            "json",
-            "--set",
-            "load.poisson.rate=20/s",
-            "--set",
-            "measure.warm_up=0s",
-        ]);
+        let workload = format!("workload={{trace={{path={trace:?}}}}}");
+        let load = "load={poisson={rate=\"20/s\"}}";
+        let run = ["run", "--policy", "round-robin", "--no-files", "--format", "json"];
+        let sets = ["--set", &workload, "--set", load, "--set", "measure.warm_up=0s"];
+        let json = gorgo_ok(&[&run[..], &sets[..]].concat());
         let run: Value = serde_json::from_str(&json).unwrap();
         let requests = &run["runs"][0]["requests"];
         assert_eq!((&requests["injected"], &requests["completed"]), (&json!(100), &json!(100)));
