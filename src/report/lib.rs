@@ -5,6 +5,7 @@
 //!
 //! Read `output.rs` for the files of a run, `requests.rs` for the shape of `requests.csv`, `plot.rs` for pictures.
 
+mod bill;
 mod bytes;
 mod comparison;
 mod error;
@@ -17,6 +18,7 @@ mod requests_reader;
 mod table;
 mod timeline;
 
+pub use bill::bill;
 pub use comparison::{comparison_json, comparison_table};
 pub use error::ReportError;
 pub use grid::{Grid, Style};

@@ -5,6 +5,7 @@
 //! place; of several such tables exactly one may be there. Fields left out are `None`: their defaults are chosen in
 //! `resolve.rs`, and written out in full by [`crate::Resolved::to_toml`].
 
+mod cost;
 mod fleet;
 mod load;
 mod measure;
@@ -12,6 +13,7 @@ mod network;
 mod router;
 mod workload;
 
+pub use cost::{CostTable, EgressPriceTable, GpuPriceTable};
 pub use fleet::{FleetTable, ReplicaTable};
 pub use load::{ClosedLoopTable, GammaTable, LoadTable, RateTable, RecordedTable};
 pub use measure::MeasureTable;
@@ -56,6 +58,9 @@ pub struct ScenarioTable {
     /// What is measured.
     #[serde(default)]
     pub measure: MeasureTable,
+    /// What things cost.
+    #[serde(default)]
+    pub cost: CostTable,
     /// Cost profiles of the scenario's own, beside the built-in ones of `data/gpus`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<std::collections::BTreeMap<String, serde_json::Value>>")]

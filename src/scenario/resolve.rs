@@ -4,6 +4,7 @@
 //! out again ([`crate::Resolved::to_toml`]) and what is run cannot differ. Nothing outside the program is touched: the
 //! workload's own file is opened later. The parts are in the files beside this one.
 
+mod cost;
 mod demand;
 mod fleet;
 mod measure;
@@ -45,11 +46,13 @@ pub(crate) fn resolve(
     let router = context.router(&network.network)?;
     let demand = context.demand(&network.network)?;
     let measure = context.measure()?;
+    let cost = context.cost(&network.network, &fleet.replicas, &fleet.profiles, router.region)?;
     let explicit = ScenarioTable {
         fleet: FleetTable { replicas: fleet.groups.into() },
         network: network.table,
         workload: Some(demand.workload_table.into()),
         load: demand.load_table.into(),
+        cost: cost.table,
         profiles: fleet.profiles.into_iter().map(Located::nowhere).collect(),
         ..table.clone()
     };
@@ -63,6 +66,7 @@ pub(crate) fn resolve(
         demand: demand.spec,
         router,
         measure,
+        cost: cost.params,
         base: base.to_owned(),
         explicit,
     })
