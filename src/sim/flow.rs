@@ -25,6 +25,7 @@ fn visible(request: &Request) -> RoutingRequest<'_> {
         prompt: &request.prompt,
         max_tokens: request.max_tokens,
         session: request.has_session.then_some(request.id.session),
+        hops: 0,
     }
 }
 
@@ -79,7 +80,7 @@ impl World<'_> {
                 Ok(())
             }
             Target::Queue if is_new => {
-                if self.router.enqueue(self.now, slot.0) {
+                if self.router.enqueue(self.now, slot.0, request.prompt.tokens()) {
                     self.watch_deadline();
                     Ok(())
                 } else {

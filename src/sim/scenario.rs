@@ -90,6 +90,7 @@ fn router_config(scenario: &Resolved, block_tokens: u32) -> RouterConfig {
         queue_timeout: router.queue_timeout,
         learn_output: router.learn_output,
         block_tokens,
+        ..RouterConfig::default()
     }
 }
 
