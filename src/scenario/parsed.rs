@@ -13,7 +13,7 @@ mod network;
 mod router;
 mod workload;
 
-pub use cost::{CostTable, EgressPriceTable, GpuPriceTable};
+pub use cost::{CostTable, EgressPriceTable, EgressTable, GpuPriceTable, ReceiverTable};
 pub use fleet::{FleetTable, ReplicaTable};
 pub use load::{ClosedLoopTable, GammaTable, LoadTable, RateTable, RecordedTable};
 pub use measure::MeasureTable;

@@ -25,8 +25,14 @@ pub struct CostTable {
     pub gpus: BTreeMap<String, Located<GpuPriceTable>>,
     /// Traffic by the region that sends, then by the region that receives, or `internet` for clients.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub egress: BTreeMap<String, Located<BTreeMap<String, Located<EgressPriceTable>>>>,
+    pub egress: EgressTable,
 }
+
+/// Prices of traffic by the region that sends.
+pub type EgressTable = BTreeMap<String, Located<ReceiverTable>>;
+
+/// Prices of what one region sends, by the region that receives, or `internet`.
+pub type ReceiverTable = BTreeMap<String, Located<EgressPriceTable>>;
 
 /// The price of a GPU.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]

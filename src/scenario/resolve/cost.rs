@@ -1,7 +1,7 @@
 //! Prices: the scenario's own first, then the built-in ones. What has none stays without.
 
 use super::Context;
-use crate::parsed::{CostTable, EgressPriceTable, GpuPriceTable};
+use crate::parsed::{CostTable, EgressPriceTable, EgressTable, GpuPriceTable, ReceiverTable};
 use crate::{CostParams, GpuShare, ReplicaSpec, data::PriceTables};
 use gorgo_config::{Diagnostic, Located, NonNegative, UsdPerGb, UsdPerHour};
 use gorgo_model::{Network, ProfileSpec};
@@ -129,8 +129,7 @@ impl Context<'_> {
         replicas: &[ReplicaSpec],
         router: RegionId,
         tables: &PriceTables,
-    ) -> Result<BTreeMap<String, Located<BTreeMap<String, Located<EgressPriceTable>>>>, Diagnostic>
-    {
+    ) -> Result<EgressTable, Diagnostic> {
         let name = |id: RegionId| network.regions()[id.index()].name.clone();
         let mut prices = self.table.cost.egress.clone();
         for (from, row) in &prices {
@@ -151,22 +150,18 @@ impl Context<'_> {
         regions.dedup();
         let other = regions.into_iter().filter(|region| *region != router);
         let legs = other.flat_map(|region| [(router, region), (region, router)]);
-        let mut wanted: Vec<(String, String, Option<(f64, String)>)> = legs
-            .map(|(from, to)| {
-                let (from, to) = (name(from), name(to));
-                let found = tables.egress(&from, &to);
-                (from, to, found)
-            })
-            .collect();
-        let found = tables.internet(&name(router));
-        wanted.push((name(router), INTERNET.to_owned(), found));
-        for (from, to, found) in wanted {
+        let mut add = |from: String, to: String, found: Option<(f64, String)>| {
             if let Some((usd, source)) = found {
                 let row = EgressPriceTable { price: UsdPerGb(usd), source: Some(source) };
-                let sender = prices.entry(from).or_insert_with(|| BTreeMap::new().into());
+                let sender = prices.entry(from).or_insert_with(|| ReceiverTable::new().into());
                 sender.value.entry(to).or_insert_with(|| row.into());
             }
+        };
+        for (from, to) in legs {
+            let found = tables.egress(&name(from), &name(to));
+            add(name(from), name(to), found);
         }
+        add(name(router), INTERNET.to_owned(), tables.internet(&name(router)));
         Ok(prices)
     }
 
