@@ -39,6 +39,13 @@ Times of the measured requests (each with mean, p50, p90, p95, p99, max)
     prefill              from admission to the end of the pass that gave the first token
     network_back         the first token's way back to the client
 
+Held back by the client (only where [client] limits it)
+  client.queue_ms        from the scheduled time to the actual send: part of ttft_ms and e2e_ms, hidden from who starts
+                         the clock at the send
+  client.slip_ms         of that, until the client came to the request at all; the rest it waited for a worker
+  client.waited_fraction   share of the measured requests that were not sent when they were due
+  client.never_sent      requests that were due and that the client still held at the end; they count as in flight
+
 Quality and load
   cache.real_token_hit_rate, cache.real_request_hit_rate   prompt tokens (requests with any) found in the replica's KV
                          cache / all, of measured completed requests
@@ -77,6 +84,7 @@ requests.csv: one row a request
   input_tokens, output_tokens, cached_tokens, predicted_cached_tokens   lengths; found in the cache; believed to be
   scheduled_ms, sent_ms, first_token_ms, finished_ms   moments since time zero, at the client
   ttft_ms, ttft_from_send_ms, e2e_ms, tpot_ms, and NAME_ms for each part of the TTFT   as above
+  slip_ms                of client_queue_ms, until the client came to the request; only where one did so late
   status                 completed, failed, rejected, cancelled, timed_out or in_flight
 
 timeline.csv: one row a region and sample

@@ -24,7 +24,7 @@ pub use error::ReportError;
 pub use grid::{Grid, Style};
 pub use json::{json_document, summary_json};
 pub use output::{DecisionLog, LoadedRun, OutputDir, load_run};
-pub use requests::{REQUEST_COLUMNS, write_requests};
+pub use requests::{REQUEST_COLUMNS, SLIP_COLUMN, write_requests};
 pub use requests_reader::{Requests, read_requests};
 pub use table::table;
 pub use timeline::{TIMELINE_COLUMNS, write_timeline};

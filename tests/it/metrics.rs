@@ -2,7 +2,7 @@
 //! written.
 
 use crate::support::gorgo_ok;
-use gorgo_report::{REQUEST_COLUMNS, TIMELINE_COLUMNS};
+use gorgo_report::{REQUEST_COLUMNS, SLIP_COLUMN, TIMELINE_COLUMNS};
 use serde_json::Value;
 
 /// Words of the help text: names with their dots and underscores.
@@ -31,7 +31,9 @@ fn leaves(value: &Value, path: &str, found: &mut Vec<String>) {
 fn every_key_of_the_summary_is_defined() {
     let help = gorgo_ok(&["help", "metrics"]);
     let defined = words(&help);
-    let small = ["--set", "workload.chat.requests=300", "--policy", "gorgo"];
+    // With a client that has a limit, so that its keys are there.
+    let small =
+        ["--set", "workload.chat.requests=300", "--set", "client.workers=4", "--policy", "gorgo"];
     let run = ["run", "--quiet", "--no-files", "--format", "json"];
     let document: Value =
         serde_json::from_str(&gorgo_ok(&[&run[..], &small[..]].concat())).expect("JSON");
@@ -39,7 +41,8 @@ fn every_key_of_the_summary_is_defined() {
     leaves(&document["runs"][0], "", &mut keys);
     keys.sort();
     keys.dedup();
-    assert!(keys.len() > 70, "only {} keys", keys.len());
+    assert!(keys.len() > 80, "only {} keys", keys.len());
+    assert!(keys.iter().any(|key| key == "client.never_sent"), "{keys:?}");
     for key in &keys {
         // A distribution, the parts and the bill are defined by their own names below the group's.
         let (group, last) = key.rsplit_once('.').unwrap_or(("", key));
@@ -60,6 +63,7 @@ fn every_column_is_defined() {
     for (title, columns) in
         [("requests.csv:", &REQUEST_COLUMNS[..]), ("timeline.csv:", &TIMELINE_COLUMNS[..])]
     {
+        let columns = columns.iter().chain(title.starts_with("requests").then_some(&SLIP_COLUMN));
         let section = after(title);
         let section = section.split("\n\n").next().expect("a section");
         for column in columns {

@@ -1,10 +1,11 @@
 //! Tables and JSON for people and programs.
 
-use crate::{completed, many, rejected, run};
-use gorgo_metrics::{Cost, RunResult, compare};
+use crate::{completed, many, names, rejected, run};
+use gorgo_metrics::{Collector, Cost, MeasureSpec, RunResult, compare};
 use gorgo_report::{
     Style, bill, comparison_json, comparison_table, json_document, summary_json, table,
 };
+use gorgo_types::Nanos;
 
 fn three() -> Vec<RunResult> {
     vec![
@@ -100,6 +101,20 @@ fn what_has_no_price_stands_below_the_bill_and_never_as_zero() {
     let wanted = "no price of traffic from home to east, GPU a, GPU b and 1 more ([cost])";
     assert!(text.starts_with("cost: not known; ") && text.contains(wanted), "{text}");
     assert_eq!(bill(&three(), Style::Plain), "", "nobody gave prices");
+}
+
+#[test]
+fn a_client_that_held_requests_back_gets_a_column() {
+    let spec = MeasureSpec { client_holds_back: true, ..MeasureSpec::default() };
+    let mut collector = Collector::new(spec, &names("pool"));
+    (0..200).for_each(|i| collector.push(completed(i, i, 100, 1_000)).unwrap());
+    let runs = [collector.finish(Nanos::from_secs(9), 200).unwrap()];
+    let text = table(&runs, Style::Plain);
+    let header = text.lines().next().unwrap();
+    assert!(header.contains("TTFT P99  hidden P99  E2E P50"), "{text}");
+    assert!(text.lines().nth(3).unwrap().contains(" 5.00 "), "{text}");
+    assert!(text.contains("; hidden: wait in the client before the send"), "{text}");
+    assert!(!table(&three(), Style::Plain).contains("hidden"));
 }
 
 #[test]
