@@ -8,6 +8,7 @@
 mod client;
 mod cost;
 mod fleet;
+mod link;
 mod load;
 mod measure;
 mod network;
@@ -17,6 +18,7 @@ mod workload;
 pub use client::ClientTable;
 pub use cost::{CostTable, EgressPriceTable, EgressTable, GpuPriceTable, ReceiverTable};
 pub use fleet::{FleetTable, ReplicaTable};
+pub use link::{ConnectTable, SeriesTable};
 pub use load::{ClosedLoopTable, GammaTable, LoadTable, RateTable, RecordedTable};
 pub use measure::MeasureTable;
 pub use network::{ClientsBy, ClientsTable, FillMissing, LinkTable, NetworkTable, RegionTable};

@@ -8,6 +8,7 @@ mod client;
 mod cost;
 mod demand;
 mod fleet;
+mod link;
 mod measure;
 mod network;
 mod router;
@@ -64,6 +65,8 @@ pub(crate) fn resolve(
         seed: seed.value,
         regions: network.network.regions().to_vec(),
         network: network.network,
+        connect: network.connect,
+        series: network.series,
         replicas: fleet.replicas,
         demand: demand.spec,
         client,
