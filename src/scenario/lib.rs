@@ -32,7 +32,7 @@ pub use resolved::{
     IndexSpec, MeasureParams, PolicySpec, Records, ReplicaSpec, Resolved, RouterSpec,
 };
 pub use schema::schema;
-pub use workload::{DemandSpec, LoadSpec, Requests, WorkloadSpec};
+pub use workload::{DemandSpec, LoadSpec, Requests, SweepArrivals, SweepSpec, WorkloadSpec};
 
 /// The scenario that `gorgo run` takes where none is named.
 pub const DEFAULT: &str = include_str!("../../scenarios/01_three_regions.toml");

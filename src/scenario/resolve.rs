@@ -7,6 +7,7 @@
 mod client;
 mod demand;
 mod fleet;
+mod load;
 mod measure;
 mod network;
 mod router;
