@@ -9,6 +9,7 @@ mod cost;
 mod demand;
 mod fleet;
 mod link;
+mod load;
 mod measure;
 mod network;
 mod router;
