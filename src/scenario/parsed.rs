@@ -6,6 +6,7 @@
 //! `resolve.rs`, and written out in full by [`crate::Resolved::to_toml`].
 
 mod client;
+mod event;
 mod fleet;
 mod link;
 mod load;
@@ -15,6 +16,7 @@ mod router;
 mod workload;
 
 pub use client::ClientTable;
+pub use event::{EventTable, FailuresTable, OutageTable, PartitionTable, RttTable};
 pub use fleet::{FleetTable, ReplicaTable};
 pub use link::{ConnectTable, SeriesTable};
 pub use load::{ClosedLoopTable, GammaTable, LoadTable, RateTable, RecordedTable};
@@ -60,6 +62,9 @@ pub struct ScenarioTable {
     pub client: ClientTable,
     /// The router and the policies to compare.
     pub router: RouterTable,
+    /// What goes wrong, and when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub event: Vec<Located<EventTable>>,
     /// What is measured.
     #[serde(default)]
     pub measure: MeasureTable,

@@ -6,6 +6,7 @@
 
 mod client;
 mod demand;
+mod event;
 mod fleet;
 mod link;
 mod measure;
@@ -48,6 +49,7 @@ pub(crate) fn resolve(
     let demand = context.demand(&network.network)?;
     let client = context.client()?;
     let measure = context.measure()?;
+    let (moved, outages) = context.events(network.network.clone(), &fleet.replicas)?;
     let explicit = ScenarioTable {
         fleet: FleetTable { replicas: fleet.groups.into() },
         network: network.table,
@@ -61,7 +63,8 @@ pub(crate) fn resolve(
         description: table.description.clone().unwrap_or_default(),
         seed: seed.value,
         regions: network.network.regions().to_vec(),
-        network: network.network,
+        network: moved,
+        outages,
         connect: network.connect,
         series: network.series,
         replicas: fleet.replicas,

@@ -176,7 +176,8 @@ impl Context<'_> {
             }
             Kind::Recorded(_) => return Err(self.document.blame(given, "got recorded times")),
         };
-        let spec = ChatSpec { start, turn_timing, ..spec };
+        let mut spec = ChatSpec { start, turn_timing, ..spec };
+        self.cities(&PATH, &mut spec.origins)?;
         spec.validate().map_err(|error| self.workload_error(&PATH, &error))?;
         self.origins(&PATH, &spec.origins, network)?;
         let workload_table = WorkloadTable { chat: Some(chat.into()), ..WorkloadTable::default() };
@@ -202,6 +203,7 @@ impl Context<'_> {
             Kind::ClosedLoop(users) => LoadSpec::ClosedLoop(self.closed_loop(users)?),
             Kind::Recorded(_) => LoadSpec::Own,
         };
+        self.cities(&PATH, &mut spec.origins)?;
         spec.validate().map_err(|error| self.workload_error(&PATH, &error))?;
         self.origins(&PATH, &spec.origins, network)?;
         let workload_table =
