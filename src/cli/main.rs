@@ -12,6 +12,7 @@ mod replay;
 mod run;
 mod simulate;
 mod trace;
+mod trace_import;
 mod trace_write;
 
 use clap::{Parser, Subcommand};
