@@ -5,6 +5,7 @@ mod decisions;
 mod definitions;
 mod exit;
 mod explain;
+mod load_sweep;
 mod network;
 mod profile;
 mod progress;

@@ -5,10 +5,12 @@
 //! workload's own file is opened later. The parts are in the files beside this one.
 
 mod client;
+mod cost;
 mod demand;
 mod event;
 mod fleet;
 mod link;
+mod load;
 mod measure;
 mod network;
 mod router;
@@ -50,11 +52,13 @@ pub(crate) fn resolve(
     let client = context.client()?;
     let measure = context.measure()?;
     let (moved, outages) = context.events(network.network.clone(), &fleet.replicas)?;
+    let cost = context.cost(&network.network, &fleet.replicas, &fleet.profiles, router.region)?;
     let explicit = ScenarioTable {
         fleet: FleetTable { replicas: fleet.groups.into() },
         network: network.table,
         workload: Some(demand.workload_table.into()),
         load: demand.load_table.into(),
+        cost: cost.table,
         profiles: fleet.profiles.into_iter().map(Located::nowhere).collect(),
         ..table.clone()
     };
@@ -72,6 +76,7 @@ pub(crate) fn resolve(
         client,
         router,
         measure,
+        cost: cost.params,
         base: base.to_owned(),
         explicit,
     })
