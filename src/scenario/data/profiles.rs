@@ -2,7 +2,8 @@
 //! any, and ten thousand scenarios that name one read it once.
 
 use gorgo_config::{Diagnostic, Source};
-use gorgo_model::{CostProfile, ProfileSpec};
+use gorgo_model::{CostProfile, ModelError, ProfileSpec};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 /// A profile's file and its text.
@@ -56,7 +57,7 @@ pub fn profile(name: &str) -> Result<Option<&'static Profile>, Diagnostic> {
     }
     let (file, text) = GPU_FILES[index];
     let spec = read_profile(file, text)?;
-    let broken = |error: gorgo_model::ModelError| Diagnostic::whole_file(file, error.to_string());
+    let broken = |error: ModelError| Diagnostic::whole_file(file, error.to_string());
     let profile = Arc::new(CostProfile::try_from(spec.clone()).map_err(broken)?);
     Ok(Some(READ[index].get_or_init(|| (spec, profile))))
 }
@@ -77,4 +78,33 @@ pub fn profiles() -> Result<Vec<ProfileSpec>, Diagnostic> {
 /// Where it is malformed, with its place.
 pub fn read_profile(file: &str, text: &str) -> Result<ProfileSpec, Diagnostic> {
     Source::new(file, text).document()?.read()
+}
+
+/// Reads a cost profile and checks that it is one; `file` is what errors call it, and without its ending the profile's
+/// name where it has none.
+///
+/// # Errors
+/// Where it is malformed or a number makes no sense, with its place.
+pub fn read_checked_profile(file: &str, text: &str) -> Result<ProfileSpec, Diagnostic> {
+    let source = Source::new(file, text);
+    let document = source.document()?;
+    let mut spec: ProfileSpec = document.read()?;
+    if spec.name.is_empty() {
+        let stem = Path::new(file).file_stem().unwrap_or_default();
+        spec.name = stem.to_string_lossy().into_owned();
+    }
+    CostProfile::try_from(spec.clone()).map_err(|error| {
+        let ModelError::Invalid { field, value, wanted, .. } = &error else {
+            return Diagnostic::whole_file(file, error.to_string());
+        };
+        // A field may name a point of a table, `prefill_table[3]`: the table is what can be found.
+        let keys: Vec<&str> =
+            field.split('.').map(|key| key.split(['[', ' ']).next().unwrap_or(key)).collect();
+        let problem = format!("{field}: got {value}, wanted {wanted}");
+        match document.at(&keys) {
+            Some(place) => document.error(place.span(), problem),
+            None => Diagnostic::whole_file(file, problem),
+        }
+    })?;
+    Ok(spec)
 }
