@@ -29,7 +29,7 @@ pub use error::ScenarioError;
 pub use gorgo_config::Diagnostic;
 pub use parse::{Parsed, ReplayTrace};
 pub use resolved::{
-    IndexSpec, MeasureParams, PolicySpec, Records, ReplicaSpec, Resolved, RouterSpec,
+    IndexSpec, MeasureParams, PerRegionSpec, PolicySpec, Records, ReplicaSpec, Resolved, RouterSpec,
 };
 pub use schema::schema;
 pub use workload::{DemandSpec, LoadSpec, Requests, WorkloadSpec};

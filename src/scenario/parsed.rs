@@ -16,7 +16,9 @@ pub use fleet::{FleetTable, ReplicaTable};
 pub use load::{ClosedLoopTable, GammaTable, LoadTable, RateTable, RecordedTable};
 pub use measure::MeasureTable;
 pub use network::{ClientsBy, ClientsTable, FillMissing, LinkTable, NetworkTable, RegionTable};
-pub use router::{IndexTable, LruTable, PolicyTable, RouterTable, UnboundedTable};
+pub use router::{
+    IndexTable, LocalFirstTable, LruTable, PerRegionTable, PolicyTable, RouterTable, UnboundedTable,
+};
 pub use workload::{
     ArrivalsCsvTable, ChatTable, CountrySample, PrefixGroupsTable, ServiceTable, ThinkTable,
     TraceTable, WildchatTable, WorkloadTable,

@@ -8,6 +8,7 @@ mod demand;
 mod fleet;
 mod measure;
 mod network;
+mod policies;
 mod router;
 
 use crate::parsed::{FleetTable, ScenarioTable};
@@ -42,7 +43,8 @@ pub(crate) fn resolve(
     }
     let network = context.network()?;
     let fleet = context.fleet(&network.network)?;
-    let router = context.router(&network.network)?;
+    let places: Vec<_> = fleet.replicas.iter().map(|replica| replica.region).collect();
+    let router = context.router(&network.network, &places)?;
     let demand = context.demand(&network.network)?;
     let measure = context.measure()?;
     let explicit = ScenarioTable {

@@ -6,10 +6,11 @@ use crate::ScenarioError;
 use crate::parsed::ScenarioTable;
 use crate::workload::DemandSpec;
 use gorgo_model::{Network, RegionPlace, ReplicaConfig};
-use gorgo_routing::{LearnAt, Policy, ReleaseAt, registry};
+use gorgo_routing::{LearnAt, Policy, ReleaseAt, Room, registry};
 use gorgo_types::{Nanos, RegionId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// A scenario ready to run.
@@ -55,10 +56,14 @@ pub struct ReplicaSpec {
 /// The router and the policies to compare.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RouterSpec {
-    /// Where it stands.
+    /// Where it stands; of several, the first.
     pub region: RegionId,
+    /// The routers of several regions; none: one router for all.
+    pub per_region: Option<PerRegionSpec>,
     /// The policies, each of which is run on the same draws; at least one, labels unique.
     pub policies: Vec<PolicySpec>,
+    /// Other routers by name, without policies and variants of their own.
+    pub variants: BTreeMap<String, RouterSpec>,
     /// Spacing of RTT probes to each replica.
     pub probe_interval: Nanos,
     /// Spacing of metric scrapes of each replica.
@@ -79,8 +84,29 @@ pub struct RouterSpec {
     pub max_queue: u32,
     /// How long a request may wait in the router; none: for ever.
     pub queue_timeout: Option<Nanos>,
+    /// Whether the queue is served one request at a time.
+    pub serial_queue: bool,
+    /// How often the queue is looked at; none: whenever something has changed.
+    pub queue_interval: Option<Nanos>,
     /// Whether prompt and output enter the index when a request has finished, where their blocks are known.
     pub learn_output: bool,
+}
+
+/// A router in each of several regions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PerRegionSpec {
+    /// The regions, each once; at least one.
+    pub regions: Vec<RegionId>,
+    /// Each sends to every replica itself.
+    pub reaches_all: bool,
+    /// How often a request may be passed on: 0 or 1.
+    pub max_hops: u32,
+    /// When a region serves a request whatever the policy says; none: never.
+    pub local_first: Option<Room>,
+    /// Whether the policy may choose to wait for a region without room.
+    pub may_wait: bool,
+    /// The region of the machine that all requests come by way of; none: clients send to the routers themselves.
+    pub geo_proxy: Option<RegionId>,
 }
 
 /// One policy with its parameters.
@@ -90,6 +116,8 @@ pub struct PolicySpec {
     pub name: String,
     /// What it is called in results; unique in the scenario. The name, where none was given.
     pub label: String,
+    /// The variant of the router that it runs in, by name; none: the router itself.
+    pub router: Option<String>,
     /// Its parameters, checked against the policy.
     pub parameters: toml::Table,
 }
@@ -99,11 +127,21 @@ pub struct PolicySpec {
 pub enum IndexSpec {
     /// Everything.
     Unbounded,
+    /// Everything, by the tree of GORGO v1's balancers.
+    EndTagged,
     /// The most recently used tokens of each replica.
     Lru {
         /// How many tokens per replica.
         capacity_tokens_per_replica: u64,
     },
+}
+
+impl RouterSpec {
+    /// The router that a policy runs in.
+    #[must_use]
+    pub fn of(&self, policy: &PolicySpec) -> &Self {
+        policy.router.as_ref().and_then(|name| self.variants.get(name)).unwrap_or(self)
+    }
 }
 
 impl PolicySpec {

@@ -1,11 +1,13 @@
 //! A resolved scenario as TOML text that leaves nothing unsaid.
 
 use crate::parsed::{
-    IndexTable, LruTable, MeasureTable, PolicyTable, RouterTable, ScenarioTable, UnboundedTable,
+    IndexTable, LocalFirstTable, LruTable, MeasureTable, PerRegionTable, PolicyTable, RouterTable,
+    ScenarioTable, UnboundedTable,
 };
 use crate::{IndexSpec, MeasureParams, Resolved, RouterSpec};
 use gorgo_config::{Count, Duration, Located, PositiveDuration, Share};
 use gorgo_model::{ProfileRange, ProfileSpec};
+use gorgo_types::RegionId;
 use std::path::{Component, Path, PathBuf};
 use toml::{Table, Value};
 
@@ -62,25 +64,53 @@ impl Resolved {
     }
 
     fn router_table(&self, spec: &RouterSpec) -> RouterTable {
+        let name = |region: RegionId| Located::nowhere(self.regions[region.index()].name.clone());
         let policies = spec.policies.iter().map(|policy| {
             Located::nowhere(PolicyTable {
                 name: policy.name.clone().into(),
                 label: Some(policy.label.clone().into()),
+                router: policy.router.clone().map(Located::nowhere),
                 parameters: policy.parameters.clone(),
             })
         });
         let index = match spec.index {
-            IndexSpec::Unbounded => IndexTable { unbounded: Some(UnboundedTable {}), lru: None },
+            IndexSpec::Unbounded => {
+                IndexTable { unbounded: Some(UnboundedTable {}), ..IndexTable::default() }
+            }
+            IndexSpec::EndTagged => {
+                IndexTable { end_tagged: Some(UnboundedTable {}.into()), ..IndexTable::default() }
+            }
             IndexSpec::Lru { capacity_tokens_per_replica } => {
                 let lru =
                     LruTable { capacity_tokens_per_replica: Count(capacity_tokens_per_replica) };
-                IndexTable { unbounded: None, lru: Some(lru.into()) }
+                IndexTable { lru: Some(lru.into()), ..IndexTable::default() }
             }
         };
         let limit = spec.max_in_flight_per_replica;
         RouterTable {
-            region: self.regions[spec.region.index()].name.clone().into(),
-            policies: policies.collect::<Vec<_>>().into(),
+            region: spec.per_region.is_none().then(|| name(spec.region)),
+            per_region: spec.per_region.as_ref().map(|per_region| {
+                let regions: Vec<_> = per_region.regions.iter().map(|&id| name(id)).collect();
+                let room = per_region.local_first.map(|room| LocalFirstTable {
+                    running_requests_below: Some(
+                        Count(u64::from(room.running_requests_below)).into(),
+                    ),
+                    kv_share_below: Some(Share(room.kv_share_below).into()),
+                });
+                let table = PerRegionTable {
+                    regions: Some(regions.into()),
+                    reaches_all: Some(per_region.reaches_all),
+                    max_hops: Some(per_region.max_hops.into()),
+                    local_first: room.map(Located::nowhere),
+                    may_wait: Some(per_region.may_wait),
+                    geo_proxy: per_region.geo_proxy.map(name),
+                };
+                table.into()
+            }),
+            policies: (!spec.policies.is_empty()).then(|| policies.collect::<Vec<_>>().into()),
+            variants: (spec.variants.iter())
+                .map(|(name, spec)| (name.clone(), self.router_table(spec).into()))
+                .collect(),
             probe_interval: Some(PositiveDuration(spec.probe_interval)),
             scrape_interval: Some(PositiveDuration(spec.scrape_interval)),
             rtt_ewma_alpha: Some(Share(spec.rtt_ewma_alpha).into()),
@@ -93,6 +123,8 @@ impl Resolved {
                 .filter(|most| *most != u32::MAX)
                 .map(Located::nowhere),
             queue_timeout: spec.queue_timeout.map(PositiveDuration),
+            serial_queue: Some(spec.serial_queue),
+            queue_interval: spec.queue_interval.map(PositiveDuration),
             learn_output: Some(spec.learn_output),
         }
     }

@@ -119,6 +119,33 @@ fn groups_of_one_name_count_on_and_profiles_may_be_the_scenarios_own() {
 }
 
 #[test]
+fn a_policy_may_run_in_a_router_of_another_kind() {
+    let text = include_str!("good.toml")
+        .replace("\"gorgo\"]", "{ name = \"gorgo-regional\", router = \"v1\" }]");
+    let v1 = "[router.variants.v1]\nlearn_at = \"finished\"\nserial_queue = true\nqueue_interval = \"20ms\"\n\
+              per_region = { local_first = {}, geo_proxy = \"home\" }\nindex = { end_tagged = {} }\n\n[measure]";
+    let text = text.replace("[measure]", v1);
+    let resolved = resolve("v1.toml", &text);
+    let router = &resolved.router;
+    let [alone, .., v1] = &router.policies[..] else { panic!("three policies") };
+    assert_eq!(
+        (router.of(alone).per_region.as_ref(), router.of(alone).learn_at.clone()),
+        (None, router.learn_at)
+    );
+    let v1 = router.of(v1);
+    assert_eq!((v1.index, v1.serial_queue), (IndexSpec::EndTagged, true));
+    assert_eq!(v1.probe_interval, router.probe_interval, "what it leaves out is the router's");
+    let places = v1.per_region.as_ref().expect("a router in each region");
+    assert_eq!(places.local_first, Some(gorgo_routing::Room::default()));
+    let mut regions: Vec<_> = resolved.replicas.iter().map(|replica| replica.region).collect();
+    regions.dedup();
+    assert_eq!(places.regions, regions);
+    let again = resolve("again.toml", &resolved.to_toml());
+    assert_eq!(again.to_toml(), resolved.to_toml());
+    assert_eq!(again.router, resolved.router);
+}
+
+#[test]
 fn a_replay_takes_the_workloads_place() {
     let bench = repository().join("scenarios/bench/replicas_8.toml");
     let trace = ReplayTrace {
