@@ -18,8 +18,13 @@ pub enum Event {
     FirstTokenAtRouter(Slot),
     /// The end of a response passes the router: it releases load and may let a queued request go.
     EndAtRouter(Slot),
-    /// The head of the router's queue may have waited too long. After ends, which may have freed its way.
-    RouterDeadline,
+    /// The first token of a response passes the router that had passed its request on. After the routers of the replicas'
+    /// own regions, which it comes from.
+    FirstTokenAtFirstRouter(Slot),
+    /// The end of such a response passes it, or the refusal of the router it was passed on to.
+    EndAtFirstRouter(Slot),
+    /// The head of a router's queue may be offered, or have waited too long. After ends, which may have freed its way.
+    RouterDeadline(u32),
     /// A request reaches the router, which decides.
     AtRouter(Slot),
     /// A request reaches its replica. After all decisions of the instant; before the replica moves, because a request
@@ -64,13 +69,15 @@ impl Event {
             Self::ProbeAnswered(_) => 2,
             Self::FirstTokenAtRouter(_) => 3,
             Self::EndAtRouter(_) => 4,
-            Self::RouterDeadline => 5,
-            Self::AtRouter(_) => 6,
-            Self::AtReplica(_) => 7,
-            Self::Wake(..) => 8,
-            Self::ProbeAtReplica(_) => 9,
-            Self::ProbeRound(..) => 10,
-            Self::Sample => 11,
+            Self::FirstTokenAtFirstRouter(_) => 5,
+            Self::EndAtFirstRouter(_) => 6,
+            Self::RouterDeadline(_) => 7,
+            Self::AtRouter(_) => 8,
+            Self::AtReplica(_) => 9,
+            Self::Wake(..) => 10,
+            Self::ProbeAtReplica(_) => 11,
+            Self::ProbeRound(..) => 12,
+            Self::Sample => 13,
         }
     }
 }
@@ -196,7 +203,9 @@ mod tests {
             Event::ProbeAnswered(Slot(0)),
             Event::FirstTokenAtRouter(Slot(0)),
             Event::EndAtRouter(Slot(0)),
-            Event::RouterDeadline,
+            Event::FirstTokenAtFirstRouter(Slot(0)),
+            Event::EndAtFirstRouter(Slot(0)),
+            Event::RouterDeadline(0),
             Event::AtRouter(Slot(0)),
             Event::AtReplica(Slot(0)),
             Event::Wake(ReplicaId(0), 0),

@@ -12,15 +12,30 @@ pub(crate) struct Flight {
     pub record: RequestRecord,
     /// Round trip between client and router, one draw for all of the request.
     pub client_rtt: Nanos,
-    /// Round trip between router and replica, one draw for all of the request.
+    /// Round trip between the last router and the replica, one draw for all of the request.
     pub replica_rtt: Nanos,
     /// When it reached the router.
     pub at_router: Nanos,
     /// When it reached the replica.
     pub at_replica: Nanos,
     pub ticket: Option<Ticket>,
+    /// The router that has it.
+    pub site: u32,
+    /// The router that passed it on.
+    pub passed_on: Option<PassedOn>,
     /// Counts towards the end of the run.
     pub measured: bool,
+}
+
+/// What the first of two routers must be told in the end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PassedOn {
+    pub site: u32,
+    pub ticket: Ticket,
+    /// Round trip between the two.
+    pub rtt: Nanos,
+    /// The second one refused it.
+    pub refused: Option<Status>,
 }
 
 /// The way out of a round trip.
@@ -35,7 +50,13 @@ pub(crate) const fn back_of(rtt: Nanos) -> Nanos {
 
 impl Flight {
     /// A request that its client sends at the very time it was scheduled for.
-    pub fn new(request: Request, scheduled: Nanos, client_rtt: Nanos, measured: bool) -> Self {
+    pub fn new(
+        request: Request,
+        scheduled: Nanos,
+        site: u32,
+        client_rtt: Nanos,
+        measured: bool,
+    ) -> Self {
         let record = RequestRecord {
             id: request.id,
             origin: request.origin,
@@ -63,6 +84,8 @@ impl Flight {
             at_router: Nanos::ZERO,
             at_replica: Nanos::ZERO,
             ticket: None,
+            site,
+            passed_on: None,
             measured,
         }
     }
@@ -77,7 +100,8 @@ impl Flight {
 
     /// From the replica to the client.
     pub fn back(&self) -> Nanos {
-        back_of(self.replica_rtt) + back_of(self.client_rtt)
+        let between = self.passed_on.map_or(Nanos::ZERO, |first| back_of(first.rtt));
+        back_of(self.replica_rtt) + between + back_of(self.client_rtt)
     }
 }
 

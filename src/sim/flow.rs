@@ -5,27 +5,28 @@
 
 use crate::agenda::{Event, Slot};
 use crate::error::SimError;
-use crate::flight::{Flight, back_of, out_of};
+use crate::flight::{Flight, PassedOn, back_of, out_of};
 use crate::setup::as_ns;
+use crate::site::Site;
 use crate::world::World;
 use gorgo_metrics::Status;
 use gorgo_model::{EngineRequest, ReplicaEvent, RequestKey};
 use gorgo_random::{Draw, Key, Purpose};
-use gorgo_routing::{Action, RoutingRequest, Target};
-use gorgo_types::{Nanos, ReplicaId, Request, RequestId};
+use gorgo_routing::{Action, RoutingRequest, Target, Ticket};
+use gorgo_types::{Nanos, RegionId, ReplicaId, Request, RequestId};
 use gorgo_workload::Completed;
 
 /// The link between clients and the router, as a word of keys; links to replicas are numbered by their region.
 const CLIENT_LINK: u64 = u64::MAX;
 
 /// What the router may see of a request.
-fn visible(request: &Request) -> RoutingRequest<'_> {
+fn visible(request: &Request, hops: u32) -> RoutingRequest<'_> {
     RoutingRequest {
         id: request.id,
         prompt: &request.prompt,
         max_tokens: request.max_tokens,
         session: request.has_session.then_some(request.id.session),
-        hops: 0,
+        hops,
     }
 }
 
@@ -38,10 +39,10 @@ const fn link_draw(key: Key, id: RequestId, link: u64) -> Draw {
 impl World<'_> {
     /// A client sends a request, at the time it was scheduled for.
     pub(crate) fn set_out(&mut self, scheduled: Nanos, request: Request, measured: bool) {
-        let leg = &self.legs[request.origin.index()];
+        let ingress = &self.ingresses[request.origin.index()];
         let draw = link_draw(self.key, request.id, CLIENT_LINK);
-        let client_rtt = self.network.client_rtt(leg, draw);
-        let flight = Flight::new(request, scheduled, client_rtt, measured);
+        let client_rtt = self.network.client_rtt(&ingress.leg, draw);
+        let flight = Flight::new(request, scheduled, ingress.site, client_rtt, measured);
         let slot = self.flights.insert(flight);
         self.agenda.push(scheduled + out_of(client_rtt), Event::AtRouter(slot));
     }
@@ -55,16 +56,18 @@ impl World<'_> {
     /// The router decides on a request: a new one, or the head of its queue.
     fn decide(&mut self, slot: Slot, is_new: bool) -> Result<(), SimError> {
         let flight = self.flights.get_mut(slot);
-        let request = visible(&flight.request);
+        let hops = u32::from(flight.passed_on.is_some());
+        let request = visible(&flight.request, hops);
+        let router = &mut self.sites[flight.site as usize].router;
         let draw = self
             .key
             .with(Purpose::Decision)
             .word(request.id.session)
             .word(u64::from(request.id.turn))
-            .word(u64::from(flight.record.attempts))
+            .word(u64::from(flight.record.attempts) | u64::from(hops) << 32)
             .draw()
             .bits();
-        let mut target = self.router.decide(self.now, &request, draw).target;
+        let mut target = router.decide(self.now, &request, draw).target;
         if let Some((id, replica)) = self.forced
             && id == request.id
         {
@@ -72,7 +75,7 @@ impl World<'_> {
             self.forced_seen = true;
         }
         if let Some(observer) = self.observer.as_deref_mut() {
-            observer(self.now, &request, draw, &self.router, target);
+            observer(self.now, &request, draw, router, target);
         }
         match target {
             Target::Replica(replica) => {
@@ -80,15 +83,16 @@ impl World<'_> {
                 Ok(())
             }
             Target::Queue if is_new => {
-                if self.router.enqueue(self.now, slot.0, request.prompt.tokens()) {
-                    self.watch_deadline();
+                let site = flight.site;
+                if router.enqueue(self.now, slot.0, request.prompt.tokens()) {
+                    self.watch_deadline(site);
                     Ok(())
                 } else {
                     self.refuse(slot, Status::Rejected)
                 }
             }
             Target::Queue => {
-                self.router.requeue(self.now, slot.0);
+                router.requeue(self.now, slot.0);
                 Ok(())
             }
             Target::Reject => self.refuse(slot, Status::Rejected),
@@ -97,32 +101,57 @@ impl World<'_> {
 
     fn dispatch(&mut self, slot: Slot, replica: ReplicaId) {
         let flight = self.flights.get_mut(slot);
-        let request = visible(&flight.request);
-        let ticket = self.router.dispatched(self.now, &request, replica);
+        let request = visible(&flight.request, u32::from(flight.passed_on.is_some()));
+        let site = &mut self.sites[flight.site as usize];
+        let ticket = site.router.dispatched(self.now, &request, replica);
         let station = &mut self.stations[replica.index()];
         let region = station.region;
         let draw = link_draw(self.key, request.id, u64::from(region.0));
-        let rtt = self.network.rtt(self.router_region, region, draw);
+        let rtt = self.network.rtt(site.region, region, draw);
+        if site.forwards_to(region) {
+            return self.pass_on(slot, ticket, region, rtt);
+        }
+        let router = &site.router;
         station.in_flight += 1;
         station.requests += 1;
         let record = &mut flight.record;
         record.replica = Some(replica);
         record.region = Some(region);
         record.attempts += 1;
-        record.score = self.router.decision().scores().get(replica.index()).copied().unwrap_or(0.0);
+        record.score = router.decision().scores().get(replica.index()).copied().unwrap_or(0.0);
         record.predicted_cached_tokens =
-            self.router.signals().get(replica.index()).map_or(0, |s| s.cached_tokens as u32);
-        record.parts.router_queue = self.now - flight.at_router;
-        record.parts.routing = self.decision_time;
+            router.signals().get(replica.index()).map_or(0, |s| s.cached_tokens as u32);
+        record.parts.router_queue += self.now - flight.at_router;
+        record.parts.routing += self.decision_time;
         record.parts.network_out = out_of(rtt);
         flight.ticket = Some(ticket);
         flight.replica_rtt = rtt;
         self.agenda.push(self.now + self.decision_time + out_of(rtt), Event::AtReplica(slot));
     }
 
+    /// A router passes a request on to the router of another region.
+    fn pass_on(&mut self, slot: Slot, ticket: Ticket, region: RegionId, rtt: Nanos) {
+        let next = self.site_of(region);
+        let flight = self.flights.get_mut(slot);
+        let parts = &mut flight.record.parts;
+        parts.router_queue += self.now - flight.at_router;
+        parts.routing += self.decision_time;
+        parts.forward = out_of(rtt);
+        flight.passed_on = Some(PassedOn { site: flight.site, ticket, rtt, refused: None });
+        flight.site = next;
+        self.agenda.push(self.now + self.decision_time + out_of(rtt), Event::AtRouter(slot));
+    }
+
     /// The router turns a request away; the client hears of it half a round trip later.
     fn refuse(&mut self, slot: Slot, status: Status) -> Result<(), SimError> {
-        let flight = self.flights.get(slot);
+        let flight = self.flights.get_mut(slot);
+        if let Some(first) = &mut flight.passed_on
+            && first.refused.is_none()
+        {
+            first.refused = Some(status);
+            self.agenda.push(self.now + back_of(first.rtt), Event::EndAtFirstRouter(slot));
+            return Ok(());
+        }
         let id = flight.request.id;
         let at_client = self.now + back_of(flight.client_rtt);
         self.retire(slot, status, at_client)?;
@@ -225,26 +254,67 @@ impl World<'_> {
 
     /// The first token passes the router, and the response's headers with it.
     pub(crate) fn first_token_at_router(&mut self, slot: Slot) {
-        if let Some(ticket) = self.flights.get(slot).ticket {
-            self.router.response_headers(self.now, ticket, true);
-            self.router.first_token(self.now, ticket);
+        let flight = self.flights.get(slot);
+        if let Some(ticket) = flight.ticket {
+            let router = &mut self.sites[flight.site as usize].router;
+            router.response_headers(self.now, ticket, true);
+            router.first_token(self.now, ticket);
+        }
+        if let Some(first) = flight.passed_on {
+            let at = self.now + back_of(first.rtt);
+            self.agenda.push(at, Event::FirstTokenAtFirstRouter(slot));
+        }
+    }
+
+    /// The first token passes the router that had passed its request on.
+    pub(crate) fn first_token_at_first_router(&mut self, slot: Slot) {
+        if let Some(first) = self.flights.get(slot).passed_on {
+            let router = &mut self.sites[first.site as usize].router;
+            router.response_headers(self.now, first.ticket, true);
+            router.first_token(self.now, first.ticket);
         }
     }
 
     /// The end of a response passes the router.
     pub(crate) fn end_at_router(&mut self, slot: Slot) -> Result<(), SimError> {
         let flight = self.flights.get(slot);
+        let site = flight.site;
         if let Some(ticket) = flight.ticket {
-            self.router.finished(self.now, ticket, flight.request.sequence.as_ref());
+            let router = &mut self.sites[site as usize].router;
+            router.finished(self.now, ticket, flight.request.sequence.as_ref());
         }
         self.stations[flight.replica().index()].in_flight -= 1;
-        let at_client = self.now + back_of(flight.client_rtt);
+        if let Some(first) = flight.passed_on {
+            self.agenda.push(self.now + back_of(first.rtt), Event::EndAtFirstRouter(slot));
+        } else {
+            self.back_to_client(slot)?;
+        }
+        self.serve_queue(site)
+    }
+
+    /// The end of a response passes the router that had passed its request on, or it hears that the other refused.
+    pub(crate) fn end_at_first_router(&mut self, slot: Slot) -> Result<(), SimError> {
+        let flight = self.flights.get(slot);
+        let first = flight.passed_on.expect("a request that was passed on");
+        let router = &mut self.sites[first.site as usize].router;
+        if let Some(status) = first.refused {
+            router.failed(self.now, first.ticket);
+            self.refuse(slot, status)?;
+        } else {
+            router.finished(self.now, first.ticket, flight.request.sequence.as_ref());
+            self.back_to_client(slot)?;
+        }
+        self.serve_queue(first.site)
+    }
+
+    /// The end of a response leaves the last router on its way.
+    fn back_to_client(&mut self, slot: Slot) -> Result<(), SimError> {
+        let at_client = self.now + back_of(self.flights.get(slot).client_rtt);
         if self.answers_source {
             self.agenda.push(at_client, Event::AtClient(slot));
-        } else {
-            self.retire(slot, Status::Completed, at_client)?;
+            return Ok(());
         }
-        self.serve_queue()
+        self.retire(slot, Status::Completed, at_client)
     }
 
     /// The end of a response reaches its client.
@@ -255,31 +325,31 @@ impl World<'_> {
         Ok(())
     }
 
-    /// The oldest request in the router's queue may have waited long enough.
-    pub(crate) fn router_deadline(&mut self) -> Result<(), SimError> {
-        self.deadline = None;
-        self.serve_queue()
+    /// The head of a router's queue may be offered, or have waited long enough.
+    pub(crate) fn router_deadline(&mut self, site: u32) -> Result<(), SimError> {
+        self.sites[site as usize].deadline = None;
+        self.serve_queue(site)
     }
 
-    /// Lets requests of the router's queue go, as long as it gives any.
-    fn serve_queue(&mut self) -> Result<(), SimError> {
-        while let Some(action) = self.router.poll(self.now) {
+    /// Lets requests of a router's queue go, as long as it gives any.
+    fn serve_queue(&mut self, site: u32) -> Result<(), SimError> {
+        while let Some(action) = self.sites[site as usize].router.poll(self.now) {
             match action {
                 Action::Retry(key) => self.decide(Slot(key), false)?,
                 Action::TimedOut(key) => self.refuse(Slot(key), Status::TimedOut)?,
             }
         }
-        self.watch_deadline();
+        self.watch_deadline(site);
         Ok(())
     }
 
-    fn watch_deadline(&mut self) {
-        let next = self.router.next_deadline();
-        if let Some(at) = next
-            && self.deadline.is_none_or(|planned| at < planned)
+    fn watch_deadline(&mut self, site: u32) {
+        let Site { router, deadline, .. } = &mut self.sites[site as usize];
+        if let Some(at) = router.next_deadline()
+            && deadline.is_none_or(|planned| at < planned)
         {
-            self.deadline = Some(at);
-            self.agenda.push(at.max(self.now), Event::RouterDeadline);
+            *deadline = Some(at);
+            self.agenda.push(at.max(self.now), Event::RouterDeadline(site));
         }
     }
 }

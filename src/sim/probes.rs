@@ -17,6 +17,7 @@ use gorgo_types::{Nanos, ReplicaId};
 #[derive(Debug)]
 pub(crate) struct Probe {
     watch: Watch,
+    site: u32,
     replica: ReplicaId,
     rtt: Nanos,
     taken_at: Nanos,
@@ -27,16 +28,22 @@ impl World<'_> {
     /// The rounds that were answered before the load began.
     pub(crate) fn first_probes(&mut self) {
         for watch in [Watch::Rtt, Watch::Metrics] {
-            for index in 0..self.stations.len() {
-                let replica = ReplicaId(index as u32);
-                let rtt = self.probe_rtt(watch, replica, 0);
-                let seen = self.stations[index].engine.observe(self.now);
-                self.tell_router(&Probe { watch, replica, rtt, taken_at: self.now, seen });
+            for (site, replica) in self.probed() {
+                let rtt = self.probe_rtt(watch, site, replica, 0);
+                let seen = self.stations[replica.index()].engine.observe(self.now);
+                self.tell_router(&Probe { watch, site, replica, rtt, taken_at: self.now, seen });
             }
             if let Some(interval) = self.interval(watch) {
                 self.agenda.push(interval, Event::ProbeRound(watch, 1));
             }
         }
+    }
+
+    /// Who probes whom: every router every replica.
+    fn probed(&self) -> impl Iterator<Item = (u32, ReplicaId)> + use<> {
+        let (sites, stations) = (self.sites.len() as u32, self.stations.len() as u32);
+        (0..sites)
+            .flat_map(move |site| (0..stations).map(move |replica| (site, ReplicaId(replica))))
     }
 
     const fn interval(&self, watch: Watch) -> Option<Nanos> {
@@ -48,12 +55,11 @@ impl World<'_> {
 
     /// The router sends a round of probes.
     pub(crate) fn probe_round(&mut self, watch: Watch, round: u32) {
-        for index in 0..self.stations.len() {
-            let replica = ReplicaId(index as u32);
-            let rtt = self.probe_rtt(watch, replica, round);
+        for (site, replica) in self.probed() {
+            let rtt = self.probe_rtt(watch, site, replica, round);
             let seen = Observation::default();
-            let slot =
-                self.probes.insert(Probe { watch, replica, rtt, taken_at: Nanos::ZERO, seen });
+            let taken_at = Nanos::ZERO;
+            let slot = self.probes.insert(Probe { watch, site, replica, rtt, taken_at, seen });
             match watch {
                 Watch::Rtt => self.agenda.push(self.now + rtt, Event::ProbeAnswered(slot)),
                 Watch::Metrics => {
@@ -81,8 +87,9 @@ impl World<'_> {
     }
 
     fn tell_router(&mut self, probe: &Probe) {
+        let router = &mut self.sites[probe.site as usize].router;
         match probe.watch {
-            Watch::Rtt => self.router.probe_result(self.now, probe.replica, Some(probe.rtt)),
+            Watch::Rtt => router.probe_result(self.now, probe.replica, Some(probe.rtt)),
             Watch::Metrics => {
                 let scrape = Scrape {
                     running_requests: probe.seen.running_requests,
@@ -92,20 +99,20 @@ impl World<'_> {
                     taken_at: probe.taken_at,
                     latency: probe.rtt,
                 };
-                self.router.scraped(self.now, probe.replica, scrape);
+                router.scraped(self.now, probe.replica, scrape);
             }
         }
     }
 
-    fn probe_rtt(&self, watch: Watch, replica: ReplicaId, round: u32) -> Nanos {
+    fn probe_rtt(&self, watch: Watch, site: u32, replica: ReplicaId, round: u32) -> Nanos {
         let draw = self
             .key
             .with(Purpose::ProbeRtt)
             .word(watch as u64)
-            .word(u64::from(replica.0))
+            .word(u64::from(replica.0) | u64::from(site) << 32)
             .word(u64::from(round))
             .draw();
         let region = self.stations[replica.index()].region;
-        self.network.rtt(self.router_region, region, draw)
+        self.network.rtt(self.sites[site as usize].region, region, draw)
     }
 }

@@ -25,6 +25,17 @@ pub struct StationSetup {
     pub config: ReplicaConfig,
 }
 
+/// A router and its place.
+#[derive(Debug)]
+pub struct RouterSetup {
+    /// Its region.
+    pub region: RegionId,
+    /// Its configuration.
+    pub config: RouterConfig,
+    /// Its policy.
+    pub policy: Box<dyn Policy>,
+}
+
 /// How a run is watched and bent.
 #[derive(Default)]
 pub struct RunOptions<'a> {
@@ -48,12 +59,11 @@ pub struct Setup<'a> {
     pub replicas: Vec<StationSetup>,
     /// Links between regions.
     pub network: Network,
-    /// Where the router stands.
-    pub router_region: RegionId,
-    /// The router's own configuration.
-    pub router: RouterConfig,
-    /// The policy.
-    pub policy: Box<dyn Policy>,
+    /// The routers, at least one.
+    pub routers: Vec<RouterSetup>,
+    /// Where all requests pass a machine that sends each to the router nearest to its client; none: clients send to
+    /// that router themselves.
+    pub geo_proxy: Option<RegionId>,
     /// Time the router takes to decide on a request.
     pub decision_time: Nanos,
     /// Time between rounds of RTT probes; `None` leaves the router with what the first round told it.

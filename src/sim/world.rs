@@ -7,10 +7,11 @@ use crate::agenda::{Agenda, Event, SOURCE_CLASS, Slot};
 use crate::error::SimError;
 use crate::flight::Flight;
 use crate::probes::Probe;
-use crate::setup::{Observer, Setup};
+use crate::setup::{Observer, RouterSetup, Setup};
+use crate::site::{Ingress, Site};
 use crate::table::Table;
 use gorgo_metrics::{Collector, RunResult, Status, TimelineSample};
-use gorgo_model::{ClientLeg, Network, Replica, ReplicaOutput};
+use gorgo_model::{Network, Replica, ReplicaOutput};
 use gorgo_random::Key;
 use gorgo_routing::{Ignored, Router};
 use gorgo_types::{Nanos, RegionId, ReplicaId, RequestId};
@@ -39,13 +40,13 @@ pub struct World<'a> {
     pub(crate) probes: Table<Probe>,
     pub(crate) stations: Vec<Station>,
     pub(crate) network: Network,
-    pub(crate) legs: Vec<ClientLeg>,
-    pub(crate) router: Router,
-    pub(crate) router_region: RegionId,
+    pub(crate) sites: Vec<Site>,
+    /// By origin.
+    pub(crate) ingresses: Vec<Ingress>,
+    pub(crate) geo_proxy: Option<RegionId>,
     pub(crate) decision_time: Nanos,
     pub(crate) probe_interval: Option<Nanos>,
     pub(crate) scrape_interval: Option<Nanos>,
-    pub(crate) deadline: Option<Nanos>,
     pub(crate) source: Box<dyn Source>,
     pub(crate) answers_source: bool,
     pub(crate) key: Key,
@@ -80,7 +81,11 @@ impl<'a> World<'a> {
             .enumerate()
             .map(|(i, station)| (ReplicaId(i as u32), station.region))
             .collect();
-        let router = Router::new(setup.router, setup.policy, &replicas)?;
+        let site = |given: RouterSetup| {
+            let router = Router::new(given.config, given.policy, &replicas)?;
+            Ok(Site { region: given.region, router, deadline: None })
+        };
+        let sites = setup.routers.into_iter().map(site).collect::<Result<_, SimError>>()?;
         let answers_source = setup.source.needs_completions();
         let mut world = Self {
             now: Nanos::ZERO,
@@ -90,13 +95,12 @@ impl<'a> World<'a> {
             stations,
             regions: setup.names.regions.len(),
             network: setup.network,
-            legs: Vec::new(),
-            router,
-            router_region: setup.router_region,
+            sites,
+            ingresses: Vec::new(),
+            geo_proxy: setup.geo_proxy,
             decision_time: setup.decision_time,
             probe_interval: setup.probe_interval,
             scrape_interval: setup.scrape_interval,
-            deadline: None,
             source: setup.source,
             answers_source,
             key: Key::new(setup.seed),
@@ -173,7 +177,9 @@ impl<'a> World<'a> {
             Event::ProbeAnswered(slot) => self.probe_answered(slot),
             Event::FirstTokenAtRouter(slot) => self.first_token_at_router(slot),
             Event::EndAtRouter(slot) => return self.end_at_router(slot),
-            Event::RouterDeadline => return self.router_deadline(),
+            Event::FirstTokenAtFirstRouter(slot) => self.first_token_at_first_router(slot),
+            Event::EndAtFirstRouter(slot) => return self.end_at_first_router(slot),
+            Event::RouterDeadline(site) => return self.router_deadline(site),
             Event::AtRouter(slot) => return self.at_router(slot),
             Event::AtReplica(slot) => return self.at_replica(slot),
             Event::Wake(replica, wake) => return self.wake(replica, wake),
@@ -214,14 +220,7 @@ impl<'a> World<'a> {
     fn send(&mut self) -> Result<(), SimError> {
         let (scheduled, request) = self.source.take()?;
         let id = request.id;
-        while self.legs.len() < self.source.origins().len() {
-            let origin = &self.source.origins()[self.legs.len()];
-            let leg = self
-                .network
-                .client_leg(origin, self.router_region)
-                .map_err(|source| SimError::Origin { id, source: Box::new(source) })?;
-            self.legs.push(leg);
-        }
+        self.learn_origins(id)?;
         let measured = scheduled >= self.warm_up && self.stop.is_none_or(|stop| scheduled < stop);
         self.measured_under_way += u64::from(measured);
         self.last_scheduled = scheduled;
@@ -287,11 +286,13 @@ impl<'a> World<'a> {
         }
         // Messages never cross here: news that the router could not place is news that was told wrongly.
         // (A scrape may be overtaken by a later one.)
-        let ignored = Ignored { old_scrape: 0, ..self.router.ignored() };
-        if ignored != Ignored::default() {
-            return Err(SimError::Invalid(format!(
-                "the router was told what cannot be: {ignored:?}"
-            )));
+        for site in &self.sites {
+            let ignored = Ignored { old_scrape: 0, ..site.router.ignored() };
+            if ignored != Ignored::default() {
+                return Err(SimError::Invalid(format!(
+                    "a router was told what cannot be: {ignored:?}"
+                )));
+            }
         }
         let end = cut.unwrap_or_else(|| self.now.max(self.last_finished));
         for (_, flight) in self.flights.iter() {

@@ -7,7 +7,7 @@ use gorgo_model::{
     CostProfile, EngineLimits, Jitter, NamedLink, Network, RegionPlace, ReplicaConfig,
 };
 use gorgo_routing::{Policy, RouterConfig, registry};
-use gorgo_sim::{RunOptions, Setup, StationSetup};
+use gorgo_sim::{RouterSetup, RunOptions, Setup, StationSetup};
 use gorgo_types::{LatLon, Nanos, Origin, OriginId, RegionId, Request};
 use gorgo_workload::{Completed, Due, Source, WorkloadError};
 use std::collections::VecDeque;
@@ -118,9 +118,12 @@ impl Bench {
             },
             replicas: stations,
             network: self.network(),
-            router_region: RegionId(0),
-            router: RouterConfig { block_tokens: source.block_tokens(), ..self.router },
-            policy: self.policy(),
+            routers: vec![RouterSetup {
+                region: RegionId(0),
+                config: RouterConfig { block_tokens: source.block_tokens(), ..self.router },
+                policy: self.policy(),
+            }],
+            geo_proxy: None,
             decision_time: Nanos::ZERO,
             probe_interval: None,
             scrape_interval: None,
