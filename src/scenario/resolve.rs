@@ -4,6 +4,7 @@
 //! out again ([`crate::Resolved::to_toml`]) and what is run cannot differ. Nothing outside the program is touched: the
 //! workload's own file is opened later. The parts are in the files beside this one.
 
+mod client;
 mod demand;
 mod fleet;
 mod measure;
@@ -46,6 +47,7 @@ pub(crate) fn resolve(
     let places: Vec<_> = fleet.replicas.iter().map(|replica| replica.region).collect();
     let router = context.router(&network.network, &places)?;
     let demand = context.demand(&network.network)?;
+    let client = context.client()?;
     let measure = context.measure()?;
     let explicit = ScenarioTable {
         fleet: FleetTable { replicas: fleet.groups.into() },
@@ -63,6 +65,7 @@ pub(crate) fn resolve(
         network: network.network,
         replicas: fleet.replicas,
         demand: demand.spec,
+        client,
         router,
         measure,
         base: base.to_owned(),

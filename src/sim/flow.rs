@@ -7,14 +7,14 @@ use crate::agenda::{Event, Slot};
 use crate::error::SimError;
 use crate::flight::{Flight, PassedOn, back_of, out_of};
 use crate::setup::as_ns;
-use crate::site::Site;
+use crate::site::{Ingress, Site};
 use crate::world::World;
 use gorgo_metrics::Status;
 use gorgo_model::{EngineRequest, ReplicaEvent, RequestKey};
 use gorgo_random::{Draw, Key, Purpose};
 use gorgo_routing::{Action, RoutingRequest, Target, Ticket};
 use gorgo_types::{Nanos, RegionId, ReplicaId, Request, RequestId};
-use gorgo_workload::Completed;
+use gorgo_workload::{Completed, Outgoing};
 
 /// The link between clients and the router, as a word of keys; links to replicas are numbered by their region.
 const CLIENT_LINK: u64 = u64::MAX;
@@ -37,14 +37,15 @@ const fn link_draw(key: Key, id: RequestId, link: u64) -> Draw {
 }
 
 impl World<'_> {
-    /// A client sends a request, at the time it was scheduled for.
-    pub(crate) fn set_out(&mut self, scheduled: Nanos, request: Request, measured: bool) {
-        let ingress = &self.ingresses[request.origin.index()];
+    /// A client sends a request.
+    pub(crate) fn set_out(&mut self, outgoing: Outgoing, measured: bool) {
+        let request = &outgoing.request;
+        let Ingress { site, leg } = self.ingresses[request.origin.index()];
         let draw = link_draw(self.key, request.id, CLIENT_LINK);
-        let client_rtt = self.network.client_rtt(&ingress.leg, draw);
-        let flight = Flight::new(request, scheduled, ingress.site, client_rtt, measured);
-        let slot = self.flights.insert(flight);
-        self.agenda.push(scheduled + out_of(client_rtt), Event::AtRouter(slot));
+        let client_rtt = self.network.client_rtt(&leg, draw);
+        let sent = outgoing.sent;
+        let slot = self.flights.insert(Flight::new(outgoing, site, client_rtt, measured));
+        self.agenda.push(sent + out_of(client_rtt), Event::AtRouter(slot));
     }
 
     /// A request reaches the router.
@@ -155,8 +156,8 @@ impl World<'_> {
         let id = flight.request.id;
         let at_client = self.now + back_of(flight.client_rtt);
         self.retire(slot, status, at_client)?;
-        if self.answers_source {
-            self.source.finished(Completed { id, at: at_client, ok: false });
+        if self.answers_client {
+            self.client.finished(Completed { id, at: at_client, ok: false });
         }
         Ok(())
     }
@@ -310,7 +311,7 @@ impl World<'_> {
     /// The end of a response leaves the last router on its way.
     fn back_to_client(&mut self, slot: Slot) -> Result<(), SimError> {
         let at_client = self.now + back_of(self.flights.get(slot).client_rtt);
-        if self.answers_source {
+        if self.answers_client {
             self.agenda.push(at_client, Event::AtClient(slot));
             return Ok(());
         }
@@ -321,7 +322,7 @@ impl World<'_> {
     pub(crate) fn at_client(&mut self, slot: Slot) -> Result<(), SimError> {
         let id = self.flights.get(slot).request.id;
         self.retire(slot, Status::Completed, self.now)?;
-        self.source.finished(Completed { id, at: self.now, ok: true });
+        self.client.finished(Completed { id, at: self.now, ok: true });
         Ok(())
     }
 

@@ -66,6 +66,7 @@ pub fn setup_of(run: PolicyRun<'_>) -> Result<Setup<'_>, SimError> {
         probe_interval: Some(router.probe_interval),
         scrape_interval: Some(router.scrape_interval),
         source,
+        client: scenario.client,
         measure: measure_spec(scenario),
         options,
     })
@@ -135,5 +136,6 @@ fn measure_spec(scenario: &Resolved) -> MeasureSpec {
             from::Records::Never => Records::Never,
         },
         timeline_step: measure.timeline_step,
+        client_holds_back: !scenario.client.is_unlimited(),
     }
 }

@@ -35,8 +35,8 @@ impl Site {
 impl World<'_> {
     /// Learns the ways of the origins that the source has met since.
     pub(crate) fn learn_origins(&mut self, id: RequestId) -> Result<(), SimError> {
-        while self.ingresses.len() < self.source.origins().len() {
-            let origin = &self.source.origins()[self.ingresses.len()];
+        while self.ingresses.len() < self.client.source().origins().len() {
+            let origin = &self.client.source().origins()[self.ingresses.len()];
             let ingress = self
                 .ingress(origin)
                 .map_err(|source| SimError::Origin { id, source: Box::new(source) })?;
