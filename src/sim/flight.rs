@@ -32,6 +32,8 @@ pub(crate) struct Flight {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PassedOn {
     pub site: u32,
+    /// The replica it had chosen.
+    pub replica: ReplicaId,
     pub ticket: Ticket,
     /// Round trip between the two.
     pub rtt: Nanos,

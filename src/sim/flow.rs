@@ -10,10 +10,11 @@ use crate::setup::as_ns;
 use crate::site::{Ingress, Site};
 use crate::world::World;
 use gorgo_metrics::Status;
+use gorgo_model::network::Traffic;
 use gorgo_model::{EngineRequest, ReplicaEvent, RequestKey};
 use gorgo_random::{Draw, Key, Purpose};
 use gorgo_routing::{Action, RoutingRequest, Target, Ticket};
-use gorgo_types::{Nanos, RegionId, ReplicaId, Request, RequestId};
+use gorgo_types::{Nanos, ReplicaId, Request, RequestId};
 use gorgo_workload::{Completed, Outgoing};
 
 /// The link between clients and the router, as a word of keys; links to replicas are numbered by their region.
@@ -42,10 +43,21 @@ impl World<'_> {
         let request = &outgoing.request;
         let Ingress { site, leg } = self.ingresses[request.origin.index()];
         let draw = link_draw(self.key, request.id, CLIENT_LINK);
-        let client_rtt = self.network.client_rtt(&leg, draw);
         let sent = outgoing.sent;
-        let slot = self.flights.insert(Flight::new(outgoing, site, client_rtt, measured));
-        self.agenda.push(sent + out_of(client_rtt), Event::AtRouter(slot));
+        let client_rtt = self.network.client_rtt_at(&leg, sent, draw);
+        let prompt = request.prompt.tokens();
+        let mut flight = Flight::new(outgoing, site, client_rtt, measured);
+        let parts = &mut flight.record.parts;
+        parts.client_to_router += self.network.client_sending(prompt);
+        if let Some(connections) = &self.sites[site as usize].connections {
+            let bytes = self.network.payload().bytes(prompt);
+            let (set_up, slow_start) = connections.of_client(client_rtt, bytes);
+            parts.connect += set_up;
+            parts.client_to_router += slow_start;
+        }
+        let at_router = sent + parts.connect + parts.client_to_router;
+        let slot = self.flights.insert(flight);
+        self.agenda.push(at_router, Event::AtRouter(slot));
     }
 
     /// A request reaches the router.
@@ -107,10 +119,21 @@ impl World<'_> {
         let ticket = site.router.dispatched(self.now, &request, replica);
         let station = &mut self.stations[replica.index()];
         let region = station.region;
-        let draw = link_draw(self.key, request.id, u64::from(region.0));
-        let rtt = self.network.rtt(site.region, region, draw);
+        let link = u64::from(region.0) | u64::from(request.hops) << 32;
+        let draw = link_draw(self.key, request.id, link);
+        let from = site.region;
+        let rtt = self.network.rtt_at(from, region, self.now, Traffic::Requests, draw);
+        let prompt = request.prompt.tokens();
+        let mut out = out_of(rtt) + self.network.sending(from, region, prompt);
+        let mut set_up = Nanos::ZERO;
+        if let Some(connections) = &mut site.connections {
+            let bytes = self.network.payload().bytes(prompt);
+            let slow_start;
+            (set_up, slow_start) = connections.take(replica, self.now, rtt, bytes);
+            out += slow_start;
+        }
         if site.forwards_to(region) {
-            return self.pass_on(slot, ticket, region, rtt);
+            return self.pass_on(slot, replica, ticket, [set_up, out, rtt]);
         }
         let router = &site.router;
         station.in_flight += 1;
@@ -124,23 +147,32 @@ impl World<'_> {
             router.signals().get(replica.index()).map_or(0, |s| s.cached_tokens as u32);
         record.parts.router_queue += self.now - flight.at_router;
         record.parts.routing += self.decision_time;
-        record.parts.network_out = out_of(rtt);
+        record.parts.connect += set_up;
+        record.parts.network_out = out;
         flight.ticket = Some(ticket);
         flight.replica_rtt = rtt;
-        self.agenda.push(self.now + self.decision_time + out_of(rtt), Event::AtReplica(slot));
+        self.agenda.push(self.now + self.decision_time + set_up + out, Event::AtReplica(slot));
     }
 
     /// A router passes a request on to the router of another region.
-    fn pass_on(&mut self, slot: Slot, ticket: Ticket, region: RegionId, rtt: Nanos) {
-        let next = self.site_of(region);
+    fn pass_on(
+        &mut self,
+        slot: Slot,
+        replica: ReplicaId,
+        ticket: Ticket,
+        [set_up, out, rtt]: [Nanos; 3],
+    ) {
+        let next = self.site_of(self.stations[replica.index()].region);
         let flight = self.flights.get_mut(slot);
         let parts = &mut flight.record.parts;
         parts.router_queue += self.now - flight.at_router;
         parts.routing += self.decision_time;
-        parts.forward = out_of(rtt);
-        flight.passed_on = Some(PassedOn { site: flight.site, ticket, rtt, refused: None });
+        parts.connect += set_up;
+        parts.forward = out;
+        let site = flight.site;
+        flight.passed_on = Some(PassedOn { site, replica, ticket, rtt, refused: None });
         flight.site = next;
-        self.agenda.push(self.now + self.decision_time + out_of(rtt), Event::AtRouter(slot));
+        self.agenda.push(self.now + self.decision_time + set_up + out, Event::AtRouter(slot));
     }
 
     /// The router turns a request away; the client hears of it half a round trip later.
@@ -279,12 +311,16 @@ impl World<'_> {
     /// The end of a response passes the router.
     pub(crate) fn end_at_router(&mut self, slot: Slot) -> Result<(), SimError> {
         let flight = self.flights.get(slot);
-        let site = flight.site;
+        let replica = flight.replica();
+        let site = &mut self.sites[flight.site as usize];
         if let Some(ticket) = flight.ticket {
-            let router = &mut self.sites[site as usize].router;
-            router.finished(self.now, ticket, flight.request.sequence.as_ref());
+            site.router.finished(self.now, ticket, flight.request.sequence.as_ref());
         }
-        self.stations[flight.replica().index()].in_flight -= 1;
+        self.stations[replica.index()].in_flight -= 1;
+        if let Some(connections) = &mut site.connections {
+            connections.give_back(replica, self.now);
+        }
+        let site = flight.site;
         if let Some(first) = flight.passed_on {
             self.agenda.push(self.now + back_of(first.rtt), Event::EndAtFirstRouter(slot));
         } else {
@@ -297,12 +333,15 @@ impl World<'_> {
     pub(crate) fn end_at_first_router(&mut self, slot: Slot) -> Result<(), SimError> {
         let flight = self.flights.get(slot);
         let first = flight.passed_on.expect("a request that was passed on");
-        let router = &mut self.sites[first.site as usize].router;
+        let site = &mut self.sites[first.site as usize];
+        if let Some(connections) = &mut site.connections {
+            connections.give_back(first.replica, self.now);
+        }
         if let Some(status) = first.refused {
-            router.failed(self.now, first.ticket);
+            site.router.failed(self.now, first.ticket);
             self.refuse(slot, status)?;
         } else {
-            router.finished(self.now, first.ticket, flight.request.sequence.as_ref());
+            site.router.finished(self.now, first.ticket, flight.request.sequence.as_ref());
             self.back_to_client(slot)?;
         }
         self.serve_queue(first.site)

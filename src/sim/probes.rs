@@ -7,8 +7,10 @@
 
 use crate::agenda::{Event, Slot, Watch};
 use crate::flight::{back_of, out_of};
+use crate::site::Site;
 use crate::world::World;
 use gorgo_model::Observation;
+use gorgo_model::network::Traffic;
 use gorgo_random::Purpose;
 use gorgo_routing::Scrape;
 use gorgo_types::{Nanos, ReplicaId};
@@ -19,6 +21,8 @@ pub(crate) struct Probe {
     watch: Watch,
     site: u32,
     replica: ReplicaId,
+    /// Opening its connection, before it travels.
+    set_up: Nanos,
     rtt: Nanos,
     taken_at: Nanos,
     seen: Observation,
@@ -29,9 +33,10 @@ impl World<'_> {
     pub(crate) fn first_probes(&mut self) {
         for watch in [Watch::Rtt, Watch::Metrics] {
             for (site, replica) in self.probed() {
-                let rtt = self.probe_rtt(watch, site, replica, 0);
+                let (set_up, rtt) = self.probe_rtt(watch, site, replica, 0);
                 let seen = self.stations[replica.index()].engine.observe(self.now);
-                self.tell_router(&Probe { watch, site, replica, rtt, taken_at: self.now, seen });
+                let taken_at = self.now;
+                self.tell_router(&Probe { watch, site, replica, set_up, rtt, taken_at, seen });
             }
             if let Some(interval) = self.interval(watch) {
                 self.agenda.push(interval, Event::ProbeRound(watch, 1));
@@ -56,15 +61,14 @@ impl World<'_> {
     /// The router sends a round of probes.
     pub(crate) fn probe_round(&mut self, watch: Watch, round: u32) {
         for (site, replica) in self.probed() {
-            let rtt = self.probe_rtt(watch, site, replica, round);
-            let seen = Observation::default();
-            let taken_at = Nanos::ZERO;
-            let slot = self.probes.insert(Probe { watch, site, replica, rtt, taken_at, seen });
+            let (set_up, rtt) = self.probe_rtt(watch, site, replica, round);
+            let (taken_at, seen) = (Nanos::ZERO, Observation::default());
+            let slot =
+                self.probes.insert(Probe { watch, site, replica, set_up, rtt, taken_at, seen });
+            let sent = self.now + set_up;
             match watch {
-                Watch::Rtt => self.agenda.push(self.now + rtt, Event::ProbeAnswered(slot)),
-                Watch::Metrics => {
-                    self.agenda.push(self.now + out_of(rtt), Event::ProbeAtReplica(slot));
-                }
+                Watch::Rtt => self.agenda.push(sent + rtt, Event::ProbeAnswered(slot)),
+                Watch::Metrics => self.agenda.push(sent + out_of(rtt), Event::ProbeAtReplica(slot)),
             }
         }
         if let Some(interval) = self.interval(watch) {
@@ -87,9 +91,13 @@ impl World<'_> {
     }
 
     fn tell_router(&mut self, probe: &Probe) {
-        let router = &mut self.sites[probe.site as usize].router;
+        let Site { router, connections, .. } = &mut self.sites[probe.site as usize];
+        if let Some(connections) = connections {
+            connections.give_back_of_probe(probe.replica, self.now);
+        }
+        let took = probe.set_up + probe.rtt;
         match probe.watch {
-            Watch::Rtt => router.probe_result(self.now, probe.replica, Some(probe.rtt)),
+            Watch::Rtt => router.probe_result(self.now, probe.replica, Some(took)),
             Watch::Metrics => {
                 let scrape = Scrape {
                     running_requests: probe.seen.running_requests,
@@ -97,14 +105,21 @@ impl World<'_> {
                     used_tokens: probe.seen.used_tokens,
                     kv_pool_tokens: probe.seen.kv_pool_tokens,
                     taken_at: probe.taken_at,
-                    latency: probe.rtt,
+                    latency: took,
                 };
                 router.scraped(self.now, probe.replica, scrape);
             }
         }
     }
 
-    fn probe_rtt(&self, watch: Watch, site: u32, replica: ReplicaId, round: u32) -> Nanos {
+    /// The time to open a probe's connection, and its round trip.
+    fn probe_rtt(
+        &mut self,
+        watch: Watch,
+        site: u32,
+        replica: ReplicaId,
+        round: u32,
+    ) -> (Nanos, Nanos) {
         let draw = self
             .key
             .with(Purpose::ProbeRtt)
@@ -113,6 +128,14 @@ impl World<'_> {
             .word(u64::from(round))
             .draw();
         let region = self.stations[replica.index()].region;
-        self.network.rtt(self.sites[site as usize].region, region, draw)
+        let Site { region: from, connections, .. } = &mut self.sites[site as usize];
+        let traffic = match watch {
+            Watch::Rtt => Traffic::RttProbes,
+            Watch::Metrics => Traffic::Scrapes,
+        };
+        let rtt = self.network.rtt_at(*from, region, self.now, traffic, draw);
+        let set_up = (connections.as_mut())
+            .map_or(Nanos::ZERO, |open| open.take_for_probe(replica, self.now, rtt));
+        (set_up, rtt)
     }
 }

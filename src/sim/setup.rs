@@ -3,6 +3,7 @@
 use crate::error::SimError;
 use crate::world::{Station, World};
 use gorgo_metrics::{FleetNames, MeasureSpec, ReplicaSummary};
+use gorgo_model::network::Connect;
 use gorgo_model::{Femtos, Network, Replica, ReplicaConfig};
 use gorgo_routing::{Policy, Router, RouterConfig, RoutingRequest, Target};
 use gorgo_types::{Nanos, RegionId, ReplicaId, RequestId};
@@ -64,6 +65,8 @@ pub struct Setup<'a> {
     /// Where all requests pass a machine that sends each to the router nearest to its client; none: clients send to
     /// that router themselves.
     pub geo_proxy: Option<RegionId>,
+    /// What opening a connection costs; `None`: connections are always open.
+    pub connect: Option<Connect>,
     /// Time the router takes to decide on a request.
     pub decision_time: Nanos,
     /// Time between rounds of RTT probes; `None` leaves the router with what the first round told it.

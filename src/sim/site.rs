@@ -3,6 +3,7 @@
 //! One router for all, or one in each of several regions. Each has its own books, probes and queue, and knows nothing
 //! of the others but what it reads off the replicas' metrics. How a request passes from one to the next is in `flow.rs`.
 
+use crate::connections::Connections;
 use crate::error::SimError;
 use crate::world::World;
 use gorgo_model::{ClientLeg, ModelError};
@@ -14,6 +15,8 @@ use gorgo_types::{Nanos, Origin, RegionId, RequestId};
 pub(crate) struct Site {
     pub region: RegionId,
     pub router: Router,
+    /// Its connections to replicas, and to other routers for theirs; none: connections are always open.
+    pub connections: Option<Connections>,
     /// When its queue is looked at next, as far as that is on the agenda.
     pub deadline: Option<Nanos>,
 }
@@ -40,7 +43,8 @@ impl World<'_> {
             let ingress = self
                 .ingress(origin)
                 .map_err(|source| SimError::Origin { id, source: Box::new(source) })?;
-            self.ingresses.push(ingress);
+            let leg = ingress.leg.of_origin(self.ingresses.len() as u32);
+            self.ingresses.push(Ingress { leg, ..ingress });
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! probes in `probes.rs`, and what is set up before and summed up after in `setup.rs`. Nothing here knows files, scenarios or the wall clock.
 
 use crate::agenda::{Agenda, Event, SOURCE_CLASS, Slot};
+use crate::connections::Connections;
 use crate::error::SimError;
 use crate::flight::{Flight, record_of};
 use crate::probes::Probe;
@@ -83,7 +84,8 @@ impl<'a> World<'a> {
             .collect();
         let site = |given: RouterSetup| {
             let router = Router::new(given.config, given.policy, &replicas)?;
-            Ok(Site { region: given.region, router, deadline: None })
+            let connections = setup.connect.map(|spec| Connections::new(spec, stations.len()));
+            Ok(Site { region: given.region, router, deadline: None, connections })
         };
         let sites = setup.routers.into_iter().map(site).collect::<Result<_, SimError>>()?;
         let client = Client::new(setup.source, &setup.client)?;
@@ -95,10 +97,10 @@ impl<'a> World<'a> {
             probes: Table::default(),
             stations,
             regions: setup.names.regions.len(),
-            network: setup.network,
             sites,
             ingresses: Vec::new(),
             geo_proxy: setup.geo_proxy,
+            network: setup.network.with_key(Key::new(setup.seed)),
             decision_time: setup.decision_time,
             probe_interval: setup.probe_interval,
             scrape_interval: setup.scrape_interval,

@@ -3,6 +3,7 @@
 #![expect(dead_code, reason = "each test binary uses its own part of this module")]
 
 use gorgo_metrics::{FleetNames, MeasureSpec, Records};
+use gorgo_model::network::Connect;
 use gorgo_model::{
     CostProfile, EngineLimits, Jitter, NamedLink, Network, RegionPlace, ReplicaConfig,
 };
@@ -25,6 +26,7 @@ pub struct Bench {
     pub policy: &'static str,
     pub router: RouterConfig,
     pub jitter: Jitter,
+    pub connect: Option<Connect>,
     /// P95 over median of every link.
     pub p95_ratio: f64,
 }
@@ -42,6 +44,7 @@ impl Bench {
             policy: "gorgo",
             router: RouterConfig::default(),
             jitter: Jitter::NONE,
+            connect: None,
             p95_ratio: 1.0,
         }
     }
@@ -124,6 +127,7 @@ impl Bench {
                 policy: self.policy(),
             }],
             geo_proxy: None,
+            connect: self.connect,
             decision_time: Nanos::ZERO,
             probe_interval: None,
             scrape_interval: None,
