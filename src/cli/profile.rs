@@ -103,9 +103,8 @@ fn list() -> Result<String, Failure> {
 }
 
 fn find(name: &str) -> Result<(ProfileSpec, CostProfile), Failure> {
-    let built_in = data::profiles().map_err(Failure::input)?;
-    let spec = match built_in.iter().find(|spec| spec.name == name) {
-        Some(spec) => spec.clone(),
+    let spec = match data::profile(name).map_err(Failure::input)? {
+        Some((spec, _)) => spec.clone(),
         None if name.ends_with(".toml") => {
             let text = std::fs::read_to_string(name)
                 .map_err(|e| Failure::input(format!("{name}: {e}")))?;
@@ -117,7 +116,7 @@ fn find(name: &str) -> Result<(ProfileSpec, CostProfile), Failure> {
             spec
         }
         None => {
-            let known: Vec<&str> = built_in.iter().map(|spec| spec.name.as_str()).collect();
+            let known: Vec<&str> = data::profile_names().collect();
             return Err(Failure::input(format!(
                 "profile: got {name:?}, wanted a TOML file or one of {}",
                 known.join(", ")
@@ -175,6 +174,17 @@ fn describe(spec: &ProfileSpec, profile: &CostProfile) -> String {
                 percent(p95),
                 percent(fit_mean),
                 percent(fit_p95)
+            ),
+        );
+    }
+    if from.prefill_between_error_mean > 0.0 {
+        let percent = |share: f64| share * 100.0;
+        line(
+            "prefill between",
+            format!(
+                "mean {:.1} %, p95 {:.1} % where every other number of new tokens is cut from the table",
+                percent(from.prefill_between_error_mean),
+                percent(from.prefill_between_error_p95)
             ),
         );
     }
@@ -275,7 +285,7 @@ fn decode_by_context(spec: &ProfileSpec, profile: &CostProfile) -> ProfilePanel 
         let measured = points(&spec.decode_table, u64::from(batch));
         let most = measured.last().map_or(32_768, |point| point.0 as u32);
         ProfileCurve {
-            name: format!("{batch} sequences"),
+            name: if batch == 1 { "1 sequence".to_owned() } else { format!("{batch} sequences") },
             line: grid(16, most)
                 .into_iter()
                 .map(|c| {

@@ -190,9 +190,9 @@ impl Collector {
             window: self.spec.window(),
             records: self.records,
             served: self.tally.served,
-            ttft: self.tally.ttft.histogram,
-            e2e: self.tally.e2e.histogram,
-            itl: self.gaps.histogram,
+            ttft: self.tally.ttft.buckets.histogram(),
+            e2e: self.tally.e2e.buckets.histogram(),
+            itl: self.gaps.buckets.histogram(),
             timeline: self.timeline,
         })
     }

@@ -265,7 +265,7 @@ fn draw_profile(dice: &mut Dice) -> CostProfile {
         prefill_ms_per_token: 1.370_1e-6,
         prefill_ms_per_token_squared: 8.674_3e-9,
         prefill_floor: floors,
-        decode_base_ms: 5.446_1e-5,
+        decode_base_ms: Some(5.446_1e-5),
         decode_ms_per_sequence: 1.234_5e-6,
         decode_ms_per_context_token: dice.pick(&[4.211_6e-8, 4.211_6e-7, 4.211_6e-7, 0.0]),
         decode_floor_ms: dice.pick(&[0.0, 6e-5, 7.000_3e-5, 7.000_3e-5, 9e-5, 1.2e-4]),

@@ -1,64 +1,22 @@
-//! The data that is built into the program: cost profiles, regions, round-trip times, places,
-//! prices. The files are those of
+//! The data that is built into the program: cost profiles, regions, round-trip times, places, prices.
+//! The files are those of
 //! `data/`, where `README.md` names their sources; here they are read and refused where they are malformed, with
-//! file, line and field. The networks are in `data/network.rs`, the prices in `data/prices.rs`.
+//! file, line and field. The networks are in `data/network.rs`, the prices in `data/prices.rs`, the profiles in
+//! `data/profiles.rs`.
 
 mod network;
 mod prices;
+mod profiles;
 
 pub use network::{
     LINK_FILES, cities, links, links_among, places, read_cities, read_links, regions,
 };
+pub use profiles::{GPU_FILES, Profile, profile, profile_names, profiles, read_profile};
 
 pub use prices::{GpuPrice, PriceTables, Trust};
 
 use gorgo_config::{Diagnostic, Source};
-use gorgo_model::ProfileSpec;
 use serde::de::DeserializeOwned;
-
-/// A profile's file and its text.
-macro_rules! gpu {
-    ($name:literal) => {
-        (
-            concat!("data/gpus/", $name, ".toml"),
-            include_str!(concat!("../../data/gpus/", $name, ".toml")),
-        )
-    };
-}
-
-/// The cost profiles of `data/gpus`, as (file, text).
-pub const GPU_FILES: &[(&str, &str)] = &[
-    gpu!("a100-sxm-tp4_llama-3.3-70b"),
-    gpu!("a100-sxm-tp8_llama-3.3-70b"),
-    gpu!("a100-sxm_llama-3.1-8b"),
-    gpu!("a100-sxm_mistral-7b"),
-    gpu!("h100-sxm-tp4_llama-3.3-70b-fp8"),
-    gpu!("h100-sxm-tp4_llama-3.3-70b"),
-    gpu!("h100-sxm-tp8_llama-3.3-70b"),
-    gpu!("h100-sxm_llama-3.1-8b-fp8"),
-    gpu!("h100-sxm_llama-3.1-8b"),
-    gpu!("h100-sxm_mistral-7b-fp8"),
-    gpu!("h100-sxm_mistral-7b"),
-    gpu!("h200-sxm-tp4_llama-3.3-70b-fp8"),
-    gpu!("h200-sxm_llama-3.1-8b"),
-    gpu!("h200-sxm_mistral-7b"),
-];
-
-/// All built-in cost profiles, by name.
-///
-/// # Errors
-/// Where a file is malformed, with its place.
-pub fn profiles() -> Result<Vec<ProfileSpec>, Diagnostic> {
-    GPU_FILES.iter().map(|(file, text)| read_profile(file, text)).collect()
-}
-
-/// Reads a cost profile; `file` is what errors call it.
-///
-/// # Errors
-/// Where it is malformed, with its place.
-pub fn read_profile(file: &str, text: &str) -> Result<ProfileSpec, Diagnostic> {
-    Source::new(file, text).document()?.read()
-}
 
 /// The rows of a CSV text with a header; columns that the row type does not know are passed over.
 ///

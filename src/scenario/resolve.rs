@@ -15,8 +15,8 @@ mod network;
 mod policies;
 mod router;
 
+use crate::Resolved;
 use crate::parsed::{FleetTable, ScenarioTable};
-use crate::{Resolved, data};
 use gorgo_config::{Diagnostic, Document, Located};
 use gorgo_model::ModelError;
 use gorgo_workload::WorkloadError;
@@ -144,9 +144,4 @@ impl Context<'_> {
             diagnostic.known(&format!("known {what}s"), &name.value, known.iter().copied())
         })
     }
-}
-
-/// Whether built-in data can be had at all: `data` names file, line and field where not.
-pub(crate) fn built_in_profiles() -> Result<Vec<gorgo_model::ProfileSpec>, Diagnostic> {
-    data::profiles()
 }

@@ -69,6 +69,11 @@ fn errors_at_held_back_points_are_the_ones_stated() {
             (stated.prefill_error_mean, stated.prefill_error_p95),
         );
         as_stated(
+            &format!("{name} prefill between"),
+            reference.prefill_between_errors(&spec),
+            (stated.prefill_between_error_mean, stated.prefill_between_error_p95),
+        );
+        as_stated(
             &format!("{name} prefill, fit"),
             prefill(&fit),
             (stated.prefill_fit_error_mean, stated.prefill_fit_error_p95),
@@ -83,7 +88,34 @@ fn errors_at_held_back_points_are_the_ones_stated() {
             reference.decode_errors(&fit),
             (stated.decode_fit_error_mean, stated.decode_fit_error_p95),
         );
-        assert!(stated.prefill_error_mean < 0.03 && stated.decode_error_mean < 0.02, "{name}");
+        assert!(stated.prefill_error_mean < 0.01 && stated.decode_error_mean < 0.02, "{name}");
+    }
+}
+
+#[test]
+fn what_was_measured_is_in_range_and_what_lies_beyond_is_not() {
+    for (name, of) in PROFILES {
+        let Some(reference) = Reference::read(of) else { return };
+        let (spec, profile) = (spec(name), profile(name));
+        let pass = |new_tokens, cached_tokens, batch| {
+            let item = gorgo_model::PrefillItem { new_tokens, cached_tokens };
+            profile.prefill_in_range(&vec![item; batch as usize])
+        };
+        for &(batch, new, cached) in reference.prefill.keys() {
+            assert!(pass(new, cached, batch), "{name}: {batch} x {new} + {cached}");
+        }
+        for (cached, points) in &spec.prefill_table {
+            let last = points[points.len() - 1].0;
+            assert!(!pass(last as u32 + 1, *cached as u32, 1), "{name}: {last} + 1 after {cached}");
+        }
+        for &(batch, context) in reference.decode.keys() {
+            let tokens = u64::from(batch) * u64::from(context);
+            assert!(profile.decode_in_range(batch, tokens), "{name}: {batch} x {context}");
+        }
+        for (batch, points) in &spec.decode_table {
+            let beyond = batch * (points[points.len() - 1].0 + 1);
+            assert!(!profile.decode_in_range(*batch as u32, beyond), "{name}: {batch}, {beyond}");
+        }
     }
 }
 
@@ -114,7 +146,11 @@ fn tables_and_fits_are_the_reference_s() {
             prefill
         );
         assert_eq!(
-            [spec.decode_base_ms, spec.decode_ms_per_sequence, spec.decode_ms_per_context_token],
+            [
+                spec.decode_base_ms.unwrap(),
+                spec.decode_ms_per_sequence,
+                spec.decode_ms_per_context_token
+            ],
             decode
         );
         assert_eq!(spec.provenance.engine, format!("SGLang {}", reference.version));

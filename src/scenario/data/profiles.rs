@@ -1,0 +1,80 @@
+//! The built-in cost profiles, each read when it is first asked for and then kept: the program starts without reading
+//! any, and ten thousand scenarios that name one read it once.
+
+use gorgo_config::{Diagnostic, Source};
+use gorgo_model::{CostProfile, ProfileSpec};
+use std::sync::{Arc, OnceLock};
+
+/// A profile's file and its text.
+macro_rules! gpu {
+    ($name:literal) => {
+        (
+            concat!("data/gpus/", $name, ".toml"),
+            include_str!(concat!("../../../data/gpus/", $name, ".toml")),
+        )
+    };
+}
+
+/// The cost profiles of `data/gpus`, as (file, text). A file is named after its profile.
+pub const GPU_FILES: &[(&str, &str)] = &[
+    gpu!("a100-sxm-tp4_llama-3.3-70b"),
+    gpu!("a100-sxm-tp8_llama-3.3-70b"),
+    gpu!("a100-sxm_llama-3.1-8b"),
+    gpu!("a100-sxm_mistral-7b"),
+    gpu!("h100-sxm-tp4_llama-3.3-70b-fp8"),
+    gpu!("h100-sxm-tp4_llama-3.3-70b"),
+    gpu!("h100-sxm-tp8_llama-3.3-70b"),
+    gpu!("h100-sxm_llama-3.1-8b-fp8"),
+    gpu!("h100-sxm_llama-3.1-8b"),
+    gpu!("h100-sxm_mistral-7b-fp8"),
+    gpu!("h100-sxm_mistral-7b"),
+    gpu!("h200-sxm-tp4_llama-3.3-70b-fp8"),
+    gpu!("h200-sxm_llama-3.1-8b"),
+    gpu!("h200-sxm_mistral-7b"),
+];
+
+/// A profile in both forms: as its file has it, and as a replica runs by it.
+pub type Profile = (ProfileSpec, Arc<CostProfile>);
+
+static READ: [OnceLock<Profile>; GPU_FILES.len()] = [const { OnceLock::new() }; GPU_FILES.len()];
+
+/// The names of the built-in profiles, in order. Reads none of them.
+pub fn profile_names() -> impl Iterator<Item = &'static str> {
+    GPU_FILES
+        .iter()
+        .map(|(file, _)| file.trim_start_matches("data/gpus/").trim_end_matches(".toml"))
+}
+
+/// The built-in profile of that name, if there is one.
+///
+/// # Errors
+/// Where its file is malformed, with its place.
+pub fn profile(name: &str) -> Result<Option<&'static Profile>, Diagnostic> {
+    let Some(index) = profile_names().position(|known| known == name) else { return Ok(None) };
+    if let Some(read) = READ[index].get() {
+        return Ok(Some(read));
+    }
+    let (file, text) = GPU_FILES[index];
+    let spec = read_profile(file, text)?;
+    let broken = |error: gorgo_model::ModelError| Diagnostic::whole_file(file, error.to_string());
+    let profile = Arc::new(CostProfile::try_from(spec.clone()).map_err(broken)?);
+    Ok(Some(READ[index].get_or_init(|| (spec, profile))))
+}
+
+/// All built-in cost profiles, by name.
+///
+/// # Errors
+/// Where a file is malformed, with its place.
+pub fn profiles() -> Result<Vec<ProfileSpec>, Diagnostic> {
+    profile_names()
+        .filter_map(|name| Some(profile(name).transpose()?.map(|read| read.0.clone())))
+        .collect()
+}
+
+/// Reads a cost profile; `file` is what errors call it.
+///
+/// # Errors
+/// Where it is malformed, with its place.
+pub fn read_profile(file: &str, text: &str) -> Result<ProfileSpec, Diagnostic> {
+    Source::new(file, text).document()?.read()
+}
