@@ -32,5 +32,5 @@ pub use spec::{
 };
 pub use summary::{
     CacheRates, Distribution, Load, MeasuredWindow, PartsMs, PercentilesFrom, RequestCounts,
-    SCHEMA, Slo, Summary,
+    SCHEMA, Slo, Summary, TunerSummary,
 };

@@ -169,6 +169,7 @@ impl Tally {
             good_fraction: ratio(self.good, measured),
             replicas: Vec::new(),
             warnings: self.warnings(measured),
+            tuner: None,
         }
     }
 

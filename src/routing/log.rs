@@ -15,6 +15,7 @@
 use crate::decision::{Decision, Target};
 use crate::policy::session_affinity::prefix_key;
 use crate::policy::{Policy, Question};
+use crate::reach::Home;
 use crate::signals::Signals;
 use crate::tuner::TunedWeights;
 use gorgo_types::{Nanos, RegionId, ReplicaId};
@@ -65,6 +66,9 @@ pub struct LogRow {
     pub session: Option<Hex>,
     /// The block id that stands for the first tokens of the prompt: the affinity key where there is no session.
     pub prefix: Hex,
+    /// What the router of one region added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<Home>,
     /// The draw.
     pub draw: Hex,
     /// What the policy remembered.
@@ -156,6 +160,7 @@ impl<'a> LogLine<'a> {
             max_tokens: request.max_tokens.get(),
             session: request.session.map(Hex),
             prefix: Hex(prefix_key(request.prompt)),
+            home: question.home,
             draw: Hex(question.draw),
             memory: memory.map(Hex),
             weights: weights.map(|weights| {
@@ -233,7 +238,7 @@ impl Serialize for LogLine<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { question, decision, memory, weights } = self;
         let request = &question.request;
-        let fields = 15 + usize::from(weights.is_some());
+        let fields = 15 + usize::from(question.home.is_some()) + usize::from(weights.is_some());
         let mut out = serializer.serialize_struct("LogRow", fields)?;
         out.serialize_field("request", &format_args!("{}", request.id))?;
         out.serialize_field("now_ns", &question.now)?;
@@ -241,6 +246,9 @@ impl Serialize for LogLine<'_> {
         out.serialize_field("max_tokens", &request.max_tokens)?;
         out.serialize_field("session", &request.session.map(Hex))?;
         out.serialize_field("prefix", &Hex(prefix_key(request.prompt)))?;
+        if let Some(home) = &question.home {
+            out.serialize_field("home", home)?;
+        }
         out.serialize_field("draw", &Hex(question.draw))?;
         out.serialize_field("memory", &memory.map(Hex))?;
         if let Some(weights) = weights {

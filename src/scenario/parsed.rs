@@ -10,6 +10,7 @@ mod load;
 mod measure;
 mod network;
 mod router;
+mod tuner;
 mod workload;
 
 pub use fleet::{FleetTable, ReplicaTable};
@@ -17,6 +18,7 @@ pub use load::{ClosedLoopTable, GammaTable, LoadTable, RateTable, RecordedTable}
 pub use measure::MeasureTable;
 pub use network::{ClientsBy, ClientsTable, FillMissing, LinkTable, NetworkTable, RegionTable};
 pub use router::{IndexTable, LruTable, PolicyTable, RouterTable, UnboundedTable};
+pub use tuner::TunerTable;
 pub use workload::{
     ArrivalsCsvTable, ChatTable, CountrySample, PrefixGroupsTable, ServiceTable, ThinkTable,
     TraceTable, WildchatTable, WorkloadTable,

@@ -9,6 +9,7 @@ mod fleet;
 mod measure;
 mod network;
 mod router;
+mod tuner;
 
 use crate::parsed::{FleetTable, ScenarioTable};
 use crate::{Resolved, data};

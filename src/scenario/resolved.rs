@@ -6,6 +6,7 @@ use crate::ScenarioError;
 use crate::parsed::ScenarioTable;
 use crate::workload::DemandSpec;
 use gorgo_model::{Network, RegionPlace, ReplicaConfig};
+use gorgo_routing::tuner::TunerConfig;
 use gorgo_routing::{LearnAt, Policy, ReleaseAt, registry};
 use gorgo_types::{Nanos, RegionId};
 use schemars::JsonSchema;
@@ -92,6 +93,8 @@ pub struct PolicySpec {
     pub label: String,
     /// Its parameters, checked against the policy.
     pub parameters: toml::Table,
+    /// What tunes its weights; none: they stay.
+    pub tuner: Option<TunerConfig>,
 }
 
 /// How much the prefix index remembers.

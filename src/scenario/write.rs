@@ -1,7 +1,8 @@
 //! A resolved scenario as TOML text that leaves nothing unsaid.
 
 use crate::parsed::{
-    IndexTable, LruTable, MeasureTable, PolicyTable, RouterTable, ScenarioTable, UnboundedTable,
+    IndexTable, LruTable, MeasureTable, PolicyTable, RouterTable, ScenarioTable, TunerTable,
+    UnboundedTable,
 };
 use crate::{IndexSpec, MeasureParams, Resolved, RouterSpec};
 use gorgo_config::{Count, Duration, Located, PositiveDuration, Share};
@@ -66,6 +67,7 @@ impl Resolved {
             Located::nowhere(PolicyTable {
                 name: policy.name.clone().into(),
                 label: Some(policy.label.clone().into()),
+                tuner: policy.tuner.as_ref().map(|tuner| TunerTable::of(tuner).into()),
                 parameters: policy.parameters.clone(),
             })
         });

@@ -25,6 +25,7 @@ fn visible(request: &Request) -> RoutingRequest<'_> {
         prompt: &request.prompt,
         max_tokens: request.max_tokens,
         session: request.has_session.then_some(request.id.session),
+        hops: 0,
     }
 }
 
@@ -79,7 +80,7 @@ impl World<'_> {
                 Ok(())
             }
             Target::Queue if is_new => {
-                if self.router.enqueue(self.now, slot.0) {
+                if self.router.enqueue(self.now, slot.0, request.prompt.tokens()) {
                     self.watch_deadline();
                     Ok(())
                 } else {
@@ -227,6 +228,16 @@ impl World<'_> {
         if let Some(ticket) = self.flights.get(slot).ticket {
             self.router.response_headers(self.now, ticket, true);
             self.router.first_token(self.now, ticket);
+            self.tell_tuning();
+        }
+    }
+
+    /// Passes on the step of the tuner that the news ended, where somebody wants to know.
+    fn tell_tuning(&mut self) {
+        if let Some(observer) = self.tuning.as_deref_mut()
+            && let Some(step) = self.router.take_tune_step()
+        {
+            observer(&step);
         }
     }
 
@@ -238,6 +249,7 @@ impl World<'_> {
         }
         self.stations[flight.replica().index()].in_flight -= 1;
         let at_client = self.now + back_of(flight.client_rtt);
+        self.tell_tuning();
         if self.answers_source {
             self.agenda.push(at_client, Event::AtClient(slot));
         } else {

@@ -61,6 +61,7 @@ pub fn setup_of(run: PolicyRun<'_>) -> Result<Setup<'_>, SimError> {
         router_region: scenario.router.region,
         router: router_config(scenario, source.block_tokens()),
         policy: spec.build()?,
+        tuner: spec.tuner.clone(),
         decision_time: scenario.router.decision_time,
         probe_interval: Some(scenario.router.probe_interval),
         scrape_interval: Some(scenario.router.scrape_interval),
@@ -87,6 +88,7 @@ fn router_config(scenario: &Resolved, block_tokens: u32) -> RouterConfig {
         queue_timeout: router.queue_timeout,
         learn_output: router.learn_output,
         block_tokens,
+        ..RouterConfig::default()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::agenda::{Agenda, Event, SOURCE_CLASS, Slot};
 use crate::error::SimError;
 use crate::flight::Flight;
 use crate::probes::Probe;
-use crate::setup::{Observer, Setup};
+use crate::setup::{Observer, Setup, TuneObserver};
 use crate::table::Table;
 use gorgo_metrics::{Collector, RunResult, Status, TimelineSample};
 use gorgo_model::{ClientLeg, Network, Replica, ReplicaOutput};
@@ -54,6 +54,7 @@ pub struct World<'a> {
     pub(crate) forced: Option<(RequestId, ReplicaId)>,
     pub(crate) forced_seen: bool,
     pub(crate) observer: Option<&'a mut Observer<'a>>,
+    pub(crate) tuning: Option<&'a mut TuneObserver<'a>>,
     pub(crate) progress: Option<&'a dyn Fn(u64)>,
     pub(crate) sent: u64,
     pub(crate) ended: u64,
@@ -80,7 +81,10 @@ impl<'a> World<'a> {
             .enumerate()
             .map(|(i, station)| (ReplicaId(i as u32), station.region))
             .collect();
-        let router = Router::new(setup.router, setup.policy, &replicas)?;
+        let mut router = Router::new(setup.router, setup.policy, &replicas)?;
+        if let Some(tuner) = &setup.tuner {
+            router.tune(tuner, setup.seed)?;
+        }
         let answers_source = setup.source.needs_completions();
         let mut world = Self {
             now: Nanos::ZERO,
@@ -109,6 +113,7 @@ impl<'a> World<'a> {
             forced: setup.options.forced,
             forced_seen: false,
             observer: setup.options.observer,
+            tuning: setup.options.tuning,
             progress: setup.options.progress,
             check: setup.options.check,
             sent: 0,
@@ -308,6 +313,9 @@ impl<'a> World<'a> {
         for index in 0..self.stations.len() {
             let summary = self.station_summary(index, end)?;
             self.collector.replica(summary);
+        }
+        if let Some(tuner) = self.tuner_summary() {
+            self.collector.tuner(tuner);
         }
         let told = self.source.warnings().into_iter();
         for warning in told.chain(self.extrapolation_warning()).chain(self.network.warning()) {

@@ -43,22 +43,7 @@ impl Attached {
         policy: &dyn Policy,
         seed: u64,
     ) -> Result<Self, TunerError> {
-        let known = policy.tunable();
-        let mut places = Vec::with_capacity(config.weights.len());
-        for weight in &config.weights {
-            let place = known.iter().position(|known| known.name == weight.name);
-            let place = place.ok_or_else(|| TunerError::UnknownWeight {
-                name: weight.name.clone(),
-                policy: policy.name(),
-                known: known.iter().map(|known| known.name).collect(),
-            })?;
-            for edge in [weight.low, weight.high] {
-                let parameter = format!("weights.{}", weight.name);
-                let good = known[place].check(edge).is_ok();
-                check(parameter, number(edge), good, known[place].wanted.to_string())?;
-            }
-            places.push(place);
-        }
+        let places = places(config, policy)?;
         let installed: Vec<f64> = places.iter().map(|&place| policy.weight(place)).collect();
         let tuner = Tuner::new(config, &installed, seed)?;
         Ok(Self { tuner, places, installed, last: None, routed: Vec::new(), step: None })
@@ -95,13 +80,15 @@ impl Attached {
         request: RequestId,
         replica: ReplicaId,
         decision: &Decision,
+        work_tokens: u64,
         slot: usize,
     ) {
         let by_weights =
             decision.target == Target::Replica(replica) && decision.rule != "no-metrics";
         let assignment = self.last.take().filter(|&(decided, _)| decided == request && by_weights);
         let assignment = assignment.map(|(_, assignment)| assignment);
-        let assignment = assignment.filter(|&assignment| self.tuner.dispatched(assignment));
+        let assignment =
+            assignment.filter(|&assignment| self.tuner.dispatched(assignment, work_tokens));
         if self.routed.len() <= slot {
             self.routed.resize(slot + 1, None);
         }
@@ -139,5 +126,36 @@ impl Attached {
         if step.is_some() {
             self.step = step;
         }
+    }
+}
+
+/// Where the policy has each weight.
+fn places(config: &TunerConfig, policy: &dyn Policy) -> Result<Vec<usize>, TunerError> {
+    let known = policy.tunable();
+    let mut places = Vec::with_capacity(config.weights.len());
+    for weight in &config.weights {
+        let place = known.iter().position(|known| known.name == weight.name);
+        let place = place.ok_or_else(|| TunerError::UnknownWeight {
+            name: weight.name.clone(),
+            policy: policy.name(),
+            known: known.iter().map(|known| known.name).collect(),
+        })?;
+        for edge in [weight.low, weight.high] {
+            let parameter = format!("weights.{}", weight.name);
+            let good = known[place].check(edge).is_ok();
+            check(parameter, number(edge), good, known[place].wanted.to_string())?;
+        }
+        places.push(place);
+    }
+    Ok(places)
+}
+
+impl Tuner {
+    /// A tuner for this policy as it is: it starts from the policy's weights.
+    ///
+    /// # Errors
+    /// When a parameter is out of range, or the policy has no such weight or starts outside of its box.
+    pub fn of(config: &TunerConfig, policy: &dyn Policy, seed: u64) -> Result<Self, TunerError> {
+        Attached::new(config, policy, seed).map(|attached| attached.tuner)
     }
 }

@@ -34,6 +34,9 @@ const LONGEST_TRIAL: u64 = 10_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PairedParameters {
+    /// Whether both sides are mutated, in opposite directions, so that they lie twice as far apart: the incumbent itself
+    /// routes nothing during a trial, and the better side takes its place. False: candidate against incumbent.
+    pub mirror: bool,
     /// Requests in a row that are routed alike. From 1 to 10,000.
     pub block: u32,
     /// Of these, the first that are not judged: they meet the queues that the block before has left. Below `block`.
@@ -65,6 +68,7 @@ pub struct PairedParameters {
 impl Default for PairedParameters {
     fn default() -> Self {
         Self {
+            mirror: true,
             block: 1,
             burn_in: 0,
             share: 2,
@@ -126,6 +130,7 @@ impl PairedParameters {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Place {
     Open,
+    /// Its cost, in seconds.
     Done(f64),
     /// Its client gave up: it says nothing.
     Void,
@@ -148,12 +153,14 @@ pub struct Paired {
     seed: u64,
     incumbent: Vec<f64>,
     candidate: Vec<f64>,
+    /// What the candidate is held against: the incumbent, or the opposite mutation.
+    other: Vec<f64>,
     sigma: f64,
     z: Vec<f64>,
     direction: Direction,
     /// The number of the trial under way, from 1.
     trial: u64,
-    places: Vec<Place>,
+    places: Vec<(u64, Place)>,
     /// How many places from the start are no longer open.
     settled: usize,
     next_look: u32,
@@ -182,6 +189,7 @@ impl Paired {
             seed,
             incumbent: start.to_vec(),
             candidate: start.to_vec(),
+            other: start.to_vec(),
             sigma: parameters.sigma,
             z: Vec::new(),
             direction: Direction::Drawn,
@@ -207,11 +215,11 @@ impl Paired {
     }
 
     /// A request was sent with the assignment that [`Paired::assign`] gave last. False: it was not that one, and will
-    /// not be judged.
-    pub fn dispatched(&mut self, assignment: Assignment) -> bool {
+    /// not be judged. `work_tokens` are the prompt tokens that it brings wherever it goes: what no replica has cached.
+    pub fn dispatched(&mut self, assignment: Assignment, work_tokens: u64) -> bool {
         let next = assignment == self.assign() && assignment.place.is_some();
         if next {
-            self.places.push(Place::Open);
+            self.places.push((work_tokens, Place::Open));
         }
         next
     }
@@ -251,10 +259,11 @@ impl Paired {
     /// The weights of an assignment.
     #[must_use]
     pub fn weights(&self, assignment: Assignment) -> &[f64] {
-        if assignment.candidate && assignment.trial == self.trial {
-            &self.candidate
-        } else {
-            &self.incumbent
+        match assignment {
+            Assignment { trial, .. } if trial != self.trial => &self.incumbent,
+            Assignment { place: None, .. } => &self.incumbent,
+            Assignment { candidate: true, .. } => &self.candidate,
+            Assignment { candidate: false, .. } => &self.other,
         }
     }
 
@@ -277,10 +286,10 @@ impl Paired {
             return None;
         }
         let index = usize::try_from(assignment.place?).ok()?;
-        let slot = self.places.get_mut(index).filter(|slot| **slot == Place::Open)?;
-        *slot = place;
+        let slot = self.places.get_mut(index).filter(|slot| slot.1 == Place::Open)?;
+        slot.1 = place;
         self.samples += 1;
-        while self.places.get(self.settled).is_some_and(|place| *place != Place::Open) {
+        while self.places.get(self.settled).is_some_and(|place| place.1 != Place::Open) {
             self.settled += 1;
         }
         let mut verdict = None;
@@ -299,17 +308,26 @@ impl Paired {
         let last = self.next_look >= samples;
         self.next_look = self.next_look.saturating_add(look).min(samples);
         let mut judged = Vec::new();
-        for (place, settled) in (0..requests).zip(&self.places) {
-            if let Place::Done(cost) = *settled
+        for (place, &(work, settled)) in (0..requests).zip(&self.places) {
+            if let Place::Done(cost) = settled
                 && place % u64::from(block) >= u64::from(burn_in)
             {
                 let group = usize::try_from(place / u64::from(block) / u64::from(share));
                 let group = group.expect("places fit memory");
-                judged.push(Ranked { group, candidate: self.is_candidate(place), cost });
+                judged.push(Ranked {
+                    group,
+                    candidate: self.is_candidate(place),
+                    cost,
+                    work: work as f64,
+                });
             }
         }
         let score = advantage(&judged);
-        let PairedParameters { accept, accept_last, reject, .. } = self.parameters;
+        let PairedParameters { accept, accept_last, reject, mirror, .. } = self.parameters;
+        if mirror {
+            let bar = if last { accept_last.min(accept) } else { accept };
+            return (last || score.abs() >= bar).then_some((score.abs() >= bar, score));
+        }
         if score >= accept || (last && score >= accept_last) {
             Some((true, score))
         } else if score <= -reject || last {
@@ -320,7 +338,13 @@ impl Paired {
     }
 
     fn decide(&mut self, accepted: bool, score: f64, now: Nanos) -> TuneStep {
-        let judged = self.candidate.clone();
+        let mirror = self.parameters.mirror;
+        let judged =
+            if mirror && score < 0.0 { self.other.clone() } else { self.candidate.clone() };
+        if mirror && score < 0.0 {
+            self.z.iter_mut().for_each(|z| *z = -*z);
+        }
+        let score = if mirror { score.abs() } else { score };
         let PairedParameters { sigma_min, sigma_max, grow, shrink, .. } = self.parameters;
         let next = match (accepted, self.direction) {
             (true, _) => {
@@ -328,8 +352,8 @@ impl Paired {
                 self.sigma = (self.sigma * grow).min(sigma_max);
                 Direction::Again
             }
-            (false, Direction::Drawn) => Direction::Opposite,
-            (false, Direction::Opposite | Direction::Again) => {
+            (false, Direction::Drawn) if !mirror => Direction::Opposite,
+            (false, _) => {
                 self.sigma = (self.sigma * shrink).max(sigma_min);
                 Direction::Drawn
             }
@@ -360,17 +384,19 @@ impl Paired {
             Direction::Opposite => self.z.iter_mut().for_each(|z| *z = -*z),
             Direction::Again => {}
         }
-        self.candidate = self.mutated();
+        self.candidate = self.mutated(1.0);
         if self.candidate == self.incumbent && direction != Direction::Drawn {
             self.direction = Direction::Drawn;
             self.z = mutation(self.seed, self.trial, self.incumbent.len());
-            self.candidate = self.mutated();
+            self.candidate = self.mutated(1.0);
         }
+        self.other =
+            if self.parameters.mirror { self.mutated(-1.0) } else { self.incumbent.clone() };
     }
 
-    fn mutated(&self) -> Vec<f64> {
+    fn mutated(&self, sign: f64) -> Vec<f64> {
         let step = |((&from, &(low, high)), &z): ((&f64, &(f64, f64)), &f64)| {
-            libm::exp(libm::log(from) + self.sigma * z).clamp(low, high)
+            libm::exp(libm::log(from) + sign * self.sigma * z).clamp(low, high)
         };
         self.incumbent.iter().zip(&self.bounds).zip(&self.z).map(step).collect()
     }

@@ -20,12 +20,14 @@ pub(super) struct Ranked {
     pub candidate: bool,
     /// What it cost; infinite where it failed. Never NaN.
     pub cost: f64,
+    /// What makes it slow whoever routes it; any finite number.
+    pub work: f64,
 }
 
 /// How many standard deviations of pure chance the candidate lies above (faster than) the incumbent. 0 where no group
 /// has samples of both.
 pub(super) fn advantage(samples: &[Ranked]) -> f64 {
-    let scores = savage_scores(samples);
+    let scores = adjusted_scores(samples);
     let groups = samples.iter().map(|sample| sample.group + 1).max().unwrap_or(0);
     let mut sums = vec![[(0.0, 0_u32); 2]; groups];
     for (sample, score) in samples.iter().zip(scores) {
@@ -44,18 +46,34 @@ pub(super) fn advantage(samples: &[Ranked]) -> f64 {
     if squares > 0.0 { sum / libm::sqrt(squares) } else { 0.0 }
 }
 
-/// The Savage score of each sample, equal costs sharing the mean of theirs.
+/// The Savage score of each sample's cost, less what its work explains of it: the regression on the Savage score of the
+/// work. A sample's work does not depend on the lot, so this takes away noise and nothing of the difference.
+fn adjusted_scores(samples: &[Ranked]) -> Vec<f64> {
+    let mut scores = savage_scores(samples, |sample| sample.cost);
+    let work = savage_scores(samples, |sample| sample.work);
+    // Both have mean 0.
+    let shared: f64 = scores.iter().zip(&work).map(|(score, work)| score * work).sum();
+    let squares: f64 = work.iter().map(|work| work * work).sum();
+    if squares > 0.0 {
+        let slope = shared / squares;
+        scores.iter_mut().zip(work).for_each(|(score, work)| *score -= slope * work);
+    }
+    scores
+}
+
+/// The Savage score of each sample by one of its values, equal values sharing the mean of theirs.
 #[expect(clippy::cast_precision_loss, reason = "a trial has far fewer than 2^53 samples")]
-fn savage_scores(samples: &[Ranked]) -> Vec<f64> {
+fn savage_scores(samples: &[Ranked], value: impl Fn(&Ranked) -> f64) -> Vec<f64> {
+    let value = |i: usize| value(&samples[i]);
     let n = samples.len();
     let mut order: Vec<usize> = (0..n).collect();
-    order.sort_unstable_by(|&a, &b| samples[a].cost.total_cmp(&samples[b].cost).then(a.cmp(&b)));
+    order.sort_unstable_by(|&a, &b| value(a).total_cmp(&value(b)).then(a.cmp(&b)));
     let mut scores = vec![0.0; n];
     let mut expected = 0.0;
     let mut from = 0;
     while from < n {
-        let cost = samples[order[from]].cost;
-        let to = from + order[from..].iter().take_while(|&&i| samples[i].cost == cost).count();
+        let shared_value = value(order[from]);
+        let to = from + order[from..].iter().take_while(|&&i| value(i) == shared_value).count();
         let mut shared = 0.0;
         for rank in from..to {
             expected += 1.0 / (n - rank) as f64;
@@ -73,21 +91,21 @@ mod tests {
     use gorgo_random::{Key, Purpose};
 
     fn sample(group: usize, candidate: bool, cost: f64) -> Ranked {
-        Ranked { group, candidate, cost }
+        Ranked { group, candidate, cost, work: 1.0 }
     }
 
     #[test]
     fn scores_are_savages() {
         let costs = [5.0, 1.0, f64::INFINITY];
         let samples: Vec<Ranked> = costs.iter().map(|&cost| sample(0, false, cost)).collect();
-        let scores = savage_scores(&samples);
+        let scores = savage_scores(&samples, |sample| sample.cost);
         let expected = [1.0 / 3.0 + 0.5 - 1.0, 1.0 / 3.0 - 1.0, 1.0 / 3.0 + 0.5 + 1.0 - 1.0];
         for (score, expected) in scores.iter().zip(expected) {
             assert!((score - expected).abs() < 1e-12, "{scores:?}");
         }
         let tied: Vec<Ranked> =
             [2.0, 2.0, 9.0].iter().map(|&cost| sample(0, false, cost)).collect();
-        let scores = savage_scores(&tied);
+        let scores = savage_scores(&tied, |sample| sample.cost);
         assert_eq!(scores[0], scores[1]);
         assert!(scores.iter().sum::<f64>().abs() < 1e-12, "they sum to zero");
     }

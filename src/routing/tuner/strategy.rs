@@ -43,6 +43,7 @@ impl Serialize for TunedWeights<'_> {
 #[derive(Clone, Debug)]
 pub struct Tuner {
     names: Vec<String>,
+    start: Vec<f64>,
     strategy: Strategy,
     steps: u64,
     accepted: u64,
@@ -71,7 +72,7 @@ impl Tuner {
             }
         };
         let names = weights.iter().map(|weight| weight.name.clone()).collect();
-        Ok(Self { names, strategy, steps: 0, accepted: 0 })
+        Ok(Self { names, start: start.to_vec(), strategy, steps: 0, accepted: 0 })
     }
 
     /// What routes the next request. It changes nothing, however often it is asked.
@@ -95,11 +96,12 @@ impl Tuner {
         }
     }
 
-    /// A request was sent as assigned. False: it will not be judged.
-    pub fn dispatched(&mut self, assignment: Assignment) -> bool {
+    /// A request was sent as assigned. `work_tokens` are the prompt tokens that it brings wherever it goes: what no
+    /// replica has cached. False: it will not be judged.
+    pub fn dispatched(&mut self, assignment: Assignment, work_tokens: u64) -> bool {
         match &mut self.strategy {
             Strategy::OneFifth(_) => true,
-            Strategy::Paired(tuner) => tuner.dispatched(assignment),
+            Strategy::Paired(tuner) => tuner.dispatched(assignment, work_tokens),
         }
     }
 
@@ -151,6 +153,12 @@ impl Tuner {
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// The weights at the start.
+    #[must_use]
+    pub fn start(&self) -> &[f64] {
+        &self.start
     }
 
     /// The best weights known.

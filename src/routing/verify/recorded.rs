@@ -112,6 +112,7 @@ impl RecordedColumns {
             max_tokens: Tokens(0),
             session: None,
             candidates,
+            home: None,
             draw: None,
             weights: BTreeMap::new(),
             memory: None,

@@ -103,7 +103,7 @@ impl Context<'_> {
             None => name.value.clone(),
         };
         let mut written = toml::ser::Buffer::new();
-        let (_, result) = registry::resolve(
+        let (built, result) = registry::resolve(
             &name.value,
             self.parameters(policy),
             toml::Serializer::new(&mut written),
@@ -112,7 +112,8 @@ impl Context<'_> {
         result.map_err(|error| self.document.blame(&name, error.to_string()))?;
         let parameters = toml::from_str(&written.to_string())
             .map_err(|error| self.document.blame(&name, error.to_string()))?;
-        Ok(PolicySpec { name: name.value, label, parameters })
+        let tuner = self.tuner(policy, &*built)?;
+        Ok(PolicySpec { name: name.value, label, parameters, tuner })
     }
 
     /// A label becomes a folder's name.
@@ -133,8 +134,9 @@ impl Context<'_> {
         let (span, table) = match self.element(policy).map(|place| (place.span(), place.get_ref()))
         {
             Some((span, DeValue::Table(table))) => {
-                let own =
-                    |key: &Spanned<Cow<'_, str>>| !matches!(&**key.get_ref(), "name" | "label");
+                let own = |key: &Spanned<Cow<'_, str>>| {
+                    !matches!(&**key.get_ref(), "name" | "label" | "tuner")
+                };
                 let table: DeTable<'_> = (table.iter())
                     .filter(|(key, _)| own(key))
                     .map(|(key, value)| (key.clone(), value.clone()))
@@ -149,7 +151,7 @@ impl Context<'_> {
 
     /// Where a policy stands in the document; none for one that the program added. It is found by its place, because
     /// the program may have changed the order.
-    fn element(&self, policy: &Located<PolicyTable>) -> Option<&Spanned<DeValue<'_>>> {
+    pub(super) fn element(&self, policy: &Located<PolicyTable>) -> Option<&Spanned<DeValue<'_>>> {
         let span = policy.span()?;
         let DeValue::Array(policies) = self.document.at(&["router", "policies"])?.get_ref() else {
             return None;
@@ -182,7 +184,7 @@ impl Context<'_> {
 }
 
 /// A policy's name where it stands: one that is only a name stands where its element does.
-fn policy_name(policy: &Located<PolicyTable>) -> Located<String> {
+pub(super) fn policy_name(policy: &Located<PolicyTable>) -> Located<String> {
     match policy.value.name.span() {
         Some(_) => policy.value.name.clone(),
         None => policy.with(policy.value.name.value.clone()),

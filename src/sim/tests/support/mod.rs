@@ -122,6 +122,7 @@ impl Bench {
             router: RouterConfig { block_tokens: source.block_tokens(), ..self.router },
             policy: self.policy(),
             decision_time: Nanos::ZERO,
+            tuner: None,
             probe_interval: None,
             scrape_interval: None,
             source,
