@@ -16,6 +16,7 @@ mod requests;
 mod requests_reader;
 mod table;
 mod timeline;
+mod tuning;
 
 pub use comparison::{comparison_json, comparison_table};
 pub use error::ReportError;
@@ -26,3 +27,4 @@ pub use requests::{REQUEST_COLUMNS, write_requests};
 pub use requests_reader::{Requests, read_requests};
 pub use table::table;
 pub use timeline::{TIMELINE_COLUMNS, write_timeline};
+pub use tuning::Tuning;

@@ -13,6 +13,7 @@ mod parts;
 mod profile;
 mod timeline;
 mod trace;
+mod tuning;
 
 pub use cdf::ttft_cdf;
 pub use histogram::ttft_histogram;
@@ -20,6 +21,7 @@ pub use parts::ttft_parts;
 pub use profile::{ProfileCurve, ProfilePanel, profile};
 pub use timeline::timeline;
 pub use trace::{trace_lengths, trace_rate, trace_reuse};
+pub use tuning::tuning;
 
 use gorgo_metrics::RunResult;
 

@@ -9,6 +9,7 @@ use gorgo_model::{Network, RegionPlace, ReplicaConfig};
 use gorgo_routing::tuner::TunerConfig;
 use gorgo_routing::{LearnAt, Policy, ReleaseAt, registry};
 use gorgo_types::{Nanos, RegionId};
+use gorgo_workload::ClientSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -30,6 +31,8 @@ pub struct Resolved {
     pub replicas: Vec<ReplicaSpec>,
     /// The workload and when its requests are sent.
     pub demand: DemandSpec,
+    /// What the load generator can hold.
+    pub client: ClientSpec,
     /// The router.
     pub router: RouterSpec,
     /// What is measured.

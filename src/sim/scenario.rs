@@ -66,6 +66,7 @@ pub fn setup_of(run: PolicyRun<'_>) -> Result<Setup<'_>, SimError> {
         probe_interval: Some(scenario.router.probe_interval),
         scrape_interval: Some(scenario.router.scrape_interval),
         source,
+        client: scenario.client,
         measure: measure_spec(scenario),
         options,
     })
@@ -107,5 +108,6 @@ fn measure_spec(scenario: &Resolved) -> MeasureSpec {
             from::Records::Never => Records::Never,
         },
         timeline_step: measure.timeline_step,
+        client_holds_back: !scenario.client.is_unlimited(),
     }
 }

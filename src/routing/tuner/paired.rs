@@ -2,7 +2,8 @@
 //!
 //! A trial deals the requests out in groups of `share` blocks of `block` requests: one block of each group, drawn by
 //! lot, is the candidate's, the others are the incumbent's. So both meet the same load; no more than one request in
-//! `share` is exposed; and a request counts for the weights that routed it, however long it takes. Once in `look`
+//! `share` is exposed; and a request counts for the weights that routed it, however long it takes. What the prompt
+//! brings whoever routes it, the tokens that no replica has cached, is taken out of the comparison. Once in `look`
 //! requests, when all before have come in, the two are compared ([`super::rank`]): a candidate that is clearly worse
 //! (`reject`) is given up there and then, one that is clearly better (`accept`) becomes the incumbent, and at the
 //! latest after `samples` requests it is decided by the milder `accept_last`.
@@ -30,13 +31,11 @@ use serde::{Deserialize, Serialize};
 /// The most requests of a trial: its costs are kept until it ends.
 const LONGEST_TRIAL: u64 = 10_000_000;
 
-/// The parameters. The defaults are this project's, chosen on other scenarios than those of its results page.
+/// The parameters. The defaults are this project's, chosen on other fleets and workloads than those of its results page
+/// (`results/papers/reviewers/tuner.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PairedParameters {
-    /// Whether both sides are mutated, in opposite directions, so that they lie twice as far apart: the incumbent itself
-    /// routes nothing during a trial, and the better side takes its place. False: candidate against incumbent.
-    pub mirror: bool,
     /// Requests in a row that are routed alike. From 1 to 10,000.
     pub block: u32,
     /// Of these, the first that are not judged: they meet the queues that the block before has left. Below `block`.
@@ -68,20 +67,19 @@ pub struct PairedParameters {
 impl Default for PairedParameters {
     fn default() -> Self {
         Self {
-            mirror: true,
             block: 1,
             burn_in: 0,
             share: 2,
-            look: 64,
+            look: 32,
             samples: 384,
             accept: 2.5,
             accept_last: 1.0,
-            reject: 1.0,
-            sigma: 0.3,
+            reject: 0.5,
+            sigma: 0.5,
             sigma_min: 0.1,
-            sigma_max: 0.6,
+            sigma_max: 1.0,
             grow: 1.5,
-            shrink: 0.85,
+            shrink: 0.8,
         }
     }
 }
@@ -153,8 +151,6 @@ pub struct Paired {
     seed: u64,
     incumbent: Vec<f64>,
     candidate: Vec<f64>,
-    /// What the candidate is held against: the incumbent, or the opposite mutation.
-    other: Vec<f64>,
     sigma: f64,
     z: Vec<f64>,
     direction: Direction,
@@ -189,7 +185,6 @@ impl Paired {
             seed,
             incumbent: start.to_vec(),
             candidate: start.to_vec(),
-            other: start.to_vec(),
             sigma: parameters.sigma,
             z: Vec::new(),
             direction: Direction::Drawn,
@@ -259,11 +254,10 @@ impl Paired {
     /// The weights of an assignment.
     #[must_use]
     pub fn weights(&self, assignment: Assignment) -> &[f64] {
-        match assignment {
-            Assignment { trial, .. } if trial != self.trial => &self.incumbent,
-            Assignment { place: None, .. } => &self.incumbent,
-            Assignment { candidate: true, .. } => &self.candidate,
-            Assignment { candidate: false, .. } => &self.other,
+        if assignment.candidate && assignment.trial == self.trial {
+            &self.candidate
+        } else {
+            &self.incumbent
         }
     }
 
@@ -323,11 +317,7 @@ impl Paired {
             }
         }
         let score = advantage(&judged);
-        let PairedParameters { accept, accept_last, reject, mirror, .. } = self.parameters;
-        if mirror {
-            let bar = if last { accept_last.min(accept) } else { accept };
-            return (last || score.abs() >= bar).then_some((score.abs() >= bar, score));
-        }
+        let PairedParameters { accept, accept_last, reject, .. } = self.parameters;
         if score >= accept || (last && score >= accept_last) {
             Some((true, score))
         } else if score <= -reject || last {
@@ -338,13 +328,7 @@ impl Paired {
     }
 
     fn decide(&mut self, accepted: bool, score: f64, now: Nanos) -> TuneStep {
-        let mirror = self.parameters.mirror;
-        let judged =
-            if mirror && score < 0.0 { self.other.clone() } else { self.candidate.clone() };
-        if mirror && score < 0.0 {
-            self.z.iter_mut().for_each(|z| *z = -*z);
-        }
-        let score = if mirror { score.abs() } else { score };
+        let judged = self.candidate.clone();
         let PairedParameters { sigma_min, sigma_max, grow, shrink, .. } = self.parameters;
         let next = match (accepted, self.direction) {
             (true, _) => {
@@ -352,8 +336,8 @@ impl Paired {
                 self.sigma = (self.sigma * grow).min(sigma_max);
                 Direction::Again
             }
-            (false, Direction::Drawn) if !mirror => Direction::Opposite,
-            (false, _) => {
+            (false, Direction::Drawn) => Direction::Opposite,
+            (false, Direction::Opposite | Direction::Again) => {
                 self.sigma = (self.sigma * shrink).max(sigma_min);
                 Direction::Drawn
             }
@@ -384,19 +368,17 @@ impl Paired {
             Direction::Opposite => self.z.iter_mut().for_each(|z| *z = -*z),
             Direction::Again => {}
         }
-        self.candidate = self.mutated(1.0);
+        self.candidate = self.mutated();
         if self.candidate == self.incumbent && direction != Direction::Drawn {
             self.direction = Direction::Drawn;
             self.z = mutation(self.seed, self.trial, self.incumbent.len());
-            self.candidate = self.mutated(1.0);
+            self.candidate = self.mutated();
         }
-        self.other =
-            if self.parameters.mirror { self.mutated(-1.0) } else { self.incumbent.clone() };
     }
 
-    fn mutated(&self, sign: f64) -> Vec<f64> {
+    fn mutated(&self) -> Vec<f64> {
         let step = |((&from, &(low, high)), &z): ((&f64, &(f64, f64)), &f64)| {
-            libm::exp(libm::log(from) + sign * self.sigma * z).clamp(low, high)
+            libm::exp(libm::log(from) + self.sigma * z).clamp(low, high)
         };
         self.incumbent.iter().zip(&self.bounds).zip(&self.z).map(step).collect()
     }
