@@ -3,6 +3,7 @@
 use crate::error::SimError;
 use crate::world::{Station, World};
 use gorgo_metrics::{FleetNames, MeasureSpec, ReplicaSummary, TunerSummary};
+use gorgo_model::network::Connect;
 use gorgo_model::{Femtos, Network, Replica, ReplicaConfig};
 use gorgo_routing::tuner::{TuneStep, TunerConfig};
 use gorgo_routing::{Policy, Router, RouterConfig, RoutingRequest, Target};
@@ -54,6 +55,8 @@ pub struct Setup<'a> {
     pub replicas: Vec<StationSetup>,
     /// Links between regions.
     pub network: Network,
+    /// What opening a connection costs; `None`: connections are always open.
+    pub connect: Option<Connect>,
     /// Where the router stands.
     pub router_region: RegionId,
     /// The router's own configuration.
