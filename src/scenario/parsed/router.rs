@@ -161,7 +161,7 @@ impl Serialize for PolicyTable {
         let named = named.into_iter().filter_map(|(key, text)| Some((key, text?.value.as_str())));
         let named = named.map(|(key, text)| (key, toml::Value::from(text)));
         let rest = self.parameters.iter().map(|(key, value)| (key.as_str(), value.clone()));
-        let tuner = self.tuner.as_ref().map(|tuner| toml::Value::try_from(tuner));
+        let tuner = self.tuner.as_ref().map(toml::Value::try_from);
         let tuner = tuner.transpose().map_err(serde::ser::Error::custom)?;
         // Last, because a table of TOML ends at the next one.
         let tuner = tuner.map(|tuner| ("tuner", tuner));
