@@ -34,7 +34,7 @@ pub use resolved::{
 };
 pub use schema::schema;
 pub use series::{SeriesSource, SeriesSpec};
-pub use workload::{DemandSpec, LoadSpec, Requests, WorkloadSpec};
+pub use workload::{DemandSpec, LoadSpec, Requests, SweepArrivals, SweepSpec, WorkloadSpec};
 
 /// The scenario that `gorgo run` takes where none is named.
 pub const DEFAULT: &str = include_str!("../../scenarios/01_three_regions.toml");

@@ -18,7 +18,10 @@ mod workload;
 pub use client::ClientTable;
 pub use fleet::{FleetTable, ReplicaTable};
 pub use link::{ConnectTable, SeriesTable};
-pub use load::{ClosedLoopTable, GammaTable, LoadTable, RateTable, RecordedTable};
+pub use load::{
+    ConcurrentTable, DiurnalTable, GammaTable, LoadTable, RampTable, RateTable, RecordedTable,
+    SpikeTable, SweepTable, SynchronousTable, ThroughputTable,
+};
 pub use measure::MeasureTable;
 pub use network::{ClientsBy, ClientsTable, FillMissing, LinkTable, NetworkTable, RegionTable};
 pub use router::{IndexTable, LruTable, PolicyTable, RouterTable, UnboundedTable};

@@ -8,6 +8,7 @@ mod client;
 mod demand;
 mod fleet;
 mod link;
+mod load;
 mod measure;
 mod network;
 mod router;
