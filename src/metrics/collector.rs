@@ -9,7 +9,7 @@ use crate::spec::AUTO_RECORDS_LIMIT;
 use crate::tally::Tally;
 use crate::{
     FleetNames, Invalid, MeasureSpec, PercentilesFrom, Records, ReplicaSummary, RequestRecord,
-    Served, Summary, TimelineSample, Window,
+    Served, Summary, TimelineSample, TunerSummary, Window,
 };
 use gorgo_types::Nanos;
 use hdrhistogram::Histogram;
@@ -26,6 +26,7 @@ pub struct Collector {
     timeline: Vec<TimelineSample>,
     replicas: Vec<ReplicaSummary>,
     warnings: Vec<String>,
+    tuner: Option<TunerSummary>,
     never_sent: u64,
 }
 
@@ -71,6 +72,7 @@ impl Collector {
             timeline: Vec::new(),
             replicas: Vec::new(),
             warnings: Vec::new(),
+            tuner: None,
             never_sent: 0,
         }
     }
@@ -151,6 +153,11 @@ impl Collector {
         }
     }
 
+    /// Says what the tuner of the policy's weights came to.
+    pub fn tuner(&mut self, tuner: TunerSummary) {
+        self.tuner = Some(tuner);
+    }
+
     /// Sets the names of origins, which a streaming source may know only at the end.
     pub fn set_origins(&mut self, origins: Vec<String>) {
         self.names.origins = origins;
@@ -175,6 +182,7 @@ impl Collector {
         summary.percentiles_from = from;
         summary.itl_ms = self.gaps.distribution();
         summary.replicas = self.replicas;
+        summary.tuner = self.tuner;
         if let Some(client) = &mut summary.client {
             client.never_sent = self.never_sent;
         }

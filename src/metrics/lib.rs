@@ -35,5 +35,5 @@ pub use spec::{
 };
 pub use summary::{
     CacheRates, ClientHeld, Distribution, Load, MeasuredWindow, PartsMs, PercentilesFrom,
-    RequestCounts, SCHEMA, Slo, Summary,
+    RequestCounts, SCHEMA, Slo, Summary, TunerSummary,
 };

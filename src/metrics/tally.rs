@@ -201,6 +201,7 @@ impl Tally {
             }),
             replicas: Vec::new(),
             warnings: self.warnings(measured),
+            tuner: None,
         }
     }
 

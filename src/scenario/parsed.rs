@@ -13,6 +13,7 @@ mod load;
 mod measure;
 mod network;
 mod router;
+mod tuner;
 mod workload;
 
 pub use client::ClientTable;
@@ -28,6 +29,7 @@ pub use network::{ClientsBy, ClientsTable, FillMissing, LinkTable, NetworkTable,
 pub use router::{
     IndexTable, LocalFirstTable, LruTable, PerRegionTable, PolicyTable, RouterTable, UnboundedTable,
 };
+pub use tuner::TunerTable;
 pub use workload::{
     ArrivalsCsvTable, ChatTable, CountrySample, PrefixGroupsTable, ServiceTable, ThinkTable,
     TraceTable, WildchatTable, WorkloadTable,

@@ -14,6 +14,7 @@ mod measure;
 mod network;
 mod policies;
 mod router;
+mod tuner;
 
 use crate::Resolved;
 use crate::parsed::{FleetTable, ScenarioTable};

@@ -7,6 +7,7 @@ use crate::workload::DemandSpec;
 use crate::{ScenarioError, SeriesSpec};
 use gorgo_model::network::Connect;
 use gorgo_model::{Network, RegionPlace, ReplicaConfig};
+use gorgo_routing::tuner::TunerConfig;
 use gorgo_routing::{LearnAt, Policy, ReleaseAt, Room, registry};
 use gorgo_types::{Nanos, RegionId};
 use gorgo_workload::ClientSpec;
@@ -130,6 +131,8 @@ pub struct PolicySpec {
     pub router: Option<String>,
     /// Its parameters, checked against the policy.
     pub parameters: toml::Table,
+    /// What tunes its weights; none: they stay.
+    pub tuner: Option<TunerConfig>,
 }
 
 /// How much the prefix index remembers.

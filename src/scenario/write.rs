@@ -2,7 +2,7 @@
 
 use crate::parsed::{
     ClientTable, IndexTable, LocalFirstTable, LruTable, MeasureTable, PerRegionTable, PolicyTable,
-    RouterTable, ScenarioTable, UnboundedTable,
+    RouterTable, ScenarioTable, TunerTable, UnboundedTable,
 };
 use crate::{IndexSpec, MeasureParams, Resolved, RouterSpec};
 use gorgo_config::{Count, Duration, Located, PositiveDuration, Share};
@@ -80,6 +80,7 @@ impl Resolved {
                 name: policy.name.clone().into(),
                 label: Some(policy.label.clone().into()),
                 router: policy.router.clone().map(Located::nowhere),
+                tuner: policy.tuner.as_ref().map(|tuner| TunerTable::of(tuner).into()),
                 parameters: policy.parameters.clone(),
             })
         });

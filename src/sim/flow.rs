@@ -288,12 +288,14 @@ impl World<'_> {
     /// The first token passes the router, and the response's headers with it.
     pub(crate) fn first_token_at_router(&mut self, slot: Slot) {
         let flight = self.flights.get(slot);
+        let (site, passed_on) = (flight.site, flight.passed_on);
         if let Some(ticket) = flight.ticket {
-            let router = &mut self.sites[flight.site as usize].router;
+            let router = &mut self.sites[site as usize].router;
             router.response_headers(self.now, ticket, true);
             router.first_token(self.now, ticket);
+            self.tell_tuning(site);
         }
-        if let Some(first) = flight.passed_on {
+        if let Some(first) = passed_on {
             let at = self.now + back_of(first.rtt);
             self.agenda.push(at, Event::FirstTokenAtFirstRouter(slot));
         }
@@ -305,6 +307,16 @@ impl World<'_> {
             let router = &mut self.sites[first.site as usize].router;
             router.response_headers(self.now, first.ticket, true);
             router.first_token(self.now, first.ticket);
+            self.tell_tuning(first.site);
+        }
+    }
+
+    /// Passes on the step of a router's tuner that the news ended, where somebody wants to know.
+    fn tell_tuning(&mut self, site: u32) {
+        if let Some(observer) = self.tuning.as_deref_mut()
+            && let Some(step) = self.sites[site as usize].router.take_tune_step()
+        {
+            observer(&step);
         }
     }
 
@@ -320,8 +332,9 @@ impl World<'_> {
         if let Some(connections) = &mut site.connections {
             connections.give_back(replica, self.now);
         }
-        let site = flight.site;
-        if let Some(first) = flight.passed_on {
+        let (site, passed_on) = (flight.site, flight.passed_on);
+        self.tell_tuning(site);
+        if let Some(first) = passed_on {
             self.agenda.push(self.now + back_of(first.rtt), Event::EndAtFirstRouter(slot));
         } else {
             self.back_to_client(slot)?;
@@ -342,6 +355,7 @@ impl World<'_> {
             self.refuse(slot, status)?;
         } else {
             site.router.finished(self.now, first.ticket, flight.request.sequence.as_ref());
+            self.tell_tuning(first.site);
             self.back_to_client(slot)?;
         }
         self.serve_queue(first.site)

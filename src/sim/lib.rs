@@ -21,5 +21,5 @@ mod world;
 pub use error::SimError;
 pub use regret::{Alternative, FirstTokens, Regret, regret};
 pub use scenario::{PolicyRun, run_policy, setup_of};
-pub use setup::{Observer, RouterSetup, RunOptions, Setup, StationSetup};
+pub use setup::{Observer, RouterSetup, RunOptions, Setup, StationSetup, TuneObserver};
 pub use world::World;

@@ -69,6 +69,7 @@ pub fn setup_of(run: PolicyRun<'_>) -> Result<Setup<'_>, SimError> {
         scrape_interval: Some(router.scrape_interval),
         network: scenario.network_with_series()?,
         connect: scenario.connect,
+        tuner: spec.tuner.clone(),
         source,
         client: scenario.client,
         measure: measure_spec(scenario),

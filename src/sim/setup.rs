@@ -2,9 +2,10 @@
 
 use crate::error::SimError;
 use crate::world::{Station, World};
-use gorgo_metrics::{FleetNames, MeasureSpec, ReplicaSummary};
+use gorgo_metrics::{FleetNames, MeasureSpec, ReplicaSummary, TunerSummary};
 use gorgo_model::network::Connect;
 use gorgo_model::{Femtos, Network, Replica, ReplicaConfig};
+use gorgo_routing::tuner::{TuneStep, TunerConfig};
 use gorgo_routing::{Policy, Router, RouterConfig, RoutingRequest, Target};
 use gorgo_types::{Nanos, RegionId, ReplicaId, RequestId};
 use gorgo_workload::{ClientSpec, Source};
@@ -12,6 +13,9 @@ use gorgo_workload::{ClientSpec, Source};
 /// Sees every decision: time, request, draw, the router (with its signals and the decision), and where the request
 /// goes in fact, which differs from the decision where one was forced.
 pub type Observer<'a> = dyn FnMut(Nanos, &RoutingRequest<'_>, u64, &Router, Target) + 'a;
+
+/// Sees every step of the tuner of the policy's weights.
+pub type TuneObserver<'a> = dyn FnMut(&TuneStep) + 'a;
 
 /// A replica and its place.
 #[derive(Clone, Debug)]
@@ -44,6 +48,8 @@ pub struct RunOptions<'a> {
     pub forced: Option<(RequestId, ReplicaId)>,
     /// Sees every decision.
     pub observer: Option<&'a mut Observer<'a>>,
+    /// Sees every step of the tuner.
+    pub tuning: Option<&'a mut TuneObserver<'a>>,
     /// Hears now and then how many requests have ended.
     pub progress: Option<&'a dyn Fn(u64)>,
     /// Verifies every replica's books after each of its wakes, at a cost.
@@ -67,6 +73,8 @@ pub struct Setup<'a> {
     pub geo_proxy: Option<RegionId>,
     /// What opening a connection costs; `None`: connections are always open.
     pub connect: Option<Connect>,
+    /// What tunes the weights of each router's policy; none: they stay.
+    pub tuner: Option<TunerConfig>,
     /// Time the router takes to decide on a request.
     pub decision_time: Nanos,
     /// Time between rounds of RTT probes; `None` leaves the router with what the first round told it.
@@ -152,6 +160,21 @@ impl World<'_> {
                 "{} lie beyond what their GPU profile was measured on: their times are extrapolated",
                 said.join(" and ")
             )
+        })
+    }
+
+    /// What the tuner came to, where there was one; of several routers the first one's.
+    pub(crate) fn tuner_summary(&self) -> Option<TunerSummary> {
+        let tuner = self.sites.first()?.router.tuner()?;
+        let by_name =
+            |values: &[f64]| tuner.names().iter().cloned().zip(values.iter().copied()).collect();
+        let (steps, accepted) = tuner.steps();
+        Some(TunerSummary {
+            strategy: tuner.strategy().to_owned(),
+            steps,
+            accepted,
+            start: by_name(tuner.start()),
+            weights: by_name(tuner.best()),
         })
     }
 

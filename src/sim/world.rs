@@ -8,7 +8,7 @@ use crate::connections::Connections;
 use crate::error::SimError;
 use crate::flight::{Flight, record_of};
 use crate::probes::Probe;
-use crate::setup::{Observer, RouterSetup, Setup};
+use crate::setup::{Observer, RouterSetup, Setup, TuneObserver};
 use crate::site::{Ingress, Site};
 use crate::table::Table;
 use gorgo_metrics::{Collector, RunResult, Status, TimelineSample};
@@ -56,6 +56,7 @@ pub struct World<'a> {
     pub(crate) forced: Option<(RequestId, ReplicaId)>,
     pub(crate) forced_seen: bool,
     pub(crate) observer: Option<&'a mut Observer<'a>>,
+    pub(crate) tuning: Option<&'a mut TuneObserver<'a>>,
     pub(crate) progress: Option<&'a dyn Fn(u64)>,
     pub(crate) sent: u64,
     pub(crate) ended: u64,
@@ -82,12 +83,16 @@ impl<'a> World<'a> {
             .enumerate()
             .map(|(i, station)| (ReplicaId(i as u32), station.region))
             .collect();
-        let site = |given: RouterSetup| {
-            let router = Router::new(given.config, given.policy, &replicas)?;
+        let site = |(number, given): (u64, RouterSetup)| {
+            let mut router = Router::new(given.config, given.policy, &replicas)?;
+            if let Some(tuner) = &setup.tuner {
+                router.tune(tuner, setup.seed.wrapping_add(number))?;
+            }
             let connections = setup.connect.map(|spec| Connections::new(spec, stations.len()));
             Ok(Site { region: given.region, router, deadline: None, connections })
         };
-        let sites = setup.routers.into_iter().map(site).collect::<Result<_, SimError>>()?;
+        let routers = (0..).zip(setup.routers);
+        let sites = routers.map(site).collect::<Result<_, SimError>>()?;
         let client = Client::new(setup.source, &setup.client)?;
         let answers_client = client.needs_completions();
         let mut world = Self {
@@ -116,6 +121,7 @@ impl<'a> World<'a> {
             forced: setup.options.forced,
             forced_seen: false,
             observer: setup.options.observer,
+            tuning: setup.options.tuning,
             progress: setup.options.progress,
             check: setup.options.check,
             sent: 0,
@@ -319,6 +325,9 @@ impl<'a> World<'a> {
         for index in 0..self.stations.len() {
             let summary = self.station_summary(index, end)?;
             self.collector.replica(summary);
+        }
+        if let Some(tuner) = self.tuner_summary() {
+            self.collector.tuner(tuner);
         }
         let told = self.client.source().warnings().into_iter();
         for warning in told.chain(self.extrapolation_warning()).chain(self.network.warning()) {

@@ -1,5 +1,6 @@
 //! `[router]`: where it stands, what it knows and when, and the policies to compare.
 
+use super::TunerTable;
 use gorgo_config::{Count, Duration, Located, PositiveDuration, Share};
 use gorgo_routing::{LearnAt, ReleaseAt};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -184,6 +185,8 @@ pub struct PolicyTable {
     pub label: Option<Located<String>>,
     /// The variant of the router that it runs in. Default: the router itself.
     pub router: Option<Located<String>>,
+    /// What tunes its weights while it routes. Default: nothing.
+    pub tuner: Option<Located<TunerTable>>,
     /// Its parameters, untyped: the policy itself reads them.
     pub parameters: toml::Table,
 }
@@ -194,27 +197,31 @@ impl<'de> Visitor<'de> for PolicyVisitor {
     type Value = PolicyTable;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a policy's name, or a table with name, label and the policy's parameters")
+        f.write_str(
+            "a policy's name, or a table with name, label, router, tuner and the policy's parameters",
+        )
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<PolicyTable, E> {
         let parameters = toml::Table::new();
-        Ok(PolicyTable { name: name.to_owned().into(), label: None, router: None, parameters })
+        let name = name.to_owned().into();
+        Ok(PolicyTable { name, label: None, router: None, tuner: None, parameters })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PolicyTable, A::Error> {
-        let (mut name, mut label, mut router) = (None, None, None);
+        let (mut name, mut label, mut router, mut tuner) = (None, None, None, None);
         let mut parameters = toml::Table::new();
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "name" => name = Some(map.next_value()?),
                 "label" => label = Some(map.next_value()?),
                 "router" => router = Some(map.next_value()?),
+                "tuner" => tuner = Some(map.next_value()?),
                 _ => drop(parameters.insert(key, map.next_value()?)),
             }
         }
         let name = name.ok_or_else(|| A::Error::missing_field("name"))?;
-        Ok(PolicyTable { name, label, router, parameters })
+        Ok(PolicyTable { name, label, router, tuner, parameters })
     }
 }
 
@@ -234,7 +241,11 @@ impl Serialize for PolicyTable {
         let named = named.into_iter().filter_map(|(key, text)| Some((key, text?.value.as_str())));
         let named = named.map(|(key, text)| (key, toml::Value::from(text)));
         let rest = self.parameters.iter().map(|(key, value)| (key.as_str(), value.clone()));
-        serializer.collect_map(named.chain(rest))
+        let tuner = self.tuner.as_ref().map(toml::Value::try_from);
+        let tuner = tuner.transpose().map_err(serde::ser::Error::custom)?;
+        // Last, because a table of TOML ends at the next one.
+        let tuner = tuner.map(|tuner| ("tuner", tuner));
+        serializer.collect_map(named.chain(rest).chain(tuner))
     }
 }
 
@@ -243,14 +254,20 @@ impl JsonSchema for PolicyTable {
         "PolicyTable".into()
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let tuner = generator.subschema_for::<TunerTable>();
         json_schema!({
-            "description": "A policy: its name, or a table with its name, a label, its variant of the router and its parameters.",
+            "description": "A policy: its name, or a table with its name, a label, its variant of the router, a tuner and its parameters.",
             "anyOf": [
                 { "type": "string" },
                 {
                     "type": "object",
-                    "properties": { "name": { "type": "string" }, "label": { "type": "string" }, "router": { "type": "string" } },
+                    "properties": {
+                        "name": { "type": "string" },
+                        "label": { "type": "string" },
+                        "router": { "type": "string" },
+                        "tuner": tuner
+                    },
                     "required": ["name"]
                 }
             ]

@@ -49,7 +49,7 @@ impl Context<'_> {
             None => name.value.clone(),
         };
         let mut written = toml::ser::Buffer::new();
-        let (_, result) = registry::resolve(
+        let (built, result) = registry::resolve(
             &name.value,
             self.parameters(policy),
             toml::Serializer::new(&mut written),
@@ -65,7 +65,8 @@ impl Context<'_> {
             }
             None => None,
         };
-        Ok(PolicySpec { name: name.value, label, router, parameters })
+        let tuner = self.tuner(policy, &*built)?;
+        Ok(PolicySpec { name: name.value, label, router, parameters, tuner })
     }
 
     /// A label becomes a folder's name.
@@ -87,7 +88,7 @@ impl Context<'_> {
         {
             Some((span, DeValue::Table(table))) => {
                 let own = |key: &Spanned<Cow<'_, str>>| {
-                    !matches!(&**key.get_ref(), "name" | "label" | "router")
+                    !matches!(&**key.get_ref(), "name" | "label" | "router" | "tuner")
                 };
                 let table: DeTable<'_> = (table.iter())
                     .filter(|(key, _)| own(key))
@@ -103,7 +104,7 @@ impl Context<'_> {
 
     /// Where a policy stands in the document; none for one that the program added. It is found by its place, because
     /// the program may have changed the order.
-    fn element(&self, policy: &Located<PolicyTable>) -> Option<&Spanned<DeValue<'_>>> {
+    pub(super) fn element(&self, policy: &Located<PolicyTable>) -> Option<&Spanned<DeValue<'_>>> {
         let span = policy.span()?;
         let DeValue::Array(policies) = self.document.at(&["router", "policies"])?.get_ref() else {
             return None;
@@ -136,7 +137,7 @@ impl Context<'_> {
 }
 
 /// A policy's name where it stands: one that is only a name stands where its element does.
-fn policy_name(policy: &Located<PolicyTable>) -> Located<String> {
+pub(super) fn policy_name(policy: &Located<PolicyTable>) -> Located<String> {
     match policy.value.name.span() {
         Some(_) => policy.value.name.clone(),
         None => policy.with(policy.value.name.value.clone()),

@@ -129,6 +129,7 @@ impl Bench {
             geo_proxy: None,
             connect: self.connect,
             decision_time: Nanos::ZERO,
+            tuner: None,
             probe_interval: None,
             scrape_interval: None,
             source,
