@@ -37,6 +37,8 @@ pub enum Purpose {
     ThinkTime = 7,
     /// Which system prompt or shared prefix: keyed by session.
     SharedPrefix = 9,
+    /// What a tuner tries next, and in which order: keyed by its step.
+    Tuner = 20,
 }
 
 /// A key under construction.
