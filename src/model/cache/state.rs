@@ -52,8 +52,9 @@ impl PrefixCache {
     #[must_use]
     pub fn find_state(&self, chain: &BlockChain, most: u32) -> Match {
         let walk = self.walk(NodeId::ROOT, 0, chain.ids());
-        let mut at = walk.node;
+        let (mut at, mut blocks) = (walk.node, walk.blocks);
         if walk.inside > 0 {
+            blocks -= walk.inside;
             at = self.nodes[at.index()].parent;
         }
         while at != NodeId::ROOT {
@@ -61,15 +62,17 @@ impl PrefixCache {
             if here.state > 0 && here.state <= most {
                 break;
             }
+            // A run on the path may end with the partial block of another prompt, which is none of this chain's.
+            let run = &self.runs[at.index()];
+            let ends_here = blocks > 0 && run.last == chain.ids()[blocks - 1];
+            blocks -= run.len as usize - usize::from(!ends_here);
             at = here.parent;
         }
-        let tokens = self.nodes[at.index()].depth;
-        // States are kept at the ends of whole blocks only.
-        Match { node: at, blocks: tokens / chain.block_tokens(), tokens }
+        Match { node: at, blocks: narrow(blocks), tokens: self.nodes[at.index()].depth }
     }
 
-    /// A state that stands for `tokens` tokens is left at the end of `node`, which has just been touched and holds the
-    /// whole blocks of them. At the root there is none to leave.
+    /// A state that stands for `tokens` tokens is left at the end of `node`, which has just been touched and at which
+    /// those of them end that were inserted. At the root there is none to leave.
     pub fn leave_state(&mut self, node: NodeId, tokens: u32) {
         let at = &mut self.nodes[node.index()];
         if node == NodeId::ROOT {

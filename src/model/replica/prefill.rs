@@ -282,24 +282,13 @@ impl Replica {
         } else {
             (live.computed / prompt.block_tokens()) as usize
         };
-        let mut added = 0;
-        let with_states = self.cache.needs_states();
-        let stands_for = live.computed.min(prompt.tokens().0 as u32);
-        let whole = blocks.min(prompt.whole_blocks());
-        if with_states && whole < blocks && whole > 0 && live.node_blocks as usize <= whole {
-            // The last whole block ends a node of its own, for the state that is left there.
-            let inserted = self.cache.insert_and_lock(live.node, live.node_blocks, prompt, whole);
-            self.cache.leave_state(inserted.node, stands_for);
-            (added, live.node) = (inserted.added_tokens, inserted.node);
-            live.node_blocks = u32::try_from(whole).expect("fewer blocks than tokens");
-        }
         let inserted = self.cache.insert_and_lock(live.node, live.node_blocks, prompt, blocks);
-        if with_states && whole == blocks {
+        if self.cache.needs_states() {
+            let stands_for = live.computed.min(live.prompt_tokens());
             self.cache.leave_state(inserted.node, stands_for);
         }
-        added += inserted.added_tokens;
         let own = u64::from(live.computed) - prompt.tokens_in(blocks).0;
-        let freed = live.own.checked_sub(added + own);
+        let freed = live.own.checked_sub(inserted.added_tokens + own);
         let mut freed = freed.expect("what enters the cache was the request's own");
         let mut own = own;
         if keeps_duplicates {

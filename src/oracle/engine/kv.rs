@@ -44,24 +44,12 @@ impl Oracle {
         self.clear_full();
     }
 
-    /// A part of the prompt enters the cache, and the request's lock moves to its end. Where states are kept, one is
-    /// left after its last whole block, which stands for the `computed` tokens of the prompt.
+    /// A part of the prompt enters the cache, and the request's lock moves to its end; where states are kept, one is
+    /// left there, which stands for the `computed` tokens of the prompt.
     pub(super) fn enter(&mut self, index: Index, part: &[TokenName], computed: usize) {
-        if self.config.limits.state_slots.is_some() {
-            let block_tokens = self.of(index).block_tokens() as usize;
-            let whole = part.len() / block_tokens * block_tokens;
-            if self.of(index).in_cache <= whole as u64
-                && let Some(end) = self.insert(index, &part[..whole])
-            {
-                self.lock_instead(index, end);
-                self.leave_state(Some((end, computed)));
-            }
-            if whole == part.len() {
-                return;
-            }
-        }
         if let Some(end) = self.insert(index, part) {
             self.lock_instead(index, end);
+            self.leave_state(Some((end, computed)));
         }
     }
 
