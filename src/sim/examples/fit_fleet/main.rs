@@ -12,6 +12,7 @@ mod parameters;
 mod report;
 mod search;
 mod simulate;
+mod users;
 
 use loss::{FEATURES, features, loss, mean};
 use measured::Samples;
@@ -81,6 +82,7 @@ fn main() -> Result<(), String> {
     let losses = task.losses(&runs);
     for (place, policy) in FITTED.iter().enumerate() {
         println!("{policy}: loss {:.3}", losses[place]);
+        println!("  {}", measured::hits(&runs[place]));
         print_features(&task.targets[place], &runs[place]);
     }
     let mut page = report::parameters(&values) + "\n" + report::HEAD;

@@ -15,6 +15,8 @@ pub struct Sample {
     pub output_tokens: u32,
     pub ttft_ms: f64,
     pub e2e_ms: f64,
+    /// Tokens of the prompt that the engine had cached, where that is known.
+    pub cached_tokens: u32,
 }
 
 impl Sample {
@@ -58,7 +60,8 @@ pub fn read(path: &Path) -> Result<Samples, String> {
         }
         let (input_tokens, output_tokens) = (row.input_tokens, row.output_tokens);
         let (ttft_ms, e2e_ms) = (row.ttft_ms, row.e2e_ms);
-        requests.push(Sample { input_tokens, output_tokens, ttft_ms, e2e_ms });
+        let cached_tokens = 0;
+        requests.push(Sample { input_tokens, output_tokens, ttft_ms, e2e_ms, cached_tokens });
         arrivals.push(row.arrival_ms);
     }
     let span = arrivals.iter().copied().fold(0.0, f64::max);
@@ -90,6 +93,7 @@ impl Samples {
                 output_tokens: record.output_tokens,
                 ttft_ms: (first - record.sent).as_ms(),
                 e2e_ms: (end - record.sent).as_ms(),
+                cached_tokens: record.cached_tokens,
             });
         }
         Ok(Self::new(requests, span.as_ms()))
@@ -112,4 +116,24 @@ impl Samples {
 pub fn quantile(sorted: &[f64], q: f64) -> f64 {
     let last = sorted.len().checked_sub(1).expect("a class of requests has members");
     sorted[last.min((sorted.len() as f64 * q) as usize)]
+}
+
+/// In words, how often and how much the engines had of prompts.
+pub fn hits(runs: &[Samples]) -> String {
+    let all = || runs.iter().flat_map(|run| &run.requests);
+    let mut cached: Vec<f64> = all()
+        .map(|request| f64::from(request.cached_tokens))
+        .filter(|&tokens| tokens > 0.0)
+        .collect();
+    cached.sort_unstable_by(f64::total_cmp);
+    if cached.is_empty() {
+        return "no prompt was cached".to_owned();
+    }
+    let tokens: f64 = all().map(|request| f64::from(request.input_tokens)).sum();
+    format!(
+        "{:.1} % of requests hit, {:.1} % of tokens; half of the hits have {:.0} tokens or more",
+        100.0 * cached.len() as f64 / all().count() as f64,
+        100.0 * cached.iter().sum::<f64>() / tokens,
+        quantile(&cached, 0.5),
+    )
 }

@@ -2,16 +2,18 @@
 
 use crate::measured::Samples;
 use crate::parameters::Fleet;
+use crate::users::with_users;
 use gorgo_model::ReplicaConfig;
-use gorgo_scenario::{Parsed, Requests, Resolved};
+use gorgo_scenario::{Parsed, Resolved, WorkloadSpec};
 use gorgo_sim::{PolicyRun, RunOptions, run_policy};
+use gorgo_workload::Recorded;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// The scenario under several seeds.
 pub struct Stage {
-    seeds: Vec<(Resolved, Requests)>,
+    seeds: Vec<(Resolved, Recorded)>,
     threads: usize,
 }
 
@@ -23,7 +25,14 @@ impl Stage {
             let parsed = Parsed::from_file(file, &sets).map_err(|error| error.to_string())?;
             let base = file.parent().unwrap_or(Path::new(""));
             let resolved = parsed.resolve(base).map_err(|error| error.to_string())?;
-            let requests = resolved.requests().map_err(|error| error.to_string())?;
+            let requests = resolved.requests().and_then(|requests| {
+                let mut source = requests.source()?;
+                Recorded::read(&mut *source)
+            });
+            let mut requests = requests.map_err(|error| error.to_string())?;
+            if matches!(resolved.demand.workload, WorkloadSpec::ArrivalsCsv { .. }) {
+                requests = with_users(&requests, seed)?;
+            }
             Ok((resolved, requests))
         });
         Ok(Self { seeds: seeds.collect::<Result<_, String>>()?, threads })
@@ -46,7 +55,7 @@ impl Stage {
         let policies = &scenario.router.policies;
         let policy = policies.iter().position(|policy| policy.label == label);
         let policy = policy.ok_or_else(|| format!("the scenario has no policy {label:?}"))?;
-        let source = requests.source().map_err(|error| error.to_string())?;
+        let source = Box::new(requests.replay());
         let options = RunOptions::default();
         let run = PolicyRun { scenario: &scenario, policy, source, options };
         let result = run_policy(run).map_err(|error| error.to_string())?;
