@@ -1,8 +1,7 @@
 //! How far a simulated run is from a measured one: logarithms of quantiles, in groups that count alike.
 //!
 //! Ratios, not differences: a tail of seconds and a floor of 100 ms count alike. Each squared log-ratio is divided by
-//! how much that quantile varies from run to run ([`FEATURES`]' last number: what a fleet run twice would differ by,
-//! from repeated simulation), for only one run was measured. A loss of 1 is a fit as good as a second run.
+//! how much that quantile varies from run to run ([`FEATURES`]' last number), for only one run was measured. A loss of 1 is a fit as good as a second run.
 
 use crate::measured::{Sample, Samples, quantile};
 
@@ -47,23 +46,24 @@ const fn group(figure: Figure, inputs: (u32, u32), quantiles: &'static [(f64, f6
 }
 
 const ALL: (u32, u32) = (0, u32::MAX);
-const BY_LENGTH: &[(f64, f64)] = &[(0.1, 0.03), (0.25, 0.03), (0.5, 0.04), (0.75, 0.06)];
+const BY_LENGTH: &[(f64, f64)] = &[(0.1, 0.06), (0.25, 0.03), (0.5, 0.05), (0.75, 0.07)];
 
-/// What is compared. The deviations are rounded from simulated reruns of the two policies (`--noise` prints them), with
-/// 3 % as the least, below which nothing about this fleet is claimed.
+/// What is compared. The deviations are those of 16 simulated reruns of both policies near the start of the search, the
+/// quadratic mean of the two, with 3 % as the least. They are large in the tails because the fleet is bistable there: once
+/// a burst has pushed batches above the last CUDA graph, slow steps keep them there for minutes.
 pub const FEATURES: &[Group] = &[
     group(
         Figure::Ttft,
         ALL,
         &[
-            (0.05, 0.03),
+            (0.05, 0.06),
             (0.1, 0.03),
-            (0.25, 0.03),
-            (0.5, 0.03),
-            (0.75, 0.04),
-            (0.9, 0.06),
-            (0.95, 0.09),
-            (0.99, 0.12),
+            (0.25, 0.04),
+            (0.5, 0.045),
+            (0.75, 0.06),
+            (0.9, 0.09),
+            (0.95, 0.12),
+            (0.99, 0.145),
         ],
     ),
     group(
@@ -71,18 +71,18 @@ pub const FEATURES: &[Group] = &[
         ALL,
         &[
             (0.05, 0.03),
-            (0.25, 0.03),
-            (0.5, 0.04),
-            (0.75, 0.07),
-            (0.9, 0.12),
-            (0.95, 0.12),
-            (0.99, 0.12),
+            (0.25, 0.04),
+            (0.5, 0.055),
+            (0.75, 0.12),
+            (0.9, 0.16),
+            (0.95, 0.135),
+            (0.99, 0.085),
         ],
     ),
     group(
         Figure::Itl,
         ALL,
-        &[(0.05, 0.03), (0.25, 0.04), (0.5, 0.05), (0.75, 0.08), (0.9, 0.12), (0.95, 0.12)],
+        &[(0.05, 0.03), (0.25, 0.045), (0.5, 0.06), (0.75, 0.125), (0.9, 0.165), (0.95, 0.135)],
     ),
     group(Figure::Ttft, (0, 18), BY_LENGTH),
     group(Figure::Ttft, (3_000, 6_000), BY_LENGTH),

@@ -41,7 +41,6 @@ pub const FREE: &[Parameter] = &[
         "steps above batch 20, where CUDA graphs end: 57 ms",
     ),
     parameter("overhead_ms", (1.0, 80.0), 10.0, "5 to 19 ms elsewhere"),
-    parameter("state_slots", (4.0, 2_000.0), 281.0, "what fits beside the KV pool, worked out"),
 ];
 
 /// Up to this batch decode steps are CUDA graphs (`--cuda-graph-max-bs 20`).
@@ -111,7 +110,7 @@ impl Values {
             kv_pool_tokens: KV_POOL_TOKENS,
             limits: EngineLimits {
                 chunked_prefill_tokens: 4_096,
-                state_slots: Some(self.get("state_slots").round() as u32),
+                state_slots: Some(STATE_SLOTS),
                 ..EngineLimits::default()
             },
             range: ProfileRange::UNLIMITED,
