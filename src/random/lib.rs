@@ -39,6 +39,8 @@ pub enum Purpose {
     SharedPrefix = 9,
     /// What a tuner tries next, and in which order: keyed by its step.
     Tuner = 20,
+    /// The slow drift of a path: keyed by path and knot.
+    NetworkDrift = 30,
 }
 
 /// A key under construction.

@@ -21,6 +21,7 @@ pub mod parsed;
 mod resolve;
 mod resolved;
 mod schema;
+pub mod series;
 mod wildchat;
 mod workload;
 mod write;
@@ -32,6 +33,7 @@ pub use resolved::{
     IndexSpec, MeasureParams, PolicySpec, Records, ReplicaSpec, Resolved, RouterSpec,
 };
 pub use schema::schema;
+pub use series::{SeriesSource, SeriesSpec};
 pub use workload::{DemandSpec, LoadSpec, Requests, WorkloadSpec};
 
 /// The scenario that `gorgo run` takes where none is named.

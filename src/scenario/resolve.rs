@@ -7,6 +7,7 @@
 mod client;
 mod demand;
 mod fleet;
+mod link;
 mod measure;
 mod network;
 mod router;
@@ -61,6 +62,8 @@ pub(crate) fn resolve(
         seed: seed.value,
         regions: network.network.regions().to_vec(),
         network: network.network,
+        connect: network.connect,
+        series: network.series,
         replicas: fleet.replicas,
         demand: demand.spec,
         client,
