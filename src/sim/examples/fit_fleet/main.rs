@@ -90,6 +90,13 @@ fn main() -> Result<(), String> {
         let figures: Vec<f64> = report::FIGURES.iter().map(|(_, read)| read(measured)).collect();
         page += &report::rows(policy, &figures, runs);
     }
+    for policy in &options.others {
+        let published = report::published(policy)
+            .ok_or_else(|| format!("--other {policy}: got no row of the paper's table of Apr 5"))?;
+        let runs = task.stage.runs(&[values.fleet()?], &[policy])?.remove(0).remove(0);
+        println!("{policy}: {}", measured::hits(&runs));
+        page += &report::rows(policy, &published, &runs);
+    }
     println!("{page}");
     let told: Vec<(&str, f64)> = FITTED.iter().copied().zip(losses).collect();
     write(options.report.as_deref(), &page)?;

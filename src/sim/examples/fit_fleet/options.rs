@@ -23,13 +23,15 @@ pub struct Options {
     at: Vec<(String, f64)>,
     /// `--fix NAME`: a parameter that stays where it starts.
     fixed: Vec<String>,
+    /// `--other POLICY`: one that was not fitted, to be compared with the paper's table once all is fitted.
+    pub others: Vec<String>,
     /// `--profile FILE`: where the profile is written.
     pub profile: Option<PathBuf>,
     /// `--report FILE`: where the residuals are written.
     pub report: Option<PathBuf>,
 }
 
-const KNOWN: &str = "--scenario, --data, --set, --seeds, --generations, --search-seed, --threads, --at, --fix, \
+const KNOWN: &str = "--scenario, --data, --set, --seeds, --generations, --search-seed, --threads, --at, --fix, --other, \
                      --profile or --report";
 
 impl Options {
@@ -45,6 +47,7 @@ impl Options {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             at: Vec::new(),
             fixed: Vec::new(),
+            others: Vec::new(),
             profile: None,
             report: None,
         };
@@ -71,6 +74,7 @@ impl Options {
                     options.at.push((known(name)?, number));
                 }
                 "--fix" => options.fixed.push(known(&value)?),
+                "--other" => options.others.push(value),
                 "--profile" => options.profile = Some(value.into()),
                 "--report" => options.report = Some(value.into()),
                 _ => return Err(format!("got {word:?}, wanted {KNOWN}")),

@@ -1,7 +1,7 @@
 //! What a fit came to, in words: the residuals as a Markdown page, and the profile's file.
 
 use crate::measured::{Sample, Samples, quantile};
-use crate::parameters::{FREE, NAME, STATE_SLOTS, Values};
+use crate::parameters::{FREE, NAME, STATES_BY_MEMORY, Values};
 use std::fmt::Write as _;
 
 /// How a figure is read off a run.
@@ -47,6 +47,18 @@ pub fn rows(policy: &str, measured: &[f64], runs: &[Samples]) -> String {
     text
 }
 
+/// What the paper says of a policy on Apr 5, in the order of [`FIGURES`]: its main table (arXiv 2602.11688v2, Table 2), and
+/// the mean in flight worked out from the authors' raw files. None for a policy that is not in it. The policies that
+/// were fitted are compared with their own files instead.
+pub fn published(policy: &str) -> Option<[f64; 8]> {
+    Some(match policy {
+        "gorgo" => [673.0, 2_514.0, 4_473.0, 3.04, 8.91, 17.54, 17.6, 15.2],
+        "session-affinity" => [712.0, 2_428.0, 5_190.0, 3.48, 18.27, 22.61, 20.2, 24.4],
+        "prefix-cache" => [1_477.0, 6_784.0, 9_613.0, 13.14, 22.63, 26.81, 82.3, 48.5],
+        _ => return None,
+    })
+}
+
 /// The head of such a table.
 pub const HEAD: &str = "| policy | figure | measured | simulated, median | 10 to 90 % of seeds | error | inside |\n|---|---|---|---|---|---|---|\n";
 
@@ -74,8 +86,8 @@ pub fn profile_file(values: &Values, losses: &[(&str, f64)]) -> String {
         "# Qwen3.5-35B-A3B in fp8 under SGLang on two NVIDIA L40S: the GORGO fleet of Apr 5, fitted to what clients measured.\n\
          # The form is explained in data/README.md. Written by src/sim/examples/fit_fleet.\n\
          name = {NAME:?}\n\n\
-         # Fitted, not timed: client-side times of 2 x 7,195 requests, and nothing else. Passes cost t0 + b n, and none is\n\
-         # shorter than the floor; rate and cache hits are identified only as a product (data/README.md).\n\
+         # Fitted, not timed: client-side times of 2 x 7,195 requests, and nothing else; the rate per token is published\n\
+         # (0.06 ms, idle). Passes cost t0 + b n, and none is shorter than the floor (data/README.md).\n\
          prefill_base_ms = {:.3}\nprefill_ms_per_token = {:.5}\nprefill_floor = [[1, {:.3}]]\n",
         spec.prefill_base_ms, spec.prefill_ms_per_token, spec.prefill_floor[0].1,
     );
@@ -95,15 +107,16 @@ pub fn profile_file(values: &Values, losses: &[(&str, f64)]) -> String {
          # 10 layers with full attention x 2 KV heads x 256 x 2 (K and V) x 2 bytes; the pool is what the engine reported.\n\
          kv_bytes_per_token = {}\nkv_pool_tokens = {}\n\n[limits]\nmax_prefill_tokens = {}\n\
          # SGLang's for GPUs of 35 to 60 GB.\nchunked_prefill_tokens = {}\nmax_running_requests = {}\n\
-         # The other 30 layers are linear attention. State: 32 x 128 x 128 x 4 bytes + 8,192 x 3 x 2 bytes a layer = 64.4 MB.\n\
-         # SGLang gives states 0.9 of what it gives KV (mamba_full_memory_ratio): 0.9 x 983,549 x 20,480 / 64.4 MB = {STATE_SLOTS}.\n\
-         # An inference from the model's shape and the engine's defaults; the number itself was not published.\nstate_slots = {STATE_SLOTS}\n\n",
+         # The other 30 layers are linear attention. Fitted, to made-up users: no measure of the real number (data/README.md).\n\
+         # By memory {STATES_BY_MEMORY} would fit: 0.9 (mamba_full_memory_ratio) x 983,549 x 20,480 / 64.4 MB, a state being 30 layers x\n\
+         # (32 x 128 x 128 x 4 + 8,192 x 3 x 2 bytes); inferred from the model's shape and the engine's defaults.\nstate_slots = {}\n\n",
         spec.overhead_ms,
         spec.kv_bytes_per_token,
         spec.kv_pool_tokens,
         spec.limits.max_prefill_tokens,
         spec.limits.chunked_prefill_tokens,
         spec.limits.max_running_requests,
+        spec.limits.state_slots.unwrap_or(0),
     );
     let _ = write!(
         text,

@@ -4,9 +4,9 @@
 //! a user's next prompt repeats the one before by position, as far as both go, and is new text beyond. Of the arrivals:
 //! a third have 17 tokens, which looks like one user. Not known: who sent which. Here a request that is no 17-token one is a
 //! new user's with a fixed probability until there are 578, and else that of one of the users whose last prompt is near
-//! in length (rather shorter than longer) and in time. The scales were chosen so that reuse comes out as published (80 %)
-//! and engines have a prefix as often as was said of a later window (20 to 30 % of requests hit, half of the hits have
-//! 6,000 to 8,000 tokens or more), with the states that fit beside the KV pool: not from the measured times.
+//! in length (rather shorter than longer) and in time. [`LENGTH_SCALE`] was chosen so that reuse comes out as published;
+//! how near in time is a guess. It and the number of states that an engine keeps say together how often it still has a
+//! prefix, and only that is seen in the measurements: the number of states is fitted, and is no measure of the real one.
 
 use gorgo_random::{Key, Purpose};
 use gorgo_types::{BlockChain, Nanos, Origin, Request, Tokens};
@@ -16,12 +16,12 @@ const USERS: usize = 579;
 /// Prompts up to this length are the one user's.
 const SHORT_TOKENS: u64 = 17;
 /// A prompt that differs by this factor (as a logarithm) costs as much as one [`TIME_SCALE_S`] older.
-const LENGTH_SCALE: f64 = 1.0;
-const TIME_SCALE_S: f64 = 3_000.0;
+const LENGTH_SCALE: f64 = 0.35;
+const TIME_SCALE_S: f64 = 120.0;
 /// What a prompt longer than the new one costs besides.
 const SHRINKING: f64 = 0.7;
 /// Cost by which one candidate is e times less likely than another, among the nearest of them.
-const TEMPERATURE: f64 = 4.0;
+const TEMPERATURE: f64 = 2.0;
 const NEAREST: usize = 12;
 
 /// What a user last sent: when, how many tokens, and what its blocks held.
