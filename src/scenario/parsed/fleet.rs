@@ -65,6 +65,10 @@ pub struct ReplicaTable {
     /// Room for so many further steps is made when requests are retracted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retract_decode_steps: Option<Located<u32>>,
+    /// For a model with recurrent layers (linear attention, Mamba): how many of their states the prefix cache keeps; a
+    /// prompt hits only up to one of them. Default: the profile's; without it, the model has no such layers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_slots: Option<Located<Count>>,
     /// Order of the waiting queue: `fcfs` or `lpm`. Default: the profile's, SGLang's `fcfs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<ScheduleName>")]

@@ -44,6 +44,7 @@ fn resolve(name: &str, text: &str) -> Resolved {
 fn every_scenario_resolves_and_comes_back_the_same() {
     let mut all = files("scenarios", ".toml");
     all.extend(files("scenarios/bench", ".toml"));
+    all.extend(files("scenarios/papers", ".toml"));
     all.push(("good.toml".to_owned(), include_str!("good.toml").to_owned()));
     assert!(all.len() >= 8, "only {} scenarios were found", all.len());
     for (name, text) in all {
