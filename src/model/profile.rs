@@ -178,9 +178,21 @@ impl CostProfile {
     /// takes rows that reach as far in the mean context.
     #[must_use]
     pub fn decode_in_range(&self, sequences: u32, context_tokens: u64) -> bool {
-        sequences <= self.range.decode_sequences
-            && context_tokens <= self.range.decode_context_tokens
-            && self.decode.table.as_ref().is_none_or(|t| t.covers(sequences, context_tokens))
+        self.decode_range(sequences).is_some_and(|most| context_tokens <= most)
+    }
+
+    /// The most context, over all of so many sequences, that measurements of decode steps cover. None: they do not cover
+    /// so many sequences.
+    #[must_use]
+    pub fn decode_range(&self, sequences: u32) -> Option<u64> {
+        if sequences > self.range.decode_sequences {
+            return None;
+        }
+        let most = self.range.decode_context_tokens;
+        match &self.decode.table {
+            None => Some(most),
+            Some(table) => table.range(sequences).map(|end| end.min(most)),
+        }
     }
 
     /// A plain profile for tests and queueing theory: exact nanoseconds, no floors, no quadratic term, no overhead.

@@ -1,6 +1,5 @@
-//! The data that is built into the program: cost profiles, regions, round-trip times, places, prices.
-//! The files are those of
-//! `data/`, where `README.md` names their sources; here they are read and refused where they are malformed, with
+//! The data that is built into the program: cost profiles, regions, round-trip times, places, prices. The files are
+//! those of `data/`, where `README.md` names their sources; here they are read and refused where they are malformed, with
 //! file, line and field. The networks are in `data/network.rs`, the prices in `data/prices.rs`, the profiles in
 //! `data/profiles.rs`.
 
@@ -11,9 +10,8 @@ mod profiles;
 pub use network::{
     LINK_FILES, cities, links, links_among, places, read_cities, read_links, regions,
 };
-pub use profiles::{GPU_FILES, Profile, profile, profile_names, profiles, read_profile};
-
 pub use prices::{GpuPrice, PriceTables, Trust};
+pub use profiles::{GPU_FILES, Profile, profile, profile_names, profiles, read_profile};
 
 use gorgo_config::{Diagnostic, Source};
 use serde::de::DeserializeOwned;

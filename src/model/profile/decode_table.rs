@@ -137,11 +137,12 @@ impl DecodeTable {
         DecodeSegment { first: Femtos(first), increment: Femtos(increment), steps }
     }
 
-    /// Whether a step of so many sequences and tokens of context in all lies among the points.
-    pub(super) fn covers(&self, sequences: u32, context_tokens: u64) -> bool {
+    /// The most tokens of context of so many sequences in all that lie among the points; none where nobody measured so
+    /// many or so few sequences.
+    pub(super) fn range(&self, sequences: u32) -> Option<u64> {
         let row = (sequences as usize).saturating_sub(1);
-        let end = self.ends.get(row).copied().unwrap_or(0);
-        context_tokens <= end * u64::from(sequences)
+        let end = self.ends.get(row).copied().filter(|&end| end > 0)?;
+        Some(end * u64::from(sequences))
     }
 }
 

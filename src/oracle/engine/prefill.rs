@@ -196,17 +196,12 @@ impl Oracle {
             self.coverage.evictions_in_prefill += u64::from(evicted > 0);
         }
         assert!(self.free() >= new, "admission saw to it that there is room");
-        let mut items = Vec::new();
         for part in &batch {
             let live = self.of_mut(part.index);
             live.held += part.new;
             live.admitted.get_or_insert(at);
-            items.push(PrefillItem {
-                new_tokens: u32::try_from(part.new).expect("prompts are shorter than 2^32"),
-                cached_tokens: u32::try_from(part.before).expect("prompts are shorter than 2^32"),
-            });
         }
-        let takes = self.config.profile.prefill(&items);
+        let takes = self.config.profile.prefill(&items(&batch));
         self.doing = Doing::Prefill(batch, at + takes);
     }
 
@@ -214,7 +209,9 @@ impl Oracle {
     pub(super) fn end_prefill(&mut self, at: Femtos, batch: &[Part]) {
         let span = at - self.last_boundary;
         let new: u64 = batch.iter().map(|part| part.new).sum();
+        let covered = self.config.profile.prefill_in_range(&items(batch));
         let totals = self.totals();
+        totals.extrapolated_prefill_batches += u64::from(!covered);
         totals.prefill_batches += 1;
         totals.prefill_tokens += new;
         totals.prefill_busy += span;
@@ -253,4 +250,14 @@ impl Oracle {
             self.running.push(index);
         }
     }
+}
+
+/// A batch as the cost profile wants it.
+fn items(batch: &[Part]) -> Vec<PrefillItem> {
+    let narrow = |tokens| u32::try_from(tokens).expect("prompts are shorter than 2^32");
+    let item = |part: &Part| PrefillItem {
+        new_tokens: narrow(part.new),
+        cached_tokens: narrow(part.before),
+    };
+    batch.iter().map(item).collect()
 }
