@@ -5,6 +5,7 @@ mod decisions;
 mod definitions;
 mod exit;
 mod explain;
+mod load_sweep;
 mod network;
 mod profile;
 mod progress;
@@ -12,6 +13,7 @@ mod replay;
 mod run;
 mod simulate;
 mod trace;
+mod trace_import;
 mod trace_write;
 
 use clap::{Parser, Subcommand};

@@ -30,11 +30,12 @@ pub use error::ScenarioError;
 pub use gorgo_config::Diagnostic;
 pub use parse::{Parsed, ReplayTrace};
 pub use resolved::{
-    IndexSpec, MeasureParams, PolicySpec, Records, ReplicaSpec, Resolved, RouterSpec,
+    CostParams, GpuShare, IndexSpec, MeasureParams, PolicySpec, Records, ReplicaSpec, Resolved,
+    RouterSpec,
 };
 pub use schema::schema;
 pub use series::{SeriesSource, SeriesSpec};
-pub use workload::{DemandSpec, LoadSpec, Requests, WorkloadSpec};
+pub use workload::{DemandSpec, LoadSpec, Requests, SweepArrivals, SweepSpec, WorkloadSpec};
 
 /// The scenario that `gorgo run` takes where none is named.
 pub const DEFAULT: &str = include_str!("../../scenarios/01_three_regions.toml");

@@ -57,6 +57,45 @@ fn json_on_stdout_holds_every_summary_and_conserves_requests() {
 }
 
 #[test]
+fn a_load_sweep_goes_from_one_at_a_time_to_as_many_as_fit() {
+    let arguments =
+        ["run", "--quiet", "--no-files", "--format", "json", "scenarios/04_load_sweep.toml"];
+    let sets = [
+        "--policy",
+        "nearest",
+        "--policy",
+        "random",
+        "--set",
+        "workload.prefix_groups.requests=200",
+    ];
+    let document: Value =
+        serde_json::from_str(&gorgo_ok(&[&arguments[..], &sets[..]].concat())).unwrap();
+    let runs = document["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 14);
+    for (first, policy) in [(0, "nearest"), (7, "random")] {
+        let label = |run: usize| runs[first + run]["policy"].as_str().unwrap();
+        assert_eq!((label(0), label(1)), (&*format!("{policy}@sync"), &*format!("{policy}@max")));
+        let in_flight = |run: usize| runs[first + run]["load"]["mean_in_flight"].as_f64().unwrap();
+        assert!(in_flight(0) <= 1.0 + 1e-9 && in_flight(1) > 20.0 && in_flight(1) <= 256.0);
+        let ttft = |run: usize| runs[first + run]["ttft_ms"]["p50"].as_f64().unwrap();
+        assert!(ttft(2) < ttft(1), "{policy}: a fifth of the way is not saturated");
+    }
+    // The same rates for both: from the slowest of one at a time, not included, to the fastest, included.
+    let rps = |run: usize| {
+        let window = &runs[run]["window"];
+        let length_s = window["to_s"].as_f64().unwrap() - window["from_s"].as_f64().unwrap();
+        window["measured_completed"].as_f64().unwrap() / length_s
+    };
+    let (slowest, fastest) = (rps(0).min(rps(7)), rps(1).max(rps(8)));
+    for run in 2..7 {
+        let label = runs[run]["policy"].as_str().unwrap().strip_prefix("nearest@").unwrap();
+        let wanted = slowest + (fastest - slowest) * (run - 1) as f64 / 5.0;
+        assert!((label.parse::<f64>().unwrap() - wanted).abs() < 0.006, "{label}, not {wanted}");
+        assert_eq!(runs[run + 7]["policy"].as_str().unwrap(), format!("random@{label}"));
+    }
+}
+
+#[test]
 fn every_replicas_books_balance_after_every_step() {
     let mut arguments = vec!["run", "--quiet", "--no-files", "--check", "--policy", "gorgo"];
     arguments.extend(["--set", "workload.chat.requests=400"]);
@@ -167,6 +206,28 @@ fn trace_info_reproduces_the_published_statistics() {
     assert_eq!(info["requests"], 12_031);
     let reuse = info["prefix_token_hit_rate_infinite"].as_f64().unwrap();
     assert!((reuse - 0.374).abs() < 0.001, "{reuse}");
+}
+
+#[test]
+fn the_bill_stands_below_the_table_and_its_prices_in_the_dry_run() {
+    let mut arguments = vec!["run", "--quiet", "--no-files", "--policy", "gorgo"];
+    arguments.extend(SMALL);
+    let table = gorgo_ok(&arguments);
+    let bill = table.split("\n\n").nth(1).expect("a second table");
+    for word in ["GPUs", "cross-region", "to clients", "M tokens", "gorgo", "23.94"] {
+        assert!(bill.contains(word), "`{word}` is not in:\n{bill}");
+    }
+    let dry = gorgo_ok(&["run", "--dry-run"]);
+    assert!(dry.contains("[cost.gpus.h100-sxm]\nprice = \"3.99 USD/h\"\nsource = "), "{dry}");
+    arguments.extend(["--format", "json", "--set", "cost.gpus.h100-sxm.price=1 USD/h"]);
+    let document: Value = serde_json::from_str(&gorgo_ok(&arguments)).unwrap();
+    let (run, cost) = (&document["runs"][0], &document["runs"][0]["cost_usd"]);
+    let number = |value: &Value| value.as_f64().unwrap();
+    let hours = (number(&run["window"]["to_s"]) - number(&run["window"]["from_s"])) / 3600.0;
+    assert!((number(&cost["gpu"]) - 6.0 * hours).abs() < 1e-9, "{cost}");
+    let parts = number(&cost["egress_cross_region"]) + number(&cost["egress_internet"]);
+    assert!((number(&cost["total"]) - number(&cost["gpu"]) - parts).abs() < 1e-9, "{cost}");
+    assert_eq!(cost["unpriced"].as_array().map(Vec::len), Some(0));
 }
 
 #[test]
