@@ -197,10 +197,12 @@ impl TokenTrie {
     #[must_use]
     pub fn walk_to_state(&self, names: &[TokenName], most: usize) -> Vec<Place> {
         let mut path = self.walk(names);
-        while path
-            .last()
-            .is_some_and(|&end| self.token(end).state.is_none_or(|tokens| tokens > most))
-        {
+        while let Some(&end) = path.last() {
+            // Not at the end of another prompt's partial block.
+            let own = self.token(end).name.block == names[path.len() - 1].block;
+            if own && self.token(end).state.is_some_and(|tokens| tokens <= most) {
+                break;
+            }
             path.pop();
         }
         path

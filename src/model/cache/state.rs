@@ -58,13 +58,13 @@ impl PrefixCache {
             at = self.nodes[at.index()].parent;
         }
         while at != NodeId::ROOT {
-            let here = &self.nodes[at.index()];
-            if here.state > 0 && here.state <= most {
+            // A run on the path may end with the partial block of another prompt, which is none of this chain's: a
+            // state there stands for the middle of a block.
+            let (here, run) = (&self.nodes[at.index()], &self.runs[at.index()]);
+            let ends_here = blocks > 0 && run.last == chain.ids()[blocks - 1];
+            if ends_here && here.state > 0 && here.state <= most {
                 break;
             }
-            // A run on the path may end with the partial block of another prompt, which is none of this chain's.
-            let run = &self.runs[at.index()];
-            let ends_here = blocks > 0 && run.last == chain.ids()[blocks - 1];
             blocks -= run.len as usize - usize::from(!ends_here);
             at = here.parent;
         }
