@@ -21,6 +21,8 @@ pub enum Event {
     FirstTokenAtRouter(Slot),
     /// The end of a response passes the router: it releases load and may let a queued request go.
     EndAtRouter(Slot),
+    /// The router learns that an attempt came to nothing. After ends, before what it frees is used.
+    AttemptFailed(Slot),
     /// The first token of a response passes the router that had passed its request on. After the routers of the replicas'
     /// own regions, which it comes from.
     FirstTokenAtFirstRouter(Slot),
@@ -30,12 +32,16 @@ pub enum Event {
     RouterDeadline(u32),
     /// A request reaches the router, which decides.
     AtRouter(Slot),
+    /// A replica is back after an outage: what reaches it at this instant is served.
+    Up(ReplicaId),
     /// A request reaches its replica. After all decisions of the instant; before the replica moves, because a request
     /// that arrives exactly at an iteration's boundary joins it.
     AtReplica(Slot),
     /// A replica reaches an iteration boundary that the outside must hear of. It takes the place of the replica's wake
     /// that was planned before, if any; the number tells an outdated one, where none took its place.
     Wake(ReplicaId, u32),
+    /// A replica crashes: after all that it still did at this instant.
+    Down(ReplicaId),
     /// A probe reaches a replica and reads its metrics: after the replica has moved, so that it reads the new state.
     ProbeAtReplica(Slot),
     /// The router sends the next round of probes of a kind.
@@ -73,15 +79,18 @@ impl Event {
             Self::ProbeAnswered(_) => 2,
             Self::FirstTokenAtRouter(_) => 3,
             Self::EndAtRouter(_) => 4,
-            Self::FirstTokenAtFirstRouter(_) => 5,
-            Self::EndAtFirstRouter(_) => 6,
-            Self::RouterDeadline(_) => 7,
-            Self::AtRouter(_) => 8,
-            Self::AtReplica(_) => 9,
-            Self::Wake(..) => 10,
-            Self::ProbeAtReplica(_) => 11,
-            Self::ProbeRound(..) => 12,
-            Self::Sample => 13,
+            Self::AttemptFailed(_) => 5,
+            Self::FirstTokenAtFirstRouter(_) => 6,
+            Self::EndAtFirstRouter(_) => 7,
+            Self::RouterDeadline(_) => 8,
+            Self::AtRouter(_) => 9,
+            Self::Up(_) => 10,
+            Self::AtReplica(_) => 11,
+            Self::Wake(..) => 12,
+            Self::Down(_) => 13,
+            Self::ProbeAtReplica(_) => 14,
+            Self::ProbeRound(..) => 15,
+            Self::Sample => 16,
         }
     }
 }
@@ -326,12 +335,15 @@ mod tests {
             Event::ProbeAnswered(Slot(0)),
             Event::FirstTokenAtRouter(Slot(0)),
             Event::EndAtRouter(Slot(0)),
+            Event::AttemptFailed(Slot(0)),
             Event::FirstTokenAtFirstRouter(Slot(0)),
             Event::EndAtFirstRouter(Slot(0)),
             Event::RouterDeadline(0),
             Event::AtRouter(Slot(0)),
+            Event::Up(ReplicaId(0)),
             Event::AtReplica(Slot(0)),
             Event::Wake(ReplicaId(0), 0),
+            Event::Down(ReplicaId(0)),
             Event::ProbeAtReplica(Slot(0)),
             Event::ProbeRound(Watch::Rtt, 0),
             Event::Sample,

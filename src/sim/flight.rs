@@ -24,6 +24,12 @@ pub(crate) struct Flight {
     pub site: u32,
     /// The router that passed it on.
     pub passed_on: Option<PassedOn>,
+    /// When this attempt was dispatched.
+    pub dispatched: Nanos,
+    /// The time this attempt took to open its connection.
+    pub set_up: Nanos,
+    /// When the router heard, or will hear, the last of this attempt: a connection keeps its order.
+    pub heard: Nanos,
     /// Counts towards the end of the run.
     pub measured: bool,
 }
@@ -66,6 +72,9 @@ impl Flight {
             ticket: None,
             site,
             passed_on: None,
+            dispatched: Nanos::ZERO,
+            set_up: Nanos::ZERO,
+            heard: Nanos::ZERO,
             measured,
         }
     }
@@ -76,12 +85,6 @@ impl Flight {
     /// Before it was dispatched.
     pub fn replica(&self) -> ReplicaId {
         self.record.replica.expect("the request was dispatched")
-    }
-
-    /// From the replica to the client.
-    pub fn back(&self) -> Nanos {
-        let between = self.passed_on.map_or(Nanos::ZERO, |first| back_of(first.rtt));
-        back_of(self.replica_rtt) + between + back_of(self.client_rtt)
     }
 }
 

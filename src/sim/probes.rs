@@ -6,6 +6,7 @@
 //! answered round of both: it has been up for a while when the load begins.
 
 use crate::agenda::{Event, Slot, Watch};
+use crate::error::SimError;
 use crate::flight::{back_of, out_of};
 use crate::site::Site;
 use crate::world::World;
@@ -21,27 +22,31 @@ pub(crate) struct Probe {
     watch: Watch,
     site: u32,
     replica: ReplicaId,
-    /// Opening its connection, before it travels.
-    set_up: Nanos,
     rtt: Nanos,
+    /// When the router sent it.
+    asked: Nanos,
+    /// It stays without an answer.
+    failed: bool,
     taken_at: Nanos,
     seen: Observation,
 }
 
 impl World<'_> {
     /// The rounds that were answered before the load began.
-    pub(crate) fn first_probes(&mut self) {
+    pub(crate) fn first_probes(&mut self) -> Result<(), SimError> {
         for watch in [Watch::Rtt, Watch::Metrics] {
             for (site, replica) in self.probed() {
                 let (set_up, rtt) = self.probe_rtt(watch, site, replica, 0);
                 let seen = self.stations[replica.index()].engine.observe(self.now);
-                let taken_at = self.now;
-                self.tell_router(&Probe { watch, site, replica, set_up, rtt, taken_at, seen });
+                let (asked, taken_at, failed) = (self.now, self.now, false);
+                let probe = Probe { watch, site, replica, rtt, asked, failed, taken_at, seen };
+                self.tell_router(&probe, set_up + rtt)?;
             }
             if let Some(interval) = self.interval(watch) {
                 self.agenda.push(interval, Event::ProbeRound(watch, 1));
             }
         }
+        Ok(())
     }
 
     /// Who probes whom: every router every replica.
@@ -62,40 +67,87 @@ impl World<'_> {
     pub(crate) fn probe_round(&mut self, watch: Watch, round: u32) {
         for (site, replica) in self.probed() {
             let (set_up, rtt) = self.probe_rtt(watch, site, replica, round);
-            let (taken_at, seen) = (Nanos::ZERO, Observation::default());
-            let slot =
-                self.probes.insert(Probe { watch, site, replica, set_up, rtt, taken_at, seen });
-            let sent = self.now + set_up;
-            match watch {
-                Watch::Rtt => self.agenda.push(sent + rtt, Event::ProbeAnswered(slot)),
-                Watch::Metrics => self.agenda.push(sent + out_of(rtt), Event::ProbeAtReplica(slot)),
-            }
+            let seen = Observation::default();
+            let (asked, taken_at, failed) = (self.now, Nanos::ZERO, false);
+            let probe = Probe { watch, site, replica, rtt, asked, failed, taken_at, seen };
+            let slot = self.probes.insert(probe);
+            self.send_probe(slot, set_up);
         }
         if let Some(interval) = self.interval(watch) {
             self.agenda.push(self.now + interval, Event::ProbeRound(watch, round.wrapping_add(1)));
         }
     }
 
-    /// A scrape reads the replica's metrics.
+    /// Sends a probe whose connection takes so long to open. An RTT probe is not looked at before its answer is back.
+    fn send_probe(&mut self, slot: Slot, set_up: Nanos) {
+        let &Probe { watch, site, replica, rtt, asked, .. } = self.probes.get(slot);
+        let from = self.sites[site as usize].region;
+        let region = self.stations[replica.index()].region;
+        let through = self.network.passes(from, region, asked, rtt);
+        let there = through + set_up + out_of(rtt);
+        if through - asked > self.failures.probe_timeout {
+            self.give_probe_up(slot);
+        } else if watch == Watch::Metrics {
+            self.agenda.push(there, Event::ProbeAtReplica(slot));
+        } else {
+            self.answer_probe(slot, there);
+        }
+    }
+
+    /// A replica answers a probe at this time: the answer may be late, or too late.
+    fn answer_probe(&mut self, slot: Slot, at: Nanos) {
+        let &Probe { site, replica, rtt, asked, .. } = self.probes.get(slot);
+        let region = self.stations[replica.index()].region;
+        let router = self.sites[site as usize].region;
+        let sent = self.network.passes(region, router, at, rtt);
+        if sent > at && sent + back_of(rtt) - asked > self.failures.probe_timeout {
+            self.give_probe_up(slot);
+        } else {
+            self.agenda.push(sent + back_of(rtt), Event::ProbeAnswered(slot));
+        }
+    }
+
+    /// Nothing passes a cut link in the time that the router waits.
+    fn give_probe_up(&mut self, slot: Slot) {
+        let probe = self.probes.get_mut(slot);
+        probe.failed = true;
+        let at = (probe.asked + self.failures.probe_timeout).max(self.now);
+        self.agenda.push(at, Event::ProbeAnswered(slot));
+    }
+
+    /// A scrape reads the replica's metrics, or is refused.
     pub(crate) fn probe_at_replica(&mut self, slot: Slot) {
         let probe = self.probes.get_mut(slot);
+        let station = &self.stations[probe.replica.index()];
         probe.taken_at = self.now;
-        probe.seen = self.stations[probe.replica.index()].engine.observe(self.now);
-        self.agenda.push(self.now + back_of(probe.rtt), Event::ProbeAnswered(slot));
+        probe.seen = station.engine.observe(self.now);
+        probe.failed = station.down > 0;
+        self.answer_probe(slot, self.now);
     }
 
     /// The answer is back.
-    pub(crate) fn probe_answered(&mut self, slot: Slot) {
-        let probe = self.probes.remove(slot);
-        self.tell_router(&probe);
+    pub(crate) fn probe_answered(&mut self, slot: Slot) -> Result<(), SimError> {
+        let mut probe = self.probes.remove(slot);
+        probe.failed |= probe.watch == Watch::Rtt && self.stations[probe.replica.index()].down > 0;
+        let took = self.now - probe.asked;
+        self.tell_router(&probe, took)
     }
 
-    fn tell_router(&mut self, probe: &Probe) {
+    fn tell_router(&mut self, probe: &Probe, took: Nanos) -> Result<(), SimError> {
         let Site { router, connections, .. } = &mut self.sites[probe.site as usize];
+        if probe.failed {
+            match probe.watch {
+                Watch::Rtt => router.probe_result(self.now, probe.replica, None),
+                Watch::Metrics => {
+                    router.scrape_failed(self.now, probe.replica);
+                    self.scrape_told(probe.site, probe.replica, false)?;
+                }
+            }
+            return Ok(());
+        }
         if let Some(connections) = connections {
             connections.give_back_of_probe(probe.replica, self.now);
         }
-        let took = probe.set_up + probe.rtt;
         match probe.watch {
             Watch::Rtt => router.probe_result(self.now, probe.replica, Some(took)),
             Watch::Metrics => {
@@ -108,8 +160,12 @@ impl World<'_> {
                     latency: took,
                 };
                 router.scraped(self.now, probe.replica, scrape);
+                if self.sites[probe.site as usize].failed_scrapes[probe.replica.index()] > 0 {
+                    self.scrape_told(probe.site, probe.replica, true)?;
+                }
             }
         }
+        Ok(())
     }
 
     /// The time to open a probe's connection, and its round trip.

@@ -68,6 +68,8 @@ pub fn setup_of(run: PolicyRun<'_>) -> Result<Setup<'_>, SimError> {
         probe_interval: Some(router.probe_interval),
         scrape_interval: Some(router.scrape_interval),
         network: scenario.network_with_series()?,
+        outages: scenario.outages.clone(),
+        failures: scenario.router.failures,
         connect: scenario.connect,
         tuner: spec.tuner.clone(),
         source,

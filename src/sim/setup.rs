@@ -1,13 +1,16 @@
 //! What a run is made of before it starts, and the totals of its replicas after it has ended.
 
 use crate::error::SimError;
+use crate::site::Ingress;
 use crate::world::{Station, World};
-use gorgo_metrics::{FleetNames, MeasureSpec, ReplicaSummary, TunerSummary};
+use gorgo_metrics::{FleetNames, MeasureSpec, OriginLeg, ReplicaSummary, TunerSummary};
 use gorgo_model::network::Connect;
 use gorgo_model::{Femtos, Network, Replica, ReplicaConfig};
 use gorgo_routing::tuner::{TuneStep, TunerConfig};
 use gorgo_routing::{Policy, Router, RouterConfig, RoutingRequest, Target};
-use gorgo_types::{Nanos, RegionId, ReplicaId, RequestId};
+use gorgo_scenario::{FailureSpec, Outage};
+use gorgo_types::{Nanos, Origin, RegionId, ReplicaId, RequestId};
+use gorgo_workload::info::origin_name;
 use gorgo_workload::{ClientSpec, Source};
 
 /// Sees every decision: time, request, draw, the router (with its signals and the decision), and where the request
@@ -71,6 +74,10 @@ pub struct Setup<'a> {
     /// Where all requests pass a machine that sends each to the router nearest to its client; none: clients send to
     /// that router themselves.
     pub geo_proxy: Option<RegionId>,
+    /// When replicas are down.
+    pub outages: Vec<Outage>,
+    /// What happens when an attempt fails.
+    pub failures: FailureSpec,
     /// What opening a connection costs; `None`: connections are always open.
     pub connect: Option<Connect>,
     /// What tunes the weights of each router's policy; none: they stay.
@@ -107,6 +114,7 @@ impl Setup<'_> {
                     engine,
                     wake: 0,
                     wake_at: None,
+                    down: 0,
                     in_flight: 0,
                     requests: 0,
                 })
@@ -176,6 +184,17 @@ impl World<'_> {
             start: by_name(tuner.start()),
             weights: by_name(tuner.best()),
         })
+    }
+
+    /// The ways of the origins that have sent something, in their order.
+    pub(crate) fn origin_legs(&self) -> Vec<OriginLeg> {
+        let origins = self.client.source().origins().iter().zip(&self.ingresses);
+        let leg = |(origin, way): (&Origin, &Ingress)| OriginLeg {
+            origin: origin_name(origin),
+            rtt_p50_ms: way.leg.median.as_ms(),
+            how: self.network.leg_in_words(origin, self.sites[way.site as usize].region, &way.leg),
+        };
+        origins.map(leg).collect()
     }
 
     /// A replica's totals at the end, its books checked.

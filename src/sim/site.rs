@@ -17,6 +17,8 @@ pub(crate) struct Site {
     pub router: Router,
     /// Its connections to replicas, and to other routers for theirs; none: connections are always open.
     pub connections: Option<Connections>,
+    /// How many scrapes in a row have failed, by replica.
+    pub failed_scrapes: Vec<u32>,
     /// When its queue is looked at next, as far as that is on the agenda.
     pub deadline: Option<Nanos>,
 }

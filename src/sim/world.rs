@@ -15,6 +15,7 @@ use gorgo_metrics::{Collector, RunResult, Status, TimelineSample};
 use gorgo_model::{Network, Replica, ReplicaOutput};
 use gorgo_random::Key;
 use gorgo_routing::{Ignored, Router};
+use gorgo_scenario::FailureSpec;
 use gorgo_types::{Nanos, RegionId, ReplicaId, RequestId};
 use gorgo_workload::{Client, Due, Outgoing};
 
@@ -28,6 +29,8 @@ pub(crate) struct Station {
     /// Tells a scheduled wake from those that were scheduled before the plan changed.
     pub wake: u32,
     pub wake_at: Option<Nanos>,
+    /// Outages under way.
+    pub down: u32,
     /// Requests dispatched there whose response has not passed the router.
     pub in_flight: u32,
     pub requests: u64,
@@ -45,6 +48,7 @@ pub struct World<'a> {
     /// By origin.
     pub(crate) ingresses: Vec<Ingress>,
     pub(crate) geo_proxy: Option<RegionId>,
+    pub(crate) failures: FailureSpec,
     pub(crate) decision_time: Nanos,
     pub(crate) probe_interval: Option<Nanos>,
     pub(crate) scrape_interval: Option<Nanos>,
@@ -89,7 +93,9 @@ impl<'a> World<'a> {
                 router.tune(tuner, setup.seed.wrapping_add(number))?;
             }
             let connections = setup.connect.map(|spec| Connections::new(spec, stations.len()));
-            Ok(Site { region: given.region, router, deadline: None, connections })
+            let failed_scrapes = vec![0; stations.len()];
+            let region = given.region;
+            Ok(Site { region, router, deadline: None, connections, failed_scrapes })
         };
         let routers = (0..).zip(setup.routers);
         let sites = routers.map(site).collect::<Result<_, SimError>>()?;
@@ -106,6 +112,7 @@ impl<'a> World<'a> {
             ingresses: Vec::new(),
             geo_proxy: setup.geo_proxy,
             network: setup.network.with_key(Key::new(setup.seed)),
+            failures: setup.failures,
             decision_time: setup.decision_time,
             probe_interval: setup.probe_interval,
             scrape_interval: setup.scrape_interval,
@@ -133,7 +140,8 @@ impl<'a> World<'a> {
         if let Some(requests) = world.client.source().size_hint() {
             world.collector.expect(requests);
         }
-        world.first_probes();
+        world.plan_outages(&setup.outages);
+        world.first_probes()?;
         if world.timeline_step.is_some() {
             world.agenda.push(Nanos::ZERO, Event::Sample);
         }
@@ -183,12 +191,15 @@ impl<'a> World<'a> {
     fn happen(&mut self, event: Event) -> Result<(), SimError> {
         match event {
             Event::AtClient(slot) => return self.at_client(slot),
-            Event::ProbeAnswered(slot) => self.probe_answered(slot),
+            Event::ProbeAnswered(slot) => return self.probe_answered(slot),
             Event::FirstTokenAtRouter(slot) => self.first_token_at_router(slot),
             Event::EndAtRouter(slot) => return self.end_at_router(slot),
+            Event::AttemptFailed(slot) => return self.attempt_failed(slot),
             Event::FirstTokenAtFirstRouter(slot) => self.first_token_at_first_router(slot),
             Event::EndAtFirstRouter(slot) => return self.end_at_first_router(slot),
             Event::RouterDeadline(site) => return self.router_deadline(site),
+            Event::Up(replica) => self.up(replica),
+            Event::Down(replica) => return self.down(replica),
             Event::AtRouter(slot) => return self.at_router(slot),
             Event::AtReplica(slot) => return self.at_replica(slot),
             Event::Wake(replica, wake) => return self.wake(replica, wake),
@@ -336,6 +347,7 @@ impl<'a> World<'a> {
         let origins =
             self.client.source().origins().iter().map(gorgo_workload::info::origin_name).collect();
         self.collector.set_origins(origins);
+        self.collector.set_legs(self.origin_legs());
         self.collector
             .finish(end, self.sent)
             .map_err(|invalid| SimError::Invalid(invalid.to_string()))

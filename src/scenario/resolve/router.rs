@@ -1,7 +1,7 @@
 //! Where the routers stand and what each knows, does and remembers; the policies are in `policies.rs`.
 
 use super::Context;
-use crate::parsed::{LocalFirstTable, PerRegionTable, RouterTable};
+use crate::parsed::{EventTable, LocalFirstTable, PerRegionTable, RouterTable};
 use crate::{IndexSpec, PerRegionSpec, RouterSpec};
 use gorgo_config::{Diagnostic, Located, PositiveDuration, Share};
 use gorgo_model::Network;
@@ -43,7 +43,28 @@ impl Context<'_> {
             router.variants.insert(name.clone(), spec);
         }
         router.policies = self.policies()?;
+        self.no_incidents_behind_a_hop(&router)?;
         Ok(router)
+    }
+
+    /// What becomes of a request that fails after it was passed on, at which router and tried by whom again, is not
+    /// modelled.
+    fn no_incidents_behind_a_hop(&self, router: &RouterSpec) -> Result<(), Diagnostic> {
+        let passes_on = |router: &RouterSpec| {
+            (router.per_region.as_ref()).is_some_and(|regions| !regions.reaches_all)
+        };
+        let hops = passes_on(router) || router.variants.values().any(passes_on);
+        let incident = |event: &&Located<EventTable>| {
+            event.value.outage.is_some() || event.value.partition.is_some()
+        };
+        match self.table.event.iter().find(incident).filter(|_| hops) {
+            Some(event) => {
+                let problem = "got an outage or a partition where routers pass requests on, wanted one router, or \
+                               routers that reach every replica themselves (reaches_all = true)";
+                Err(self.document.blame(event, problem.to_owned()))
+            }
+            None => Ok(()),
+        }
     }
 
     fn one_router(
@@ -81,6 +102,7 @@ impl Context<'_> {
             serial_queue: given.serial_queue.unwrap_or(false),
             queue_interval: given.queue_interval.map(|span| span.0),
             learn_output: given.learn_output.unwrap_or(false),
+            failures: self.failures(given.failures.as_ref())?,
         })
     }
 
@@ -243,5 +265,6 @@ fn over(variant: &RouterTable, base: &RouterTable) -> RouterTable {
         serial_queue: variant.serial_queue.or(base.serial_queue),
         queue_interval: variant.queue_interval.or(base.queue_interval),
         learn_output: variant.learn_output.or(base.learn_output),
+        failures: variant.failures.clone().or_else(|| base.failures.clone()),
     }
 }
