@@ -77,6 +77,11 @@ Cost of the measured window, USD (cost_usd; null where a price is missing: unpri
   per_million_tokens, per_million_output_tokens   total / a million of both; of output_tokens
   unpriced               what was used and has no price
 
+Tuner of the policy's weights (only where the policy has one)
+  tuner.strategy         one_fifth or paired
+  tuner.steps, tuner.accepted   candidates that were judged; of these, accepted
+  tuner.start, tuner.weights   the weights at the start, and the best known at the end
+
 requests.csv: one row a request
   session, turn          who it is
   origin, region, replica   where it came from; where the replica of its last attempt stands, and which it is
@@ -91,6 +96,12 @@ timeline.csv: one row a region and sample
   at_ms, region          when and where
   in_flight, running, queued   requests dispatched to the region and not ended; running on a replica; waiting in one
   first_tokens, ttft_p50_ms, ttft_p99_ms   first tokens since the sample before, and their TTFT
+
+tune.jsonl: a head that names the weights, then one line a step of the tuner
+  step, at_ns, samples   candidates proposed, the run's clock, and completed requests told of by then
+  candidate, score, accepted   the weights judged, how they did (higher is better; one_fifth: minus the percentile of the
+                         cost, in s; paired: standard deviations of chance above the incumbent), and whether they stay
+  sigma, best, next      step size and best known weights after that, and the weights judged next
 
 Percentiles are nearest rank, ceil(q n). Requests that failed, were rejected, timed out or had not finished when the
 run ended count as infinite: a percentile that falls on one is null.

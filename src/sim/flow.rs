@@ -341,7 +341,7 @@ impl World<'_> {
     }
 
     /// Passes on the step of a router's tuner that the news ended, where somebody wants to know.
-    fn tell_tuning(&mut self, site: u32) {
+    pub(crate) fn tell_tuning(&mut self, site: u32) {
         if let Some(observer) = self.tuning.as_deref_mut()
             && let Some(step) = self.sites[site as usize].router.take_tune_step()
         {

@@ -76,6 +76,7 @@ impl World<'_> {
         } else {
             self.refuse(slot, Status::Failed)?;
         }
+        self.tell_tuning(site);
         self.serve_queue(site)
     }
 
