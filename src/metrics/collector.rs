@@ -4,6 +4,7 @@
 //! record goes into sums and histograms at once and is dropped. Both ways end in the same [`Tally`], so a number
 //! has one definition. Read `tally.rs` next.
 
+use crate::advice;
 use crate::distribution::{Gaps, exact_percentiles};
 use crate::spec::AUTO_RECORDS_LIMIT;
 use crate::tally::Tally;
@@ -179,7 +180,13 @@ impl Collector {
         if let Some(records) = &self.records {
             self.tally.sharpen(&mut summary, records, self.spec.window());
         }
-        let about_numbers = std::mem::take(&mut summary.warnings);
+        let mut about_numbers = std::mem::take(&mut summary.warnings);
+        about_numbers.extend(advice::of(
+            &summary,
+            self.records.as_deref(),
+            self.spec.window(),
+            end,
+        ));
         summary.warnings = self.warnings;
         summary.warnings.extend(about_numbers);
         Ok(RunResult {

@@ -8,6 +8,7 @@
 //! It does no I/O, knows no clock and draws no random numbers. Files, tables and plots are `gorgo-report`'s.
 //! Read `record.rs` first, then `tally.rs`, where every number is defined.
 
+mod advice;
 mod collector;
 mod compare;
 mod distribution;
