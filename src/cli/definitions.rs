@@ -4,7 +4,8 @@ use crate::exit::{Exit, Failure};
 
 /// The definitions.
 pub const METRICS: &str = "\
-Time zero is the first scheduled arrival. Measured are the requests scheduled in [warm_up, stop).
+Time zero is the first scheduled arrival. Measured are the requests scheduled in [warm_up, stop); window.warm_up and
+window.cool_down count those before and after, which only keep up the load.
 
   ttft_ms            from the scheduled time to the first token at the client, network included
   ttft_from_send_ms  the same from the actual send, as most load generators count
@@ -28,6 +29,14 @@ Time zero is the first scheduled arrival. Measured are the requests scheduled in
 Percentiles are nearest rank, ceil(q n). Requests that failed, were rejected, timed out or had not finished when the
 run ended count as infinite: a percentile that falls on one is null. Percentiles of a run with records are exact;
 without records they come from histograms of three significant digits, and the summary says so.
+
+Warnings, and when they come:
+  saturated          of the requests of the second half of the load at least 5 % piled up, and the mean number under way
+                     grew over its ten tenths (Kendall's tau 0.6 or more); not for runs without records
+  warm-up too short  the mean TTFT of the first tenth of the measured requests lies more than 4 deviations of the other
+                     nine tenths, and more than 10 %, away from theirs; not for saturated runs or those without records
+  few requests       fewer than 1,000 are measured: fewer than ten lie beyond a P99
+  waited in client   more than 1 % of the requests were sent later than scheduled
 
 Conservation, checked in every run: injected = completed + failed + rejected + cancelled + timed out + in flight.
 

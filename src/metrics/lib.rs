@@ -29,7 +29,8 @@ pub use hdrhistogram::Histogram;
 pub use record::{RequestRecord, Status, TtftParts};
 pub use rolling::{Rolling, rolling};
 pub use spec::{
-    AUTO_RECORDS_LIMIT, FleetNames, MeasureSpec, Records, ReplicaSummary, TimelineSample, Window,
+    AUTO_RECORDS_LIMIT, ErrorLimit, FleetNames, MeasureSpec, Records, ReplicaSummary,
+    TimelineSample, Window,
 };
 pub use summary::{
     CacheRates, ClientHeld, Distribution, Load, MeasuredWindow, PartsMs, PercentilesFrom,

@@ -14,6 +14,7 @@ mod probes;
 mod regret;
 mod scenario;
 mod setup;
+mod stops;
 mod table;
 mod world;
 

@@ -9,6 +9,7 @@ use crate::error::SimError;
 use crate::flight::{Flight, record_of};
 use crate::probes::Probe;
 use crate::setup::{Observer, Setup};
+use crate::stops::Stops;
 use crate::table::Table;
 use gorgo_metrics::{Collector, RunResult, Status, TimelineSample};
 use gorgo_model::{ClientLeg, Network, Replica, ReplicaOutput};
@@ -61,6 +62,7 @@ pub struct World<'a> {
     pub(crate) ended: u64,
     pub(crate) check: bool,
     warm_up: Nanos,
+    stops: Stops,
     stop: Option<Nanos>,
     drain: Option<Nanos>,
     timeline_step: Option<Nanos>,
@@ -84,7 +86,10 @@ impl<'a> World<'a> {
             .collect();
         let router = Router::new(setup.router, setup.policy, &replicas)?;
         let connections = setup.connect.map(|spec| Connections::new(spec, stations.len()));
-        let client = Client::new(setup.source, &setup.client)?;
+        let mut client = Client::new(setup.source, &setup.client)?;
+        if let Some(requests) = setup.measure.stop_after_requests {
+            client.stop_after(requests);
+        }
         let answers_client = client.needs_completions();
         let mut world = Self {
             now: Nanos::ZERO,
@@ -105,7 +110,8 @@ impl<'a> World<'a> {
             client,
             answers_client,
             key: Key::new(setup.seed),
-            warm_up: setup.measure.warm_up,
+            warm_up: setup.measure.window().from,
+            stops: Stops::new(&setup.measure),
             stop: setup.measure.stop,
             drain: setup.measure.drain,
             timeline_step: setup.measure.timeline_step,
@@ -140,7 +146,7 @@ impl<'a> World<'a> {
         let mut cut = None;
         loop {
             let due = self.client.next_send()?;
-            if self.is_over(&due)? {
+            if self.stops.gives_up() || self.is_over(&due)? {
                 break;
             }
             let next = self.agenda.next();
@@ -210,8 +216,9 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The time after which nothing counts any more: `drain` after the stop, or after the last request was sent. A response whose
-    /// end has passed the router by then counts as completed, though its client hears of it half a round trip later.
+    /// The time after which nothing counts any more: `drain` after the stop, or after the last request was sent. A
+    /// response whose end has passed the router by then counts as completed, though its client hears of it half a round
+    /// trip later.
     fn limit(&self, due: &Due) -> Option<Nanos> {
         let drain = self.drain?;
         match (self.stop, due) {
@@ -234,6 +241,11 @@ impl<'a> World<'a> {
                 .map_err(|source| SimError::Origin { id, source: Box::new(source) })?;
             self.legs.push(leg.of_origin(self.legs.len() as u32));
         }
+        // Those scheduled at the same instant as the last one of the warm-up belong to it.
+        if self.stops.is_warm(self.sent + 1) {
+            self.warm_up = scheduled + Nanos(1);
+            self.collector.measure_from(self.warm_up);
+        }
         let measured = scheduled >= self.warm_up && self.stop.is_none_or(|stop| scheduled < stop);
         self.measured_under_way += u64::from(measured);
         self.last_sent = outgoing.sent;
@@ -253,6 +265,7 @@ impl<'a> World<'a> {
         flight.record.status = status;
         flight.record.finished = Some(at_client);
         let pushed = self.collector.push(flight.record);
+        self.stops.ended(status, self.now);
         self.measured_under_way -= u64::from(flight.measured);
         self.flights.free(slot);
         self.last_finished = self.last_finished.max(at_client);
@@ -317,12 +330,16 @@ impl<'a> World<'a> {
                 .push(record)
                 .map_err(|invalid| SimError::Invalid(invalid.to_string()))?;
         }
+        if self.warm_up == Nanos::MAX {
+            self.collector.measure_from(end);
+        }
         self.record_unsent(end)?;
         for index in 0..self.stations.len() {
             let summary = self.station_summary(index, end)?;
             self.collector.replica(summary);
         }
         let told = self.client.source().warnings().into_iter();
+        let told = self.stops.warning().into_iter().chain(told);
         for warning in told.chain(self.extrapolation_warning()).chain(self.network.warning()) {
             self.collector.warn(warning);
         }
