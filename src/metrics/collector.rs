@@ -10,7 +10,7 @@ use crate::spec::AUTO_RECORDS_LIMIT;
 use crate::tally::Tally;
 use crate::{
     FleetNames, Invalid, MeasureSpec, PercentilesFrom, Records, ReplicaSummary, RequestRecord,
-    Summary, TimelineSample, Window,
+    Served, Summary, TimelineSample, Window,
 };
 use gorgo_types::Nanos;
 use hdrhistogram::Histogram;
@@ -41,6 +41,8 @@ pub struct RunResult {
     pub window: Window,
     /// Every request in the order in which they ended; none for a run too large to keep them.
     pub records: Option<Vec<RequestRecord>>,
+    /// What each replica did for the measured requests, by `ReplicaId`.
+    pub served: Vec<Served>,
     /// TTFT of the measured completed requests, ns.
     pub ttft: Histogram<u64>,
     /// E2E of the measured completed requests, ns.
@@ -195,6 +197,7 @@ impl Collector {
             summary,
             window: self.tally.window,
             records: self.records,
+            served: self.tally.served,
             ttft: self.tally.ttft.histogram,
             e2e: self.tally.e2e.histogram,
             itl: self.gaps.histogram,

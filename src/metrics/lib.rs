@@ -11,6 +11,7 @@
 mod advice;
 mod collector;
 mod compare;
+mod cost;
 mod distribution;
 mod error;
 mod record;
@@ -23,6 +24,7 @@ pub use collector::{Collector, RunResult};
 pub use compare::{
     CompareError, Comparison, PairedDifference, Side, SideNumbers, batch_means_interval, compare,
 };
+pub use cost::{BYTES_PER_GB, Cost, Leg, Prices, ReplicaPrice, Served};
 pub use distribution::nearest_rank;
 pub use error::Invalid;
 pub use hdrhistogram::Histogram;

@@ -6,6 +6,7 @@
 //! `resolve.rs`, and written out in full by [`crate::Resolved::to_toml`].
 
 mod client;
+mod cost;
 mod fleet;
 mod link;
 mod load;
@@ -15,6 +16,7 @@ mod router;
 mod workload;
 
 pub use client::ClientTable;
+pub use cost::{CostTable, EgressPriceTable, EgressTable, GpuPriceTable, ReceiverTable};
 pub use fleet::{FleetTable, ReplicaTable};
 pub use link::{ConnectTable, SeriesTable};
 pub use load::{
@@ -66,6 +68,9 @@ pub struct ScenarioTable {
     /// What is measured.
     #[serde(default)]
     pub measure: MeasureTable,
+    /// What things cost.
+    #[serde(default)]
+    pub cost: CostTable,
     /// Cost profiles of the scenario's own, beside the built-in ones of `data/gpus`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<std::collections::BTreeMap<String, serde_json::Value>>")]

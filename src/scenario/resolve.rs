@@ -5,6 +5,7 @@
 //! workload's own file is opened later. The parts are in the files beside this one.
 
 mod client;
+mod cost;
 mod demand;
 mod fleet;
 mod link;
@@ -49,11 +50,13 @@ pub(crate) fn resolve(
     let demand = context.demand(&network.network)?;
     let client = context.client()?;
     let measure = context.measure()?;
+    let cost = context.cost(&network.network, &fleet.replicas, &fleet.profiles, router.region)?;
     let explicit = ScenarioTable {
         fleet: FleetTable { replicas: fleet.groups.into() },
         network: network.table,
         workload: Some(demand.workload_table.into()),
         load: demand.load_table.into(),
+        cost: cost.table,
         profiles: fleet.profiles.into_iter().map(Located::nowhere).collect(),
         ..table.clone()
     };
@@ -70,6 +73,7 @@ pub(crate) fn resolve(
         client,
         router,
         measure,
+        cost: cost.params,
         base: base.to_owned(),
         explicit,
     })

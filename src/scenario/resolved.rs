@@ -12,6 +12,7 @@ use gorgo_types::{Nanos, RegionId};
 use gorgo_workload::ClientSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// A scenario ready to run.
@@ -41,6 +42,8 @@ pub struct Resolved {
     pub router: RouterSpec,
     /// What is measured.
     pub measure: MeasureParams,
+    /// What things cost.
+    pub cost: CostParams,
     /// Where a relative path of the workload starts.
     pub(crate) base: PathBuf,
     /// The same as a file would say it, as far as it cannot be told from the fields above.
@@ -153,6 +156,34 @@ pub struct MeasureParams {
     pub records: Records,
     /// Spacing of timeline samples; none: no timeline.
     pub timeline_step: Option<Nanos>,
+}
+
+/// What things cost, in the words of `gorgo_metrics::Prices`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CostParams {
+    /// Whether a replica costs something while it has nothing to do.
+    pub count_idle: bool,
+    /// Bytes that travel for a token of a prompt.
+    pub bytes_per_prompt_token: f64,
+    /// Bytes that travel for a token of an answer.
+    pub bytes_per_output_token: f64,
+    /// USD for one GPU and an hour, by its name; one that is not there has no price.
+    pub gpu_usd_per_hour: BTreeMap<String, f64>,
+    /// The GPUs of each replica, by `ReplicaId`.
+    pub replicas: Vec<GpuShare>,
+    /// USD a GB from one region to another one; a pair that is not there has no price.
+    pub egress_usd_per_gb: BTreeMap<(RegionId, RegionId), f64>,
+    /// USD a GB from a region to clients; one that is not there has no price.
+    pub internet_usd_per_gb: BTreeMap<RegionId, f64>,
+}
+
+/// The GPUs of a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GpuShare {
+    /// What they are called.
+    pub gpu: String,
+    /// How many.
+    pub gpus: u32,
 }
 
 /// Whether the record of every request is kept.

@@ -5,6 +5,7 @@ mod bad_input;
 mod commands;
 mod determinism;
 mod import;
+mod metrics;
 mod scale;
 mod support;
 mod tidy;

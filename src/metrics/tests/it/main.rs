@@ -3,6 +3,7 @@
 mod advising;
 mod collecting;
 mod comparing;
+mod costing;
 mod records;
 
 use gorgo_metrics::{Collector, FleetNames, MeasureSpec, RequestRecord, Status, TtftParts};
