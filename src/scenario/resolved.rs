@@ -211,10 +211,18 @@ impl PolicySpec {
 }
 
 /// What is measured, in the words of `gorgo_metrics::MeasureSpec`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct MeasureParams {
     /// Requests scheduled before this are not measured.
     pub warm_up: Nanos,
+    /// Instead: so many requests are not measured.
+    pub warm_up_requests: Option<u64>,
+    /// Nothing more is sent after so many requests.
+    pub stop_after_requests: Option<u64>,
+    /// The run ends when this share of the requests that ended last failed; none: never.
+    pub max_error_share: Option<f64>,
+    /// How many requests that ended last that looks at.
+    pub error_window: u32,
     /// Requests scheduled at or after this are not measured; none: all to the end.
     pub stop: Option<Nanos>,
     /// How long the run may go on after the last measured request was scheduled; none: until all have ended.

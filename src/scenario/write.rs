@@ -161,7 +161,11 @@ fn failures_table(spec: FailureSpec) -> FailuresTable {
 
 fn measure_table(spec: &MeasureParams) -> MeasureTable {
     MeasureTable {
-        warm_up: Some(Duration(spec.warm_up)),
+        warm_up: spec.warm_up_requests.is_none().then_some(Duration(spec.warm_up)),
+        warm_up_requests: spec.warm_up_requests.map(|requests| Count(requests).into()),
+        stop_after_requests: spec.stop_after_requests.map(|requests| Count(requests).into()),
+        max_error_share: spec.max_error_share.map(|share| Share(share).into()),
+        error_window: spec.max_error_share.map(|_| Count(u64::from(spec.error_window)).into()),
         stop: spec.stop.map(|span| PositiveDuration(span).into()),
         drain: spec.drain.map(Duration),
         slo_ttft: spec.slo_ttft.map(PositiveDuration),

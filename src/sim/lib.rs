@@ -16,6 +16,7 @@ mod regret;
 mod scenario;
 mod setup;
 mod site;
+mod stops;
 mod table;
 mod world;
 

@@ -3,7 +3,9 @@
 use crate::error::SimError;
 use crate::setup::{RouterSetup, RunOptions, Setup, StationSetup};
 use crate::world::World;
-use gorgo_metrics::{FleetNames, MeasureSpec, Prices, Records, ReplicaPrice, RunResult};
+use gorgo_metrics::{
+    ErrorLimit, FleetNames, MeasureSpec, Prices, Records, ReplicaPrice, RunResult,
+};
 use gorgo_routing::{IndexBound, Reach, RegionReach, RouterConfig};
 use gorgo_scenario::{self as from, PolicySpec, Resolved, RouterSpec};
 use gorgo_types::RegionId;
@@ -132,7 +134,14 @@ fn measure_spec(scenario: &Resolved) -> MeasureSpec {
     let measure = &scenario.measure;
     MeasureSpec {
         warm_up: measure.warm_up,
+        warm_up_requests: measure.warm_up_requests,
         stop: measure.stop,
+        stop_after_requests: measure.stop_after_requests,
+        max_errors: measure.max_error_share.map(|share| {
+            // As many as make the share, in doubt more.
+            let errors = (share * f64::from(measure.error_window)).ceil().max(1.0) as u32;
+            ErrorLimit { errors, window: measure.error_window }
+        }),
         drain: measure.drain,
         slo_ttft: measure.slo_ttft,
         slo_tpot: measure.slo_tpot,

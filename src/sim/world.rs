@@ -10,6 +10,7 @@ use crate::flight::{Flight, record_of};
 use crate::probes::Probe;
 use crate::setup::{Observer, RouterSetup, Setup, TuneObserver};
 use crate::site::{Ingress, Site};
+use crate::stops::Stops;
 use crate::table::Table;
 use gorgo_metrics::{Collector, RunResult, Status, TimelineSample};
 use gorgo_model::{Network, Replica, ReplicaOutput};
@@ -66,6 +67,7 @@ pub struct World<'a> {
     pub(crate) ended: u64,
     pub(crate) check: bool,
     warm_up: Nanos,
+    stops: Stops,
     stop: Option<Nanos>,
     drain: Option<Nanos>,
     timeline_step: Option<Nanos>,
@@ -99,7 +101,10 @@ impl<'a> World<'a> {
         };
         let routers = (0..).zip(setup.routers);
         let sites = routers.map(site).collect::<Result<_, SimError>>()?;
-        let client = Client::new(setup.source, &setup.client)?;
+        let mut client = Client::new(setup.source, &setup.client)?;
+        if let Some(requests) = setup.measure.stop_after_requests {
+            client.stop_after(requests);
+        }
         let answers_client = client.needs_completions();
         let mut world = Self {
             now: Nanos::ZERO,
@@ -119,7 +124,8 @@ impl<'a> World<'a> {
             client,
             answers_client,
             key: Key::new(setup.seed),
-            warm_up: setup.measure.warm_up,
+            warm_up: setup.measure.window().from,
+            stops: Stops::new(&setup.measure),
             stop: setup.measure.stop,
             drain: setup.measure.drain,
             timeline_step: setup.measure.timeline_step,
@@ -156,7 +162,7 @@ impl<'a> World<'a> {
         let mut cut = None;
         loop {
             let due = self.client.next_send()?;
-            if self.is_over(&due)? {
+            if self.stops.gives_up() || self.is_over(&due)? {
                 break;
             }
             let next = self.agenda.next();
@@ -231,8 +237,9 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The time after which nothing counts any more: `drain` after the stop, or after the last request was sent. A response whose
-    /// end has passed the router by then counts as completed, though its client hears of it half a round trip later.
+    /// The time after which nothing counts any more: `drain` after the stop, or after the last request was sent. A
+    /// response whose end has passed the router by then counts as completed, though its client hears of it half a round
+    /// trip later.
     fn limit(&self, due: &Due) -> Option<Nanos> {
         let drain = self.drain?;
         match (self.stop, due) {
@@ -247,6 +254,11 @@ impl<'a> World<'a> {
         let outgoing = self.client.send()?;
         let (scheduled, id) = (outgoing.scheduled, outgoing.request.id);
         self.learn_origins(id)?;
+        // Those scheduled at the same instant as the last one of the warm-up belong to it.
+        if self.stops.is_warm(self.sent + 1) {
+            self.warm_up = scheduled + Nanos(1);
+            self.collector.measure_from(self.warm_up);
+        }
         let measured = scheduled >= self.warm_up && self.stop.is_none_or(|stop| scheduled < stop);
         self.measured_under_way += u64::from(measured);
         self.last_sent = outgoing.sent;
@@ -266,6 +278,7 @@ impl<'a> World<'a> {
         flight.record.status = status;
         flight.record.finished = Some(at_client);
         let pushed = self.collector.push(flight.record);
+        self.stops.ended(status, self.now);
         self.measured_under_way -= u64::from(flight.measured);
         self.flights.free(slot);
         self.last_finished = self.last_finished.max(at_client);
@@ -332,6 +345,9 @@ impl<'a> World<'a> {
                 .push(record)
                 .map_err(|invalid| SimError::Invalid(invalid.to_string()))?;
         }
+        if self.warm_up == Nanos::MAX {
+            self.collector.measure_from(end);
+        }
         self.record_unsent(end)?;
         for index in 0..self.stations.len() {
             let summary = self.station_summary(index, end)?;
@@ -341,6 +357,7 @@ impl<'a> World<'a> {
             self.collector.tuner(tuner);
         }
         let told = self.client.source().warnings().into_iter();
+        let told = self.stops.warning().into_iter().chain(told);
         for warning in told.chain(self.extrapolation_warning()).chain(self.network.warning()) {
             self.collector.warn(warning);
         }
