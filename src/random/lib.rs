@@ -37,6 +37,8 @@ pub enum Purpose {
     ThinkTime = 7,
     /// Which system prompt or shared prefix: keyed by session.
     SharedPrefix = 9,
+    /// The slow drift of a rate of arrivals: keyed by the minute.
+    RateDrift = 20,
 }
 
 /// A key under construction.

@@ -18,8 +18,8 @@ pub use measure::MeasureTable;
 pub use network::{ClientsBy, ClientsTable, FillMissing, LinkTable, NetworkTable, RegionTable};
 pub use router::{IndexTable, LruTable, PolicyTable, RouterTable, UnboundedTable};
 pub use workload::{
-    ArrivalsCsvTable, ChatTable, CountrySample, PrefixGroupsTable, ServiceTable, ThinkTable,
-    TraceTable, WildchatTable, WorkloadTable,
+    ArrivalsCsvTable, ChatTable, CountrySample, DayTable, HourlyCurve, PrefixGroupsTable,
+    ServiceTable, ThinkTable, TraceTable, WildchatTable, WorkloadTable,
 };
 
 use gorgo_config::Located;
@@ -52,6 +52,7 @@ pub struct ScenarioTable {
     #[serde(default)]
     pub load: Located<LoadTable>,
     /// The router and the policies to compare.
+    #[serde(default)]
     pub router: RouterTable,
     /// What is measured.
     #[serde(default)]

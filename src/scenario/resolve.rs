@@ -4,11 +4,13 @@
 //! out again ([`crate::Resolved::to_toml`]) and what is run cannot differ. Nothing outside the program is touched: the
 //! workload's own file is opened later. The parts are in the files beside this one.
 
+mod day;
 mod demand;
 mod fleet;
 mod measure;
 mod network;
 mod router;
+mod short;
 
 use crate::parsed::{FleetTable, ScenarioTable};
 use crate::{Resolved, data};
@@ -32,6 +34,7 @@ pub(crate) fn resolve(
     document: Document<'_>,
     base: &Path,
 ) -> Result<Resolved, Diagnostic> {
+    let table = &short::spelt_out(table, &document)?;
     let context = Context { table, document };
     let name = context.text(&table.name, "a name")?;
     let seed = table.seed.clone().unwrap_or(Located::nowhere(DEFAULT_SEED));
@@ -46,7 +49,7 @@ pub(crate) fn resolve(
     let demand = context.demand(&network.network)?;
     let measure = context.measure()?;
     let explicit = ScenarioTable {
-        fleet: FleetTable { replicas: fleet.groups.into() },
+        fleet: FleetTable { replicas: fleet.groups.into(), ..FleetTable::default() },
         network: network.table,
         workload: Some(demand.workload_table.into()),
         load: demand.load_table.into(),

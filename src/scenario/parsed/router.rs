@@ -9,12 +9,15 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// The router and the policies to compare.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouterTable {
-    /// The region it stands in. Every request passes through it.
+    /// The region it stands in. Every request passes through it. Default: the fleet's first region.
+    #[serde(default)]
     pub region: Located<String>,
-    /// The policies; each is run on the same draws.
+    /// The policies; each is run on the same draws. Default: round-robin, random, least-request, least-load,
+    /// session-affinity, prefix-cache, prefix-tree and gorgo, each as it is published.
+    #[serde(default)]
     pub policies: Located<Vec<Located<PolicyTable>>>,
     /// Spacing of RTT probes to each replica. Default: 1s.
     #[serde(default, skip_serializing_if = "Option::is_none")]

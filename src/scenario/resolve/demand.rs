@@ -1,12 +1,12 @@
 //! The workload and when its requests are sent: one kind of each, and the pairs that make sense.
 
 use super::Context;
+use super::day::{day_spec, day_table};
 use crate::data;
 use crate::parsed::{
     ArrivalsCsvTable, ChatTable, ClosedLoopTable, GammaTable, LoadTable, PrefixGroupsTable,
     RateTable, RecordedTable, ServiceTable, ThinkTable, TraceTable, WorkloadTable,
 };
-use crate::wildchat::chat_table;
 use crate::workload::{DemandSpec, LoadSpec, WorkloadSpec};
 use gorgo_config::{
     Count, Diagnostic, Duration, Located, NonNegative, Positive, PositiveDuration, Rate,
@@ -28,7 +28,7 @@ pub(super) struct DemandPart {
 
 /// The one kind of load that a file gives.
 #[derive(Clone, Debug)]
-enum Kind {
+pub(super) enum Kind {
     Arrivals(ArrivalSpec),
     Recorded(RecordedTable),
     ClosedLoop(Located<ClosedLoopTable>),
@@ -54,10 +54,12 @@ impl Context<'_> {
         ];
         self.one_kind(workload, "workload", &kinds)?;
         if let Some(wildchat) = wildchat {
-            return self.chat(&chat_table(&wildchat.value)?.into(), network);
+            return self.wildchat(wildchat, network);
         }
         match (chat, trace, arrivals_csv, prefix_groups) {
-            (Some(chat), ..) => self.chat(chat, network),
+            (Some(chat), ..) => {
+                self.chat(chat, self.generator_load("chat")?, &["workload", "chat"], network)
+            }
             (_, Some(trace), ..) => self.trace(trace),
             (_, _, Some(arrivals), _) => self.arrivals_csv(arrivals),
             (_, _, _, Some(groups)) => self.prefix_groups(groups, network),
@@ -87,7 +89,7 @@ impl Context<'_> {
     }
 
     /// The kind of load; none where the file gives none.
-    fn load(&self) -> Result<Option<Kind>, Diagnostic> {
+    pub(super) fn load(&self) -> Result<Option<Kind>, Diagnostic> {
         let load = &self.table.load;
         let LoadTable { turns: _, constant, poisson, gamma, recorded, closed_loop } = &load.value;
         let kinds = [
@@ -117,7 +119,7 @@ impl Context<'_> {
     }
 
     /// A load for a generator, which has no recorded times.
-    fn generator_load(&self, what: &str) -> Result<Kind, Diagnostic> {
+    pub(super) fn generator_load(&self, what: &str) -> Result<Kind, Diagnostic> {
         let wanted = "wanted one of constant, poisson, gamma, closed_loop";
         match self.load()? {
             Some(Kind::Recorded(_)) => {
@@ -152,15 +154,16 @@ impl Context<'_> {
         self.table.load.value.turns.as_ref().map_or(default, |turns| turns.value)
     }
 
-    fn chat(
+    pub(super) fn chat(
         &self,
         given: &Located<ChatTable>,
+        kind: Kind,
+        path: &[&str],
         network: &Network,
     ) -> Result<DemandPart, Diagnostic> {
-        const PATH: [&str; 2] = ["workload", "chat"];
+        let given = &self.with_positions(given, network)?;
         let (spec, chat) = chat_spec(&given.value);
         let turn_timing = self.turns(TurnTiming::AfterPrevious);
-        let kind = self.generator_load("chat")?;
         let start = match &kind {
             Kind::Arrivals(arrivals) => SessionStart::Arrivals(*arrivals),
             Kind::ClosedLoop(users) => {
@@ -177,8 +180,8 @@ impl Context<'_> {
             Kind::Recorded(_) => return Err(self.document.blame(given, "got recorded times")),
         };
         let spec = ChatSpec { start, turn_timing, ..spec };
-        spec.validate().map_err(|error| self.workload_error(&PATH, &error))?;
-        self.origins(&PATH, &spec.origins, network)?;
+        spec.validate().map_err(|error| self.workload_error(path, &error))?;
+        self.origins(path, &spec.origins, network)?;
         let workload_table = WorkloadTable { chat: Some(chat.into()), ..WorkloadTable::default() };
         let load_table = load_table(&kind, turn_timing);
         let spec = DemandSpec { workload: WorkloadSpec::Chat(spec), load: LoadSpec::Own };
@@ -427,6 +430,7 @@ fn chat_spec(given: &ChatTable) -> (ChatSpec, ChatTable) {
         think: think_spec(Some(think)),
         users: or(given.users.as_ref(), default.users),
         origins: or(given.origins.as_ref(), default.origins),
+        day: given.day.as_ref().map(|day| day_spec(&day.value)),
         start: default.start,
         turn_timing: default.turn_timing,
     };
@@ -444,6 +448,7 @@ fn chat_spec(given: &ChatTable) -> (ChatSpec, ChatTable) {
         think: Some(think.into()),
         users: Some(spec.users.into()),
         origins: Some(spec.origins.clone().into()),
+        day: spec.day.as_ref().map(|day| day_table(day).into()),
     };
     (spec, table)
 }
