@@ -11,6 +11,10 @@ Time zero is the first scheduled arrival. Measured are the requests scheduled in
   ttft_parts_ms      client_queue + client_to_router + routing + router_queue + forward + failed_attempts + connect
                      + network_out + replica_overhead + replica_queue + prefill + network_back = ttft, exactly, in
                      every request
+  client.queue_ms    from the scheduled time to the actual send, where the client has a limit ([client] in a
+                     scenario): part of ttft_ms and e2e_ms, hidden from who starts the clock at the send
+  client.slip_ms     of that, until the client came to the request at all; the rest it waited for a worker
+  client.never_sent  requests that were due and that the client still held at the end; they count as in flight
   e2e_ms             from the scheduled time to the last token at the client
   tpot_ms            of a request: (e2e - ttft) / (output tokens - 1), for 2 output tokens or more
   itl_ms             the distribution of single gaps between tokens

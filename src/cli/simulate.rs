@@ -204,7 +204,8 @@ fn run_one(
     log.write(&log_head(spec, source.block_tokens())?).map_err(Failure::failed)?;
     let mut broken = None;
     let mut observer = |now, request: &RoutingRequest<'_>, draw, router: &Router, _| {
-        let question = Question { now, request: *request, candidates: router.signals(), draw };
+        let question =
+            Question { now, request: *request, candidates: router.signals(), draw, home: None };
         let line = LogLine::new(&question, router.decision(), router.policy());
         if let Err(error) = log.write(&line)
             && broken.is_none()

@@ -26,6 +26,7 @@ pub struct Collector {
     timeline: Vec<TimelineSample>,
     replicas: Vec<ReplicaSummary>,
     warnings: Vec<String>,
+    never_sent: u64,
 }
 
 /// What one run of one policy came to.
@@ -68,6 +69,7 @@ impl Collector {
             timeline: Vec::new(),
             replicas: Vec::new(),
             warnings: Vec::new(),
+            never_sent: 0,
         }
     }
 
@@ -110,6 +112,11 @@ impl Collector {
         for record in self.records.take().into_iter().flatten() {
             self.tally.add(&record);
         }
+    }
+
+    /// Counts a request that was due and that its client still held when the run ended. Its record is pushed as well.
+    pub const fn never_sent(&mut self) {
+        self.never_sent += 1;
     }
 
     /// Whether what happens at this moment belongs to the measured window: gaps outside of it should not be told.
@@ -166,6 +173,9 @@ impl Collector {
         summary.percentiles_from = from;
         summary.itl_ms = self.gaps.distribution();
         summary.replicas = self.replicas;
+        if let Some(client) = &mut summary.client {
+            client.never_sent = self.never_sent;
+        }
         if let Some(records) = &self.records {
             self.tally.sharpen(&mut summary, records, self.spec.window());
         }
@@ -200,6 +210,12 @@ impl Tally {
             exact(RequestRecord::completed_ttft_from_send, self.ttft_from_send.infinite());
         let e2e = exact(RequestRecord::e2e, self.e2e.infinite());
         let tpot = exact(RequestRecord::tpot, self.tpot.infinite());
+        if let (Some(held), Some(client)) = (&self.held, &mut summary.client) {
+            let queue = exact(|record| Some(record.sent.saturating_sub(record.scheduled)), 0);
+            let slip = exact(|record| Some(record.slip), 0);
+            client.queue_ms = held.queue.with_percentiles(queue);
+            client.slip_ms = held.slip.with_percentiles(slip);
+        }
         summary.ttft_ms = self.ttft.with_percentiles(ttft);
         summary.ttft_from_send_ms = self.ttft_from_send.with_percentiles(from_send);
         summary.e2e_ms = self.e2e.with_percentiles(e2e);
@@ -230,6 +246,7 @@ mod tests {
                 predicted_cached_tokens: 0,
                 cached_tokens: 0,
                 scheduled: Nanos(session),
+                slip: Nanos::ZERO,
                 sent: Nanos(session),
                 first_token: None,
                 finished: Some(Nanos(session)),

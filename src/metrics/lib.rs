@@ -31,6 +31,6 @@ pub use spec::{
     AUTO_RECORDS_LIMIT, FleetNames, MeasureSpec, Records, ReplicaSummary, TimelineSample, Window,
 };
 pub use summary::{
-    CacheRates, Distribution, Load, MeasuredWindow, PartsMs, PercentilesFrom, RequestCounts,
-    SCHEMA, Slo, Summary,
+    CacheRates, ClientHeld, Distribution, Load, MeasuredWindow, PartsMs, PercentilesFrom,
+    RequestCounts, SCHEMA, Slo, Summary,
 };

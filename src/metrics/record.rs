@@ -189,6 +189,9 @@ pub struct RequestRecord {
     pub cached_tokens: u32,
     /// When the workload wanted it sent: TTFT and E2E count from here.
     pub scheduled: Nanos,
+    /// Of the time from `scheduled` to `sent`: until the client came to it at all, because its queue was full or it
+    /// stalled. The rest it waited in the client's queue.
+    pub slip: Nanos,
     /// When it was sent; `scheduled` plus the part `client_queue`.
     pub sent: Nanos,
     /// When the first token reached the client.
@@ -250,6 +253,9 @@ impl RequestRecord {
         let completed = self.status == Status::Completed;
         if self.sent < self.scheduled {
             return Some("it is sent no earlier than scheduled");
+        }
+        if self.slip > Nanos(self.sent.0 - self.scheduled.0) {
+            return Some("its slip is part of the time from scheduled to sent");
         }
         if let Some(first) = self.first_token {
             if first < self.sent {

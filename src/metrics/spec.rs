@@ -38,6 +38,8 @@ pub struct MeasureSpec {
     pub records: Records,
     /// Spacing of timeline samples; none: no timeline.
     pub timeline_step: Option<Nanos>,
+    /// Whether the client may send a request later than it was scheduled: then the summary tells of that.
+    pub client_holds_back: bool,
 }
 
 impl MeasureSpec {

@@ -51,10 +51,27 @@ pub struct Summary {
     pub goodput_rps: Option<f64>,
     /// Share of the measured requests meeting all their objectives; null where there are none.
     pub good_fraction: Option<f64>,
+    /// What the client held back; absent where it sends every request when it is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientHeld>,
     /// What each replica did.
     pub replicas: Vec<ReplicaSummary>,
     /// What a reader must know before trusting a number.
     pub warnings: Vec<String>,
+}
+
+/// What a client with a limit held back, of the measured requests. `ttft_ms` and `e2e_ms` include it; a load generator
+/// that starts its clock when it sends sees nothing of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClientHeld {
+    /// Scheduled time to actual send. A request that was never sent counts with the time until the end of the run.
+    pub queue_ms: Distribution,
+    /// Of that, the time until the client came to the request: its queue was full, or it stalled.
+    pub slip_ms: Distribution,
+    /// Share of the requests that were sent later than scheduled; null where there are none.
+    pub waited_fraction: Option<f64>,
+    /// Requests of the whole run that were due and still not sent when it ended: they count as in flight.
+    pub never_sent: u64,
 }
 
 /// Which requests the summary measures: those scheduled in [from, to).

@@ -5,7 +5,7 @@
 use crate::distribution::Series;
 use crate::summary::{MeasuredWindow, PartsMs, SCHEMA, Slo};
 use crate::{
-    CacheRates, Distribution, FleetNames, Invalid, Load, MeasureSpec, PercentilesFrom,
+    CacheRates, ClientHeld, Distribution, FleetNames, Invalid, Load, MeasureSpec, PercentilesFrom,
     RequestCounts, RequestRecord, Status, Summary, Window,
 };
 use gorgo_types::Nanos;
@@ -32,6 +32,15 @@ pub(crate) struct Tally {
     in_flight_ns: u128,
     open_sent: Vec<Nanos>,
     last_finished: Nanos,
+    pub held: Option<Held>,
+}
+
+/// What the client held back.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub queue: Series,
+    pub slip: Series,
+    waited: u64,
 }
 
 impl Tally {
@@ -56,6 +65,11 @@ impl Tally {
             in_flight_ns: 0,
             open_sent: Vec::new(),
             last_finished: Nanos::ZERO,
+            held: spec.client_holds_back.then(|| Held {
+                queue: Series::new(),
+                slip: Series::new(),
+                waited: 0,
+            }),
         }
     }
 
@@ -72,6 +86,11 @@ impl Tally {
         self.e2e.add(record.e2e());
         if let Some(tpot) = record.tpot() {
             self.tpot.add(Some(tpot));
+        }
+        if let Some(held) = &mut self.held {
+            held.queue.add(Some(record.sent.saturating_sub(record.scheduled)));
+            held.slip.add(Some(record.slip));
+            held.waited += u64::from(record.sent > record.scheduled);
         }
         if let Some(replica) = record.replica {
             self.per_replica[replica.index()] += 1;
@@ -167,6 +186,12 @@ impl Tally {
             load: self.load(to, length_s),
             goodput_rps: per_second(self.good, length_s),
             good_fraction: ratio(self.good, measured),
+            client: self.held.as_ref().map(|held| ClientHeld {
+                queue_ms: held.queue.distribution(),
+                slip_ms: held.slip.distribution(),
+                waited_fraction: ratio(held.waited, measured),
+                never_sent: 0,
+            }),
             replicas: Vec::new(),
             warnings: self.warnings(measured),
         }

@@ -37,8 +37,10 @@ pub enum Purpose {
     ThinkTime = 7,
     /// Which system prompt or shared prefix: keyed by session.
     SharedPrefix = 9,
+    /// What a tuner tries next, and in which order: keyed by its step.
+    Tuner = 20,
     /// The slow drift of a rate of arrivals: keyed by the minute.
-    RateDrift = 20,
+    RateDrift = 30,
 }
 
 /// A key under construction.

@@ -1,10 +1,11 @@
 //! `requests.csv`: one row a request, in the order in which requests ended.
 //!
-//! Times are milliseconds with six decimals, so that a nanosecond is kept exactly. What does not exist is empty.
+//! A client that may come late to its requests adds `slip_ms`. Times are milliseconds with six decimals, so that a nanosecond is kept exactly. What does not exist is empty.
 //! Read `requests_reader.rs` for the way back.
 
 use crate::bytes::{csv_field, push_integer, push_ms, push_some_ms};
 use gorgo_metrics::{FleetNames, RequestRecord};
+use gorgo_types::Nanos;
 use std::io::Write;
 
 /// The columns, in order.
@@ -42,6 +43,9 @@ pub const REQUEST_COLUMNS: [&str; 31] = [
     "status",
 ];
 
+/// A last column, where the client came late to any request: the time from scheduled until it did.
+pub const SLIP_COLUMN: &str = "slip_ms";
+
 /// Bytes after which the buffer goes to the file.
 const BUFFER_BYTES: usize = 1 << 18;
 
@@ -60,9 +64,19 @@ pub fn write_requests(
     let fields = NameFields::new(names);
     let mut buffer = Vec::with_capacity(BUFFER_BYTES + 4_096);
     buffer.extend_from_slice(REQUEST_COLUMNS.join(",").as_bytes());
+    let slips = records.iter().any(|record| record.slip > Nanos::ZERO);
+    if slips {
+        buffer.push(b',');
+        buffer.extend_from_slice(SLIP_COLUMN.as_bytes());
+    }
     buffer.push(b'\n');
     for record in records {
         push_row(&mut buffer, &fields, record);
+        if slips {
+            buffer.push(b',');
+            push_ms(&mut buffer, record.slip);
+        }
+        buffer.push(b'\n');
         if buffer.len() >= BUFFER_BYTES {
             out.write_all(&buffer)?;
             buffer.clear();
@@ -127,7 +141,6 @@ fn push_row(out: &mut Vec<u8>, names: &NameFields, record: &RequestRecord) {
     }
     out.push(b',');
     out.extend_from_slice(record.status.name().as_bytes());
-    out.push(b'\n');
 }
 
 /// The shortest decimal that reads back as the same float.

@@ -2,7 +2,7 @@
 
 use crate::ReportError;
 use crate::bytes::{parse_integer, parse_ms};
-use crate::requests::REQUEST_COLUMNS;
+use crate::requests::{REQUEST_COLUMNS, SLIP_COLUMN};
 use csv::ByteRecord;
 use gorgo_metrics::{FleetNames, Invalid, RequestRecord, Status, TtftParts};
 use gorgo_types::{Nanos, OriginId, RegionId, ReplicaId, RequestId};
@@ -47,6 +47,8 @@ const TTFT_FROM_SEND_MS: usize = column("ttft_from_send_ms");
 const E2E_MS: usize = column("e2e_ms");
 const TPOT_MS: usize = column("tpot_ms");
 const STATUS: usize = column("status");
+/// Not in every file.
+const SLIP_MS: usize = REQUEST_COLUMNS.len();
 
 /// The requests of a file. Names get ids in the order in which they appear, so they need not be those of the run;
 /// scenario, policy and seed are not in the file and stay empty.
@@ -69,7 +71,7 @@ pub fn read_requests(input: impl Read, file: &str) -> Result<Requests, ReportErr
     let mut requests = Requests::default();
     let mut ids = NameIds::default();
     let mut line = 1;
-    let mut header_seen = false;
+    let mut columns = 0;
     loop {
         let more = reader.read_byte_record(&mut row);
         line = row.position().map_or(line, csv::Position::line);
@@ -77,19 +79,18 @@ pub fn read_requests(input: impl Read, file: &str) -> Result<Requests, ReportErr
         if !more.map_err(|error| problem(format!("cannot be read: {error}")))? {
             break;
         }
-        if !header_seen {
+        if columns == 0 {
             check_header(&row, file)?;
-            header_seen = true;
+            columns = row.len();
             continue;
         }
-        if row.len() != REQUEST_COLUMNS.len() {
-            let wanted = REQUEST_COLUMNS.len();
-            return Err(problem(format!("got {} fields, wanted {wanted}", row.len())));
+        if row.len() != columns {
+            return Err(problem(format!("got {} fields, wanted {columns}", row.len())));
         }
         let row = Row { fields: &row, file, line };
         requests.records.push(row.record(&mut requests.names, &mut ids)?);
     }
-    if !header_seen {
+    if columns == 0 {
         let problem = "got an empty file, wanted the header of requests.csv".to_owned();
         return Err(ReportError::Row { file: file.to_owned(), line: 1, problem });
     }
@@ -97,7 +98,8 @@ pub fn read_requests(input: impl Read, file: &str) -> Result<Requests, ReportErr
 }
 
 fn check_header(row: &ByteRecord, file: &str) -> Result<(), ReportError> {
-    for (index, wanted) in REQUEST_COLUMNS.iter().enumerate() {
+    let optional = (row.len() > REQUEST_COLUMNS.len()).then_some(&SLIP_COLUMN);
+    for (index, wanted) in REQUEST_COLUMNS.iter().chain(optional).enumerate() {
         let got = row.get(index).unwrap_or_default();
         if got != wanted.as_bytes() {
             return Err(ReportError::Value {
@@ -109,8 +111,9 @@ fn check_header(row: &ByteRecord, file: &str) -> Result<(), ReportError> {
             });
         }
     }
-    if row.len() > REQUEST_COLUMNS.len() {
-        let problem = format!("got {} columns, wanted {}", row.len(), REQUEST_COLUMNS.len());
+    if row.len() > REQUEST_COLUMNS.len() + 1 {
+        let most = REQUEST_COLUMNS.len() + 1;
+        let problem = format!("got {} columns, wanted at most {most}", row.len());
         return Err(ReportError::Row { file: file.to_owned(), line: 1, problem });
     }
     Ok(())
@@ -181,6 +184,7 @@ impl Row<'_> {
             predicted_cached_tokens: self.small(PREDICTED_CACHED_TOKENS)?,
             cached_tokens: self.small(CACHED_TOKENS)?,
             scheduled: self.time(SCHEDULED_MS)?,
+            slip: self.slip()?,
             sent: self.time(SENT_MS)?,
             first_token: self.some_time(FIRST_TOKEN_MS)?,
             finished: self.some_time(FINISHED_MS)?,
@@ -217,6 +221,10 @@ impl Row<'_> {
             }
         }
         Ok(())
+    }
+
+    fn slip(&self) -> Result<Nanos, ReportError> {
+        if self.fields.len() > SLIP_MS { self.time(SLIP_MS) } else { Ok(Nanos::ZERO) }
     }
 
     fn parts(&self) -> Result<TtftParts, ReportError> {
@@ -280,7 +288,7 @@ impl Row<'_> {
         ReportError::Value {
             file: self.file.to_owned(),
             line: self.line,
-            column: REQUEST_COLUMNS[column].to_owned(),
+            column: (*REQUEST_COLUMNS.get(column).unwrap_or(&SLIP_COLUMN)).to_owned(),
             value: String::from_utf8_lossy(self.field(column)).into_owned(),
             wanted: wanted.to_owned(),
         }

@@ -35,6 +35,18 @@ enum Cell {
 /// Longest name of a policy in the table, in characters.
 const LONGEST_NAME: usize = 18;
 
+/// After the TTFT, where the client held any request back: what a load generator that starts its clock when it sends
+/// does not see.
+const HIDDEN: Column = Column {
+    header: ["hidden P99", "ms"],
+    best: Best::Lowest,
+    value: |run| {
+        let held = run.client.filter(|_| run.window.measured > 0);
+        held.map_or(Cell::Nothing, |held| percentile(run, held.queue_ms, |d| d.p99))
+    },
+    text: milliseconds,
+};
+
 /// The columns after the policy's name: 100 characters with names of up to 16.
 const COLUMNS: [Column; 9] = [
     Column {
@@ -98,12 +110,15 @@ const COLUMNS: [Column; 9] = [
 pub fn table(runs: &[RunResult], style: Style) -> String {
     let summaries: Vec<&Summary> = runs.iter().map(|run| &run.summary).collect();
     let names = names(&summaries);
+    let held = |run: &&Summary| run.client.is_some_and(|held| held.waited_fraction > Some(0.0));
+    let hidden = summaries.iter().any(held).then_some(&HIDDEN);
+    let columns: Vec<&Column> = COLUMNS[..2].iter().chain(hidden).chain(&COLUMNS[2..]).collect();
     let mut grid = Grid::new(style);
-    grid.header(std::iter::once(["policy", ""]).chain(COLUMNS.iter().map(|c| c.header)));
+    grid.header(std::iter::once(["policy", ""]).chain(columns.iter().map(|c| c.header)));
     let marked: Vec<Vec<bool>> =
-        COLUMNS.iter().map(|column| best_rows(column, &summaries)).collect();
+        columns.iter().map(|column| best_rows(column, &summaries)).collect();
     for (row, run) in summaries.iter().enumerate() {
-        let numbers = COLUMNS.iter().zip(&marked).map(|(column, marked)| {
+        let numbers = columns.iter().zip(&marked).map(|(column, marked)| {
             let text = match (column.value)(run) {
                 Cell::Number(value) => (column.text)(value),
                 Cell::Infinite => "inf".to_owned(),
@@ -184,6 +199,9 @@ fn footnotes(runs: &[&Summary], style: Style, marked: bool) -> String {
     };
     if runs.iter().any(|run| any(&run)) {
         text.push_str("; inf: that percentile falls on a request that did not complete");
+    }
+    if runs.iter().any(|run| run.client.is_some_and(|held| held.waited_fraction > Some(0.0))) {
+        text.push_str("; hidden: wait in the client before the send, part of TTFT and E2E");
     }
     if marked && style == Style::Plain {
         text.push_str("; *: best of the column");

@@ -32,6 +32,8 @@ pub(crate) struct InFlight {
     pub(crate) prompt_tokens: u64,
     /// Still counted in the replica's load.
     pub(crate) counted: bool,
+    /// It came out of the queue, which is served one at a time.
+    pub(crate) holds_queue: bool,
     /// Still to be learned; taken when it is, or when it never will be.
     pub(crate) prompt: Option<BlockChain>,
 }
@@ -100,6 +102,7 @@ mod tests {
             life: 0,
             prompt_tokens: 1,
             counted: true,
+            holds_queue: false,
             prompt: None,
         }
     }

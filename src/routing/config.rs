@@ -4,6 +4,7 @@
 //! next.
 
 use crate::error::RoutingError;
+use crate::reach::Reach;
 use gorgo_types::Nanos;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,9 @@ pub enum IndexBound {
     /// Everything, for ever: GORGO's trie.
     #[default]
     Unbounded,
+    /// Everything, and only whole prompts are remembered: where two prompts part, what they share is nobody's. The tree of
+    /// GORGO v1's balancers, whose split nodes lose their tags.
+    EndTagged,
     /// Of each replica its most recently used blocks, deepest ones given up first.
     Lru {
         /// How many tokens of each replica, at least one block. The replica's KV pool is the natural choice.
@@ -70,6 +74,13 @@ pub struct RouterConfig {
     pub queue_timeout: Option<Nanos>,
     /// Whether prompt and output enter the index when a request has finished, where the caller knows their blocks.
     pub learn_output: bool,
+    /// Which replicas it may choose.
+    pub reach: Reach,
+    /// One request of the queue at a time: the next one is offered when the response of the one before has ended. GORGO
+    /// v1's balancers serve their queues so.
+    pub serial_queue: bool,
+    /// The queue is looked at only at multiples of this; none: whenever something has changed. GORGO v1: 20 ms.
+    pub queue_interval: Option<Nanos>,
     /// Tokens per block of all chains, at least 1. A chain of another block size hits nothing and is not learned.
     pub block_tokens: u32,
 }
@@ -85,6 +96,9 @@ impl Default for RouterConfig {
             max_queue: 0,
             queue_timeout: None,
             learn_output: false,
+            reach: Reach::All,
+            serial_queue: false,
+            queue_interval: None,
             block_tokens: 16,
         }
     }
@@ -105,6 +119,16 @@ impl RouterConfig {
         }
         if self.block_tokens == 0 {
             return refuse("block_tokens", "0".to_owned(), "at least 1");
+        }
+        if self.queue_interval == Some(Nanos::ZERO) {
+            return refuse("queue_interval", "0".to_owned(), "above 0");
+        }
+        if let Reach::Region(reach) = self.reach
+            && let Some(room) = reach.local_first
+            && !(room.kv_share_below > 0.0 && room.kv_share_below <= 1.0)
+        {
+            let share = room.kv_share_below.to_string();
+            return refuse("kv_share_below", share, "above 0 and at most 1");
         }
         if self.max_in_flight_per_replica == Some(0) {
             return refuse("max_in_flight_per_replica", "0".to_owned(), "at least 1");

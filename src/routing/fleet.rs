@@ -39,6 +39,8 @@ struct Place {
 struct State {
     healthy: bool,
     draining: bool,
+    /// Healthy, in service and below its gate; it may be chosen unless the router's reach says otherwise.
+    open: bool,
 }
 
 /// See the module.
@@ -105,7 +107,7 @@ impl Fleet {
         // At most MAX_REPLICAS candidates, so the slot fits.
         self.places[replica.index()].slot = Some(self.signals.len() as u32);
         self.signals.push(Signals::unknown(replica, region));
-        self.states.push(State { healthy: true, draining: false });
+        self.states.push(State { healthy: true, draining: false, open: true });
         self.never_scraped += 1;
         Ok(())
     }
@@ -145,9 +147,22 @@ impl Fleet {
     }
 
     fn refresh(&mut self, slot: usize) {
-        let (signals, state) = (&mut self.signals[slot], self.states[slot]);
+        let (signals, state) = (&mut self.signals[slot], &mut self.states[slot]);
         let below_gate = self.gate.is_none_or(|gate| signals.in_flight_requests < gate);
-        signals.eligible = state.healthy && !state.draining && below_gate;
+        state.open = state.healthy && !state.draining && below_gate;
+        signals.eligible = state.open;
+    }
+
+    /// Whether any candidate that is open satisfies `wanted`.
+    pub(crate) fn any_open(&self, wanted: impl Fn(&Signals) -> bool) -> bool {
+        self.signals.iter().zip(&self.states).any(|(signals, state)| state.open && wanted(signals))
+    }
+
+    /// Leaves only the open candidates that satisfy `wanted` to be chosen.
+    pub(crate) fn narrow(&mut self, wanted: impl Fn(&Signals) -> bool) {
+        for (signals, state) in self.signals.iter_mut().zip(&self.states) {
+            signals.eligible = state.open && wanted(signals);
+        }
     }
 
     /// Counts a dispatched request.

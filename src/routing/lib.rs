@@ -2,8 +2,8 @@
 //!
 //! # Reading order
 //! [`signals`] and [`decision`] are what a policy sees and gives; [`policy`] has the rules and the recipe for a new one;
-//! [`router`] joins everything, over [`fleet`], [`accounting`], [`queue`] and [`index`]; [`log`] and [`verify`] write
-//! decisions down and make them again.
+//! [`router`] joins everything, over [`fleet`], [`accounting`], [`queue`] and [`index`]; [`tuner`] changes a policy's
+//! weights while it routes; [`log`] and [`verify`] write decisions down and make them again.
 
 pub mod accounting;
 pub mod config;
@@ -14,8 +14,10 @@ pub mod index;
 pub mod log;
 pub mod policy;
 pub mod queue;
+pub mod reach;
 pub mod router;
 pub mod signals;
+pub mod tuner;
 pub mod verify;
 
 pub use accounting::Ticket;
@@ -26,5 +28,6 @@ pub use fleet::{MAX_REPLICAS, Scrape};
 pub use index::{IndexStats, PrefixIndex};
 pub use policy::{Needs, Policy, Question, registry};
 pub use queue::Action;
+pub use reach::{Home, Reach, RegionReach, Room};
 pub use router::{Ignored, Router, decide};
 pub use signals::{RoutingRequest, Signals};

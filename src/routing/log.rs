@@ -15,6 +15,7 @@
 use crate::decision::{Decision, Target};
 use crate::policy::session_affinity::prefix_key;
 use crate::policy::{Policy, Question};
+use crate::reach::Home;
 use crate::signals::Signals;
 use gorgo_types::{Nanos, RegionId, ReplicaId};
 use serde::ser::{SerializeSeq, SerializeStruct};
@@ -62,6 +63,9 @@ pub struct LogRow {
     pub session: Option<Hex>,
     /// The block id that stands for the first tokens of the prompt: the affinity key where there is no session.
     pub prefix: Hex,
+    /// What the router of one region added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<Home>,
     /// The draw.
     pub draw: Hex,
     /// What the policy remembered.
@@ -143,6 +147,7 @@ impl<'a> LogLine<'a> {
             max_tokens: request.max_tokens.get(),
             session: request.session.map(Hex),
             prefix: Hex(prefix_key(request.prompt)),
+            home: question.home,
             draw: Hex(question.draw),
             memory: memory.map(Hex),
             candidates: SignalColumns::of(question.candidates),
@@ -217,13 +222,17 @@ impl Serialize for LogLine<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { question, decision, memory } = self;
         let request = &question.request;
-        let mut out = serializer.serialize_struct("LogRow", 15)?;
+        let fields = 15 + usize::from(question.home.is_some());
+        let mut out = serializer.serialize_struct("LogRow", fields)?;
         out.serialize_field("request", &format_args!("{}", request.id))?;
         out.serialize_field("now_ns", &question.now)?;
         out.serialize_field("prompt_tokens", &request.prompt.tokens())?;
         out.serialize_field("max_tokens", &request.max_tokens)?;
         out.serialize_field("session", &request.session.map(Hex))?;
         out.serialize_field("prefix", &Hex(prefix_key(request.prompt)))?;
+        if let Some(home) = &question.home {
+            out.serialize_field("home", home)?;
+        }
         out.serialize_field("draw", &Hex(question.draw))?;
         out.serialize_field("memory", &memory.map(Hex))?;
         out.serialize_field("candidates", &Columns(question.candidates))?;

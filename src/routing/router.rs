@@ -12,9 +12,10 @@ use crate::config::{LearnAt, ReleaseAt, RouterConfig};
 use crate::decision::{Decision, Target, Tie};
 use crate::error::RoutingError;
 use crate::fleet::{Fleet, Scrape};
-use crate::index::{IndexStats, PrefixIndex};
+use crate::index::{Index, IndexStats};
 use crate::policy::{Policy, Question};
 use crate::queue::{Action, Queue};
+use crate::reach::Reach;
 use crate::signals::{RoutingRequest, Signals};
 use gorgo_types::{BlockChain, Nanos, RegionId, ReplicaId, Tokens};
 
@@ -41,7 +42,7 @@ pub struct Router {
     in_flight: InFlights,
     queue: Queue,
     /// Kept only for policies that need it.
-    index: Option<PrefixIndex>,
+    index: Option<Index>,
     /// Scratch: cached tokens by replica id.
     cached: Vec<u64>,
     decision: Decision,
@@ -68,6 +69,17 @@ pub fn decide(policy: &dyn Policy, question: &Question<'_>, decision: &mut Decis
     } else {
         policy.decide(question, decision);
     }
+    hold_back(question, decision);
+}
+
+/// A choice in a region without room means to wait.
+pub(crate) fn hold_back(question: &Question<'_>, decision: &mut Decision) {
+    if let Some(home) = &question.home
+        && let Target::Replica(replica) = decision.target
+        && home.holds_back(replica, question.candidates)
+    {
+        decision.target = Target::Queue;
+    }
 }
 
 impl Router {
@@ -85,12 +97,10 @@ impl Router {
         for &(replica, region) in replicas {
             fleet.add(replica, region)?;
         }
-        let index = policy
-            .needs()
-            .prefix_index
-            .then(|| PrefixIndex::new(config.block_tokens, config.index));
+        let index =
+            policy.needs().prefix_index.then(|| Index::new(config.block_tokens, config.index));
         Ok(Self {
-            queue: Queue::new(config.max_queue, config.queue_timeout),
+            queue: Queue::new(&config),
             cached: vec![0; fleet.ids()],
             config,
             policy,
@@ -120,8 +130,16 @@ impl Router {
             }
             self.fleet.set_cached(&self.cached);
         }
-        let question = Question { now, request: *request, candidates: self.fleet.signals(), draw };
-        if question.candidates.is_empty() || self.fleet.any_never_scraped() {
+        let home = match &self.config.reach {
+            Reach::All => None,
+            Reach::Region(reach) => {
+                let waiting = self.queue.waiting_tokens();
+                Some(reach.narrow(&mut self.fleet, request.hops, waiting))
+            }
+        };
+        let candidates = self.fleet.signals();
+        let question = Question { now, request: *request, candidates, draw, home };
+        if candidates.is_empty() || home.is_some() || self.fleet.any_never_scraped() {
             decide(&*self.policy, &question, &mut self.decision);
         } else {
             self.policy.decide(&question, &mut self.decision);
@@ -179,6 +197,7 @@ impl Router {
             life: life.unwrap_or(u32::MAX),
             prompt_tokens,
             counted: life.is_some(),
+            holds_queue: self.queue.take_turn(),
             prompt,
         })
     }
@@ -240,6 +259,9 @@ impl Router {
         };
         if request.counted {
             self.release(request.replica, request.life, request.prompt_tokens);
+        }
+        if request.holds_queue {
+            self.queue.end_turn();
         }
         if !ok {
             return;
@@ -378,9 +400,10 @@ impl Router {
 
     // ------------------------------------------------------------------------------------------------- the queue
 
-    /// Puts a request, after the decision to queue it, at the end of the queue. False: the queue is full.
-    pub fn enqueue(&mut self, now: Nanos, key: u32) -> bool {
-        self.queue.push(now, key)
+    /// Puts a request of so many prompt tokens, after the decision to queue it, at the end of the queue. False: the queue is
+    /// full.
+    pub fn enqueue(&mut self, now: Nanos, key: u32, prompt: Tokens) -> bool {
+        self.queue.push(now, key, prompt.get())
     }
 
     /// Puts the request that [`Router::poll`] offered last, and that was again decided to queue, back to the head. It
@@ -444,7 +467,7 @@ impl Router {
     /// What the prefix index holds; nothing where the policy needs none.
     #[must_use]
     pub fn index_stats(&self) -> IndexStats {
-        self.index.as_ref().map(PrefixIndex::stats).unwrap_or_default()
+        self.index.as_ref().map(Index::stats).unwrap_or_default()
     }
 
     /// News that were ignored.

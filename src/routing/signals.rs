@@ -85,4 +85,6 @@ pub struct RoutingRequest<'a> {
     pub max_tokens: Tokens,
     /// The session, where the client names one: the affinity key of session policies.
     pub session: Option<u64>,
+    /// How many routers have passed it on before this one.
+    pub hops: u32,
 }

@@ -5,6 +5,7 @@
 //! place; of several such tables exactly one may be there. Fields left out are `None`: their defaults are chosen in
 //! `resolve.rs`, and written out in full by [`crate::Resolved::to_toml`].
 
+mod client;
 mod fleet;
 mod load;
 mod measure;
@@ -12,6 +13,7 @@ mod network;
 mod router;
 mod workload;
 
+pub use client::ClientTable;
 pub use fleet::{FleetTable, ReplicaTable};
 pub use load::{ClosedLoopTable, GammaTable, LoadTable, RateTable, RecordedTable};
 pub use measure::MeasureTable;
@@ -51,6 +53,9 @@ pub struct ScenarioTable {
     /// When it is asked: at most one kind.
     #[serde(default)]
     pub load: Located<LoadTable>,
+    /// The load generator.
+    #[serde(default)]
+    pub client: ClientTable,
     /// The router and the policies to compare.
     #[serde(default)]
     pub router: RouterTable,

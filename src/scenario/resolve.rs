@@ -4,6 +4,7 @@
 //! out again ([`crate::Resolved::to_toml`]) and what is run cannot differ. Nothing outside the program is touched: the
 //! workload's own file is opened later. The parts are in the files beside this one.
 
+mod client;
 mod day;
 mod demand;
 mod fleet;
@@ -47,6 +48,7 @@ pub(crate) fn resolve(
     let fleet = context.fleet(&network.network)?;
     let router = context.router(&network.network)?;
     let demand = context.demand(&network.network)?;
+    let client = context.client()?;
     let measure = context.measure()?;
     let explicit = ScenarioTable {
         fleet: FleetTable { replicas: fleet.groups.into(), ..FleetTable::default() },
@@ -64,6 +66,7 @@ pub(crate) fn resolve(
         network: network.network,
         replicas: fleet.replicas,
         demand: demand.spec,
+        client,
         router,
         measure,
         base: base.to_owned(),

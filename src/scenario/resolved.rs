@@ -8,6 +8,7 @@ use crate::workload::DemandSpec;
 use gorgo_model::{Network, RegionPlace, ReplicaConfig};
 use gorgo_routing::{LearnAt, Policy, ReleaseAt, registry};
 use gorgo_types::{Nanos, RegionId};
+use gorgo_workload::ClientSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -29,6 +30,8 @@ pub struct Resolved {
     pub replicas: Vec<ReplicaSpec>,
     /// The workload and when its requests are sent.
     pub demand: DemandSpec,
+    /// What the load generator can hold.
+    pub client: ClientSpec,
     /// The router.
     pub router: RouterSpec,
     /// What is measured.

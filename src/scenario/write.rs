@@ -1,11 +1,13 @@
 //! A resolved scenario as TOML text that leaves nothing unsaid.
 
 use crate::parsed::{
-    IndexTable, LruTable, MeasureTable, PolicyTable, RouterTable, ScenarioTable, UnboundedTable,
+    ClientTable, IndexTable, LruTable, MeasureTable, PolicyTable, RouterTable, ScenarioTable,
+    UnboundedTable,
 };
 use crate::{IndexSpec, MeasureParams, Resolved, RouterSpec};
 use gorgo_config::{Count, Duration, Located, PositiveDuration, Share};
 use gorgo_model::{ProfileRange, ProfileSpec};
+use gorgo_workload::ClientSpec;
 use std::path::{Component, Path, PathBuf};
 use toml::{Table, Value};
 
@@ -48,12 +50,13 @@ impl Resolved {
         write(&table, &self.explicit.profiles)
     }
 
-    /// The table of the file. Name, seed, router and measure come from the fields, which the caller may have changed.
+    /// The table of the file. Name, seed, client, router and measure come from the fields, which the caller may have changed.
     fn table(&self) -> ScenarioTable {
         ScenarioTable {
             name: self.name.clone().into(),
             description: Some(self.description.clone()).filter(|text| !text.is_empty()),
             seed: Some(self.seed.into()),
+            client: client_table(&self.client),
             router: self.router_table(&self.router),
             measure: measure_table(&self.measure),
             profiles: Vec::new(),
@@ -95,6 +98,14 @@ impl Resolved {
             queue_timeout: spec.queue_timeout.map(PositiveDuration),
             learn_output: Some(spec.learn_output),
         }
+    }
+}
+
+fn client_table(spec: &ClientSpec) -> ClientTable {
+    ClientTable {
+        workers: spec.workers.map(|workers| Count(u64::from(workers)).into()),
+        queue: spec.queue.map(Located::nowhere),
+        startup_stall: Some(Duration(spec.startup_stall)),
     }
 }
 

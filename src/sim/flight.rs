@@ -4,6 +4,7 @@ use gorgo_metrics::{RequestRecord, Status, TtftParts};
 use gorgo_model::halves;
 use gorgo_routing::Ticket;
 use gorgo_types::{Nanos, ReplicaId, Request};
+use gorgo_workload::Outgoing;
 
 /// One request between its scheduled time and its end.
 #[derive(Debug)]
@@ -34,29 +35,12 @@ pub(crate) const fn back_of(rtt: Nanos) -> Nanos {
 }
 
 impl Flight {
-    /// A request that its client sends at the very time it was scheduled for.
-    pub fn new(request: Request, scheduled: Nanos, client_rtt: Nanos, measured: bool) -> Self {
-        let record = RequestRecord {
-            id: request.id,
-            origin: request.origin,
-            replica: None,
-            region: None,
-            status: Status::InFlight,
-            score: 0.0,
-            input_tokens: narrow(request.prompt.tokens().get()),
-            output_tokens: narrow(request.output_tokens.get()),
-            predicted_cached_tokens: 0,
-            cached_tokens: 0,
-            scheduled,
-            sent: scheduled,
-            first_token: None,
-            finished: None,
-            parts: TtftParts { client_to_router: out_of(client_rtt), ..TtftParts::default() },
-            retractions: 0,
-            attempts: 0,
-        };
+    /// A request that its client sends.
+    pub fn new(outgoing: Outgoing, client_rtt: Nanos, measured: bool) -> Self {
+        let mut record = record_of(&outgoing);
+        record.parts.client_to_router = out_of(client_rtt);
         Self {
-            request,
+            request: outgoing.request,
             record,
             client_rtt,
             replica_rtt: Nanos::ZERO,
@@ -78,6 +62,31 @@ impl Flight {
     /// From the replica to the client.
     pub fn back(&self) -> Nanos {
         back_of(self.replica_rtt) + back_of(self.client_rtt)
+    }
+}
+
+/// The record of a request that nobody has heard of but its client.
+pub(crate) fn record_of(outgoing: &Outgoing) -> RequestRecord {
+    let Outgoing { scheduled, offered, sent, request } = outgoing;
+    RequestRecord {
+        id: request.id,
+        origin: request.origin,
+        replica: None,
+        region: None,
+        status: Status::InFlight,
+        score: 0.0,
+        input_tokens: narrow(request.prompt.tokens().get()),
+        output_tokens: narrow(request.output_tokens.get()),
+        predicted_cached_tokens: 0,
+        cached_tokens: 0,
+        scheduled: *scheduled,
+        slip: *offered - *scheduled,
+        sent: *sent,
+        first_token: None,
+        finished: None,
+        parts: TtftParts { client_queue: *sent - *scheduled, ..TtftParts::default() },
+        retractions: 0,
+        attempts: 0,
     }
 }
 

@@ -12,8 +12,8 @@ use gorgo_metrics::Status;
 use gorgo_model::{EngineRequest, ReplicaEvent, RequestKey};
 use gorgo_random::{Draw, Key, Purpose};
 use gorgo_routing::{Action, RoutingRequest, Target};
-use gorgo_types::{Nanos, ReplicaId, Request, RequestId};
-use gorgo_workload::Completed;
+use gorgo_types::{ReplicaId, Request, RequestId};
+use gorgo_workload::{Completed, Outgoing};
 
 /// The link between clients and the router, as a word of keys; links to replicas are numbered by their region.
 const CLIENT_LINK: u64 = u64::MAX;
@@ -25,6 +25,7 @@ fn visible(request: &Request) -> RoutingRequest<'_> {
         prompt: &request.prompt,
         max_tokens: request.max_tokens,
         session: request.has_session.then_some(request.id.session),
+        hops: 0,
     }
 }
 
@@ -35,14 +36,15 @@ const fn link_draw(key: Key, id: RequestId, link: u64) -> Draw {
 }
 
 impl World<'_> {
-    /// A client sends a request, at the time it was scheduled for.
-    pub(crate) fn set_out(&mut self, scheduled: Nanos, request: Request, measured: bool) {
+    /// A client sends a request.
+    pub(crate) fn set_out(&mut self, outgoing: Outgoing, measured: bool) {
+        let request = &outgoing.request;
         let leg = &self.legs[request.origin.index()];
         let draw = link_draw(self.key, request.id, CLIENT_LINK);
         let client_rtt = self.network.client_rtt(leg, draw);
-        let flight = Flight::new(request, scheduled, client_rtt, measured);
-        let slot = self.flights.insert(flight);
-        self.agenda.push(scheduled + out_of(client_rtt), Event::AtRouter(slot));
+        let sent = outgoing.sent;
+        let slot = self.flights.insert(Flight::new(outgoing, client_rtt, measured));
+        self.agenda.push(sent + out_of(client_rtt), Event::AtRouter(slot));
     }
 
     /// A request reaches the router.
@@ -79,7 +81,7 @@ impl World<'_> {
                 Ok(())
             }
             Target::Queue if is_new => {
-                if self.router.enqueue(self.now, slot.0) {
+                if self.router.enqueue(self.now, slot.0, request.prompt.tokens()) {
                     self.watch_deadline();
                     Ok(())
                 } else {
@@ -125,8 +127,8 @@ impl World<'_> {
         let id = flight.request.id;
         let at_client = self.now + back_of(flight.client_rtt);
         self.retire(slot, status, at_client)?;
-        if self.answers_source {
-            self.source.finished(Completed { id, at: at_client, ok: false });
+        if self.answers_client {
+            self.client.finished(Completed { id, at: at_client, ok: false });
         }
         Ok(())
     }
@@ -238,7 +240,7 @@ impl World<'_> {
         }
         self.stations[flight.replica().index()].in_flight -= 1;
         let at_client = self.now + back_of(flight.client_rtt);
-        if self.answers_source {
+        if self.answers_client {
             self.agenda.push(at_client, Event::AtClient(slot));
         } else {
             self.retire(slot, Status::Completed, at_client)?;
@@ -250,7 +252,7 @@ impl World<'_> {
     pub(crate) fn at_client(&mut self, slot: Slot) -> Result<(), SimError> {
         let id = self.flights.get(slot).request.id;
         self.retire(slot, Status::Completed, self.now)?;
-        self.source.finished(Completed { id, at: self.now, ok: true });
+        self.client.finished(Completed { id, at: self.now, ok: true });
         Ok(())
     }
 

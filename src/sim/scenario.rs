@@ -65,6 +65,7 @@ pub fn setup_of(run: PolicyRun<'_>) -> Result<Setup<'_>, SimError> {
         probe_interval: Some(scenario.router.probe_interval),
         scrape_interval: Some(scenario.router.scrape_interval),
         source,
+        client: scenario.client,
         measure: measure_spec(scenario),
         options,
     })
@@ -87,6 +88,7 @@ fn router_config(scenario: &Resolved, block_tokens: u32) -> RouterConfig {
         queue_timeout: router.queue_timeout,
         learn_output: router.learn_output,
         block_tokens,
+        ..RouterConfig::default()
     }
 }
 
@@ -105,5 +107,6 @@ fn measure_spec(scenario: &Resolved) -> MeasureSpec {
             from::Records::Never => Records::Never,
         },
         timeline_step: measure.timeline_step,
+        client_holds_back: !scenario.client.is_unlimited(),
     }
 }

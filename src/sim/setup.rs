@@ -6,7 +6,7 @@ use gorgo_metrics::{FleetNames, MeasureSpec, ReplicaSummary};
 use gorgo_model::{Femtos, Network, Replica, ReplicaConfig};
 use gorgo_routing::{Policy, Router, RouterConfig, RoutingRequest, Target};
 use gorgo_types::{Nanos, RegionId, ReplicaId, RequestId};
-use gorgo_workload::Source;
+use gorgo_workload::{ClientSpec, Source};
 
 /// Sees every decision: time, request, draw, the router (with its signals and the decision), and where the request
 /// goes in fact, which differs from the decision where one was forced.
@@ -62,6 +62,8 @@ pub struct Setup<'a> {
     pub scrape_interval: Option<Nanos>,
     /// The requests.
     pub source: Box<dyn Source>,
+    /// What the client that sends them can hold.
+    pub client: ClientSpec,
     /// What is measured.
     pub measure: MeasureSpec,
     /// How the run is watched and bent.

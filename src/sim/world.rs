@@ -5,7 +5,7 @@
 
 use crate::agenda::{Agenda, Event, SOURCE_CLASS, Slot};
 use crate::error::SimError;
-use crate::flight::Flight;
+use crate::flight::{Flight, record_of};
 use crate::probes::Probe;
 use crate::setup::{Observer, Setup};
 use crate::table::Table;
@@ -14,7 +14,7 @@ use gorgo_model::{ClientLeg, Network, Replica, ReplicaOutput};
 use gorgo_random::Key;
 use gorgo_routing::{Ignored, Router};
 use gorgo_types::{Nanos, RegionId, ReplicaId, RequestId};
-use gorgo_workload::{Due, Source};
+use gorgo_workload::{Client, Due, Outgoing};
 
 /// A replica with its place in the world.
 #[derive(Debug)]
@@ -46,8 +46,8 @@ pub struct World<'a> {
     pub(crate) probe_interval: Option<Nanos>,
     pub(crate) scrape_interval: Option<Nanos>,
     pub(crate) deadline: Option<Nanos>,
-    pub(crate) source: Box<dyn Source>,
-    pub(crate) answers_source: bool,
+    pub(crate) client: Client,
+    pub(crate) answers_client: bool,
     pub(crate) key: Key,
     pub(crate) collector: Collector,
     pub(crate) output: ReplicaOutput,
@@ -64,7 +64,7 @@ pub struct World<'a> {
     timeline_step: Option<Nanos>,
     regions: usize,
     measured_under_way: u64,
-    last_scheduled: Nanos,
+    last_sent: Nanos,
     last_finished: Nanos,
 }
 
@@ -81,7 +81,8 @@ impl<'a> World<'a> {
             .map(|(i, station)| (ReplicaId(i as u32), station.region))
             .collect();
         let router = Router::new(setup.router, setup.policy, &replicas)?;
-        let answers_source = setup.source.needs_completions();
+        let client = Client::new(setup.source, &setup.client)?;
+        let answers_client = client.needs_completions();
         let mut world = Self {
             now: Nanos::ZERO,
             agenda: Agenda::default(),
@@ -97,8 +98,8 @@ impl<'a> World<'a> {
             probe_interval: setup.probe_interval,
             scrape_interval: setup.scrape_interval,
             deadline: None,
-            source: setup.source,
-            answers_source,
+            client,
+            answers_client,
             key: Key::new(setup.seed),
             warm_up: setup.measure.warm_up,
             stop: setup.measure.stop,
@@ -114,10 +115,10 @@ impl<'a> World<'a> {
             sent: 0,
             ended: 0,
             measured_under_way: 0,
-            last_scheduled: Nanos::ZERO,
+            last_sent: Nanos::ZERO,
             last_finished: Nanos::ZERO,
         };
-        if let Some(requests) = world.source.size_hint() {
+        if let Some(requests) = world.client.source().size_hint() {
             world.collector.expect(requests);
         }
         world.first_probes();
@@ -134,7 +135,7 @@ impl<'a> World<'a> {
     pub fn run(mut self) -> Result<RunResult, SimError> {
         let mut cut = None;
         loop {
-            let due = self.source.next_due()?;
+            let due = self.client.next_send()?;
             if self.is_over(&due)? {
                 break;
             }
@@ -185,10 +186,16 @@ impl<'a> World<'a> {
     }
 
     /// Is there nothing left that the result depends on?
-    fn is_over(&self, due: &Due) -> Result<bool, SimError> {
+    fn is_over(&mut self, due: &Due) -> Result<bool, SimError> {
         let stop = self.stop.unwrap_or(Nanos::MAX);
         if self.measured_under_way > 0 {
             return Ok(false);
+        }
+        // What the client still holds counts by the time it was due.
+        if self.client.holds_back()
+            && let Due::At(at) = self.client.next_due()?
+        {
+            return Ok(at >= stop);
         }
         match due {
             Due::End => Ok(self.stop.is_some() || self.flights.is_empty()),
@@ -199,23 +206,24 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The time after which nothing counts any more: `drain` after the last request that is measured. A response whose
+    /// The time after which nothing counts any more: `drain` after the stop, or after the last request was sent. A response whose
     /// end has passed the router by then counts as completed, though its client hears of it half a round trip later.
     fn limit(&self, due: &Due) -> Option<Nanos> {
         let drain = self.drain?;
         match (self.stop, due) {
             (Some(stop), _) => Some(stop.saturating_add(drain)),
-            (None, Due::End) => Some(self.last_scheduled.saturating_add(drain)),
+            (None, Due::End) => Some(self.last_sent.saturating_add(drain)),
             (None, _) => None,
         }
     }
 
     /// The next request of the source leaves its client.
     fn send(&mut self) -> Result<(), SimError> {
-        let (scheduled, request) = self.source.take()?;
-        let id = request.id;
-        while self.legs.len() < self.source.origins().len() {
-            let origin = &self.source.origins()[self.legs.len()];
+        let outgoing = self.client.send()?;
+        let (scheduled, id) = (outgoing.scheduled, outgoing.request.id);
+        let origins = self.client.source().origins();
+        while self.legs.len() < origins.len() {
+            let origin = &origins[self.legs.len()];
             let leg = self
                 .network
                 .client_leg(origin, self.router_region)
@@ -224,9 +232,9 @@ impl<'a> World<'a> {
         }
         let measured = scheduled >= self.warm_up && self.stop.is_none_or(|stop| scheduled < stop);
         self.measured_under_way += u64::from(measured);
-        self.last_scheduled = scheduled;
+        self.last_sent = outgoing.sent;
         self.sent += 1;
-        self.set_out(scheduled, request, measured);
+        self.set_out(outgoing, measured);
         Ok(())
     }
 
@@ -305,18 +313,38 @@ impl<'a> World<'a> {
                 .push(record)
                 .map_err(|invalid| SimError::Invalid(invalid.to_string()))?;
         }
+        self.record_unsent(end)?;
         for index in 0..self.stations.len() {
             let summary = self.station_summary(index, end)?;
             self.collector.replica(summary);
         }
-        let told = self.source.warnings().into_iter();
+        let told = self.client.source().warnings().into_iter();
         for warning in told.chain(self.extrapolation_warning()).chain(self.network.warning()) {
             self.collector.warn(warning);
         }
-        let origins = self.source.origins().iter().map(gorgo_workload::info::origin_name).collect();
+        let origins =
+            self.client.source().origins().iter().map(gorgo_workload::info::origin_name).collect();
         self.collector.set_origins(origins);
         self.collector
             .finish(end, self.sent)
             .map_err(|invalid| SimError::Invalid(invalid.to_string()))
+    }
+
+    /// Requests that were due by the end and that the client still held count as under way: a slow fleet is not to look
+    /// better by what was never asked of it.
+    fn record_unsent(&mut self, end: Nanos) -> Result<(), SimError> {
+        if !self.client.holds_back() {
+            return Ok(());
+        }
+        let before = self.stop.unwrap_or(Nanos::MAX).min(end);
+        while let Some((scheduled, request)) = self.client.never_sent(before)? {
+            let outgoing = Outgoing { scheduled, offered: scheduled, sent: end, request };
+            self.sent += 1;
+            self.collector.never_sent();
+            self.collector
+                .push(record_of(&outgoing))
+                .map_err(|invalid| SimError::Invalid(invalid.to_string()))?;
+        }
+        Ok(())
     }
 }

@@ -12,6 +12,7 @@
 //! | [`ChatGenerator`] | sessions with turns, shared system prompts, think time |
 //! | [`PrefixGroups`] | lone requests with shared prefixes, for runs of any size |
 //! | [`ClosedLoop`], [`Retimed`] | another source's requests, sent by N users or at other times |
+//! | [`Client`] | who sends them: unlimited, or workers with a queue before them |
 //! | [`Replay`] | a source read once into memory ([`Recorded`]) and shared by several runs |
 //!
 //! What a request holds is a function of the seed and of its identity, never of the order in which a run asks for it.
@@ -20,6 +21,7 @@
 pub mod arrival;
 pub mod arrivals_csv;
 pub mod chat;
+pub mod client;
 pub mod closed_loop;
 pub mod day;
 pub mod draws;
@@ -45,6 +47,7 @@ mod trace_writer;
 pub use arrival::{ArrivalSpec, ArrivalTimes, Retimed};
 pub use arrivals_csv::{ArrivalsCsv, ArrivalsOptions};
 pub use chat::{ChatGenerator, ChatSpec, SessionStart, SystemPrompts, TurnCount};
+pub use client::{Client, ClientSpec, Outgoing};
 pub use closed_loop::{ClosedLoop, ClosedLoopSpec};
 pub use day::DaySpec;
 pub use draws::{LengthSpec, OriginShare, ThinkSpec};

@@ -38,7 +38,8 @@ const ONLY_IN: [(&str, &[&str]); 6] = [
 const PURE: [(&str, &[&str]); 3] = [
     ("types", &["serde", "xxhash-rust"]),
     ("random", &["rand"]),
-    ("routing", &["thiserror", "serde", "rustc-hash", "hashbrown"]),
+    // libm: the tuner's steps are the same bits on every platform.
+    ("routing", &["thiserror", "serde", "rustc-hash", "hashbrown", "libm"]),
 ];
 
 struct Package {

@@ -123,9 +123,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             prompt: &prompt,
             max_tokens: Tokens(128),
             session: Some(1),
+            hops: 0,
         };
         let now = Nanos(1_000_000_000 * u64::from(turn));
-        let question = Question { now, request, candidates, draw: 0 };
+        let question = Question { now, request, candidates, draw: 0, home: None };
         policy.decide(&question, &mut decision);
         print(title, &decision);
         let row = gorgo_routing::log::LogLine::new(&question, &decision, &policy).to_row();

@@ -17,12 +17,15 @@
 //!
 //! The parts: `tree` has nodes and links, `recency` the order of use, `run` the ids.
 
+mod choice;
+mod end_tagged;
 mod recency;
 mod run;
 mod tree;
 
 use crate::config::IndexBound;
 use crate::fleet::MAX_REPLICAS;
+pub(crate) use choice::Index;
 use gorgo_types::{BlockChain, ReplicaId, Tokens};
 use recency::Recency;
 use tree::{NONE, Step, Tree, WORD};
@@ -68,7 +71,8 @@ impl PrefixIndex {
     #[must_use]
     pub fn new(block_tokens: u32, bound: IndexBound) -> Self {
         let (recency, capacity) = match bound {
-            IndexBound::Unbounded => (None, u64::MAX),
+            // What end tags forget is another index's business: `choice` asks this one for the others only.
+            IndexBound::Unbounded | IndexBound::EndTagged => (None, u64::MAX),
             IndexBound::Lru { capacity_tokens_per_replica } => {
                 (Some(Recency::default()), capacity_tokens_per_replica)
             }

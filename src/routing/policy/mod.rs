@@ -16,6 +16,7 @@
 pub mod gorgo;
 pub mod gorgo_abg;
 pub mod gorgo_proxy;
+pub mod gorgo_regional;
 pub mod least_load;
 pub mod least_request;
 pub mod load;
@@ -32,6 +33,7 @@ pub mod session_affinity;
 pub use parameter::{Configured, NoParameters, ParameterError};
 
 use crate::decision::Decision;
+use crate::reach::Home;
 use crate::signals::{RoutingRequest, Signals};
 use gorgo_types::{Nanos, ReplicaId};
 use std::fmt::Debug;
@@ -68,6 +70,8 @@ pub struct Question<'a> {
     pub candidates: &'a [Signals],
     /// 64 random bits, keyed by (seed, request, attempt) and logged: the only randomness there is.
     pub draw: u64,
+    /// What a router of one region adds; `None` where the router reaches every replica itself.
+    pub home: Option<Home>,
 }
 
 /// A routing policy.

@@ -5,8 +5,8 @@
 
 use super::parameter::{Configured, Parameter, ParameterError};
 use super::{
-    Policy, gorgo, gorgo_abg, gorgo_proxy, least_load, least_request, nearest, power_of_two,
-    prefix_cache, prefix_tree, random, round_robin, session_affinity,
+    Policy, gorgo, gorgo_abg, gorgo_proxy, gorgo_regional, least_load, least_request, nearest,
+    power_of_two, prefix_cache, prefix_tree, random, round_robin, session_affinity,
 };
 use serde::{Deserialize, Deserializer, Serializer};
 
@@ -95,6 +95,7 @@ policies! {
     prefix_tree::PrefixTree,
     gorgo::Gorgo,
     gorgo_proxy::GorgoProxy,
+    gorgo_regional::GorgoRegional,
     gorgo_abg::GorgoAbg,
     nearest::Nearest,
 }

@@ -27,8 +27,9 @@ fn question<'a>(prompt: &'a BlockChain, candidates: &'a [Signals], draw: u64) ->
         prompt,
         max_tokens: Tokens(128),
         session: None,
+        hops: 0,
     };
-    Question { now: Nanos(9), request, candidates, draw }
+    Question { now: Nanos(9), request, candidates, draw, home: None }
 }
 
 fn replica(index: u32) -> Signals {
@@ -104,7 +105,7 @@ proptest! {
             match first.target {
                 Target::Replica(chosen) => prop_assert!(fleet[chosen.index()].eligible),
                 Target::Queue => prop_assert!(
-                    *name == "gorgo-proxy" || fleet.iter().all(|s| !s.eligible), "{}", name),
+                    matches!(*name, "gorgo-proxy" | "gorgo-regional") || fleet.iter().all(|s| !s.eligible), "{}", name),
                 Target::Reject => prop_assert!(false, "{} rejects", name),
             }
             if policy.additive() {

@@ -47,7 +47,7 @@ fn chain(content: impl IntoIterator<Item = u64>, tokens: u64) -> BlockChain {
 
 const fn request(prompt: &BlockChain) -> RoutingRequest<'_> {
     let id = RequestId { session: 1, turn: 0 };
-    RoutingRequest { id, prompt, max_tokens: Tokens(64), session: None }
+    RoutingRequest { id, prompt, max_tokens: Tokens(64), session: None, hops: 0 }
 }
 
 fn fleet(replicas: u32) -> Vec<(ReplicaId, RegionId)> {
@@ -315,14 +315,14 @@ fn beyond_the_gate_requests_wait_their_turn() {
     let first = router.dispatched(NOW, &request(&prompt), ReplicaId(0));
     for key in [11, 12] {
         assert_eq!(router.decide(NOW, &request(&prompt), 0).target, Target::Queue);
-        assert!(router.enqueue(NOW, key));
+        assert!(router.enqueue(NOW, key, Tokens(5)));
     }
     assert_eq!(
         router.decide(NOW, &request(&prompt), 0).target,
         Target::Reject,
         "the queue is full"
     );
-    assert!(!router.enqueue(NOW, 13));
+    assert!(!router.enqueue(NOW, 13, Tokens(5)));
     assert_eq!((router.poll(NOW), router.queued()), (None, 2));
     router.finished(NOW, first, None);
     assert_eq!(router.poll(NOW), Some(Action::Retry(11)));

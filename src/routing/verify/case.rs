@@ -7,6 +7,7 @@
 use crate::decision::Target;
 use crate::log::LogRow;
 use crate::policy::Question;
+use crate::reach::Home;
 use crate::signals::{RoutingRequest, Signals};
 use gorgo_types::{BlockChain, BlockId, Nanos, RequestId, Tokens};
 
@@ -39,6 +40,8 @@ pub struct Case {
     pub session: Option<u64>,
     /// The candidates.
     pub candidates: Vec<Signals>,
+    /// What the router of one region added.
+    pub home: Option<Home>,
     /// The draw; `None` where the log has none.
     pub draw: Option<u64>,
     /// What the policy remembered; `None` where the log does not say.
@@ -60,9 +63,11 @@ impl Case {
                 prompt: &self.prompt,
                 max_tokens: self.max_tokens,
                 session: self.session,
+                hops: 0,
             },
             candidates: &self.candidates,
             draw: self.draw.unwrap_or(0),
+            home: self.home,
         }
     }
 }
@@ -116,6 +121,7 @@ impl TryFrom<LogRow> for Case {
             max_tokens: Tokens(row.max_tokens),
             session: row.session.map(|session| session.0),
             candidates,
+            home: row.home,
             draw: Some(row.draw.0),
             memory: row.memory.map(|memory| memory.0),
             chosen: row.chosen,

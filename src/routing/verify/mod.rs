@@ -20,7 +20,7 @@ pub use case::{Case, RowError};
 
 use crate::decision::{Decision, Target, Tie};
 use crate::policy::{DrawUse, Policy, Question};
-use crate::router::decide;
+use crate::router::{decide, hold_back};
 use crate::signals::Signals;
 use gorgo_types::ReplicaId;
 use std::fmt;
@@ -228,6 +228,7 @@ impl Verifier {
                 self.blanked.iter_mut().for_each(blank);
                 let blanked = Question { candidates: &self.blanked, ..*question };
                 self.policy.decide(&blanked, &mut self.without);
+                hold_back(&blanked, &mut self.without);
                 self.count_effect(case, EffectKind::Signal, name);
             }
         }
@@ -246,6 +247,7 @@ impl Verifier {
             DrawUse::Ties | DrawUse::Sample => Tie::Draw,
         };
         self.without.choose_lowest(question.candidates, tie, question.draw);
+        hold_back(question, &mut self.without);
     }
 
     /// Compares the decision without something (in `without`) with the recorded one.

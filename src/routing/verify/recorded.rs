@@ -111,6 +111,7 @@ impl RecordedColumns {
             max_tokens: Tokens(0),
             session: None,
             candidates,
+            home: None,
             draw: None,
             memory: None,
             chosen: Target::Replica(ReplicaId(chosen)),

@@ -4,6 +4,7 @@ use gorgo_metrics::{Records, RequestRecord, RunResult, Status};
 use gorgo_model::{CostProfile, Jitter};
 use gorgo_sim::{FirstTokens, World, regret};
 use gorgo_types::{BlockChain, Nanos, OriginId, ReplicaId, Request, RequestId, Tokens};
+use gorgo_workload::ClientSpec;
 
 mod support;
 use support::{Bench, Listed};
@@ -169,4 +170,77 @@ fn the_routers_queue_holds_what_the_gate_refuses() {
     let refused = run(&bench, two_requests());
     assert_eq!(record(&refused, 1).status, Status::Rejected);
     assert_eq!(refused.summary.requests.rejected, 1);
+}
+
+fn run_by(bench: &Bench, client: ClientSpec, [stop, drain]: [Option<u64>; 2]) -> RunResult {
+    let requests = (0..3).map(|i| (Nanos(i * MS), request(i, 100, 1))).collect();
+    let mut setup = bench.setup(Box::new(Listed::new(requests)), Records::Always);
+    setup.client = client;
+    setup.measure.client_holds_back = true;
+    (setup.measure.stop, setup.measure.drain) =
+        (stop.map(|ms| Nanos(ms * MS)), drain.map(|ms| Nanos(ms * MS)));
+    World::new(setup).unwrap().run().unwrap()
+}
+
+#[test]
+fn a_worker_holds_one_request_until_its_end() {
+    let bench = Bench::new(profile(), &[10.0]);
+    let client = ClientSpec { workers: Some(1), queue: Some(1), startup_stall: Nanos(4 * MS) };
+    let result = run_by(&bench, client, [None, None]);
+    // Each takes 30 ms from its sending to its end; the third is looked at when the second leaves the queue.
+    let times = [(0, 4, 4), (1, 34, 4), (2, 64, 4)];
+    for (session, (scheduled, sent, offered)) in times.into_iter().enumerate() {
+        let record = record(&result, session as u64);
+        assert_eq!((record.scheduled, record.sent), (Nanos(scheduled * MS), Nanos(sent * MS)));
+        assert_eq!(record.slip, Nanos((offered - scheduled) * MS));
+        assert_eq!(record.parts.client_queue, Nanos((sent - scheduled) * MS));
+        assert_eq!(record.ttft_from_send(), Some(Nanos(30 * MS)));
+        assert_eq!(record.ttft(), Some(Nanos((sent + 30 - scheduled) * MS)));
+    }
+    let held = result.summary.client.unwrap();
+    assert_eq!((held.queue_ms.p50, held.queue_ms.max), (Some(33.0), Some(62.0)));
+    assert_eq!((held.slip_ms.max, held.waited_fraction), (Some(4.0), Some(1.0)));
+    let in_flight = result.summary.load.mean_in_flight.unwrap();
+    assert!((in_flight - 90.0 / 94.0).abs() < 1e-12, "{in_flight}");
+}
+
+#[test]
+fn a_stall_lets_all_that_was_due_go_at_once() {
+    let bench = Bench::new(profile(), &[10.0]);
+    let client = ClientSpec { startup_stall: Nanos(8 * MS), ..ClientSpec::default() };
+    let result = run_by(&bench, client, [None, None]);
+    let sent: Vec<Nanos> = (0..3).map(|session| record(&result, session).sent).collect();
+    assert_eq!(sent, [Nanos(8 * MS); 3]);
+}
+
+#[test]
+fn what_the_client_still_holds_at_the_cut_is_counted_as_under_way() {
+    let bench = Bench::new(profile(), &[10.0]);
+    let client = ClientSpec { workers: Some(1), ..ClientSpec::default() };
+    // The second is sent at 30 ms and would end at 60 ms; the third is not sent before the cut at 50 ms.
+    let result = run_by(&bench, client, [Some(10), Some(40)]);
+    assert_eq!(record(&result, 0).status, Status::Completed);
+    assert_eq!((record(&result, 1).status, record(&result, 1).attempts), (Status::InFlight, 1));
+    assert_eq!((record(&result, 2).status, record(&result, 2).attempts), (Status::InFlight, 0));
+    assert_eq!(record(&result, 2).sent, Nanos(50 * MS));
+    let summary = &result.summary;
+    assert_eq!((summary.requests.injected, summary.requests.in_flight), (3, 2));
+    assert_eq!((summary.window.measured, summary.client.unwrap().never_sent), (3, 1));
+    assert_eq!(summary.ttft_ms.p50, None, "the second and the third count as infinitely slow");
+    // Without a stop, the drain begins when the last request is sent.
+    let result = run_by(&bench, client, [None, Some(20)]);
+    assert_eq!(
+        (record(&result, 2).status, record(&result, 2).sent),
+        (Status::InFlight, Nanos(60 * MS))
+    );
+    assert_eq!(result.summary.duration_s, 0.08);
+}
+
+#[test]
+fn a_stop_does_not_forget_what_the_client_holds_from_before() {
+    let bench = Bench::new(profile(), &[10.0]);
+    let client = ClientSpec { workers: Some(1), ..ClientSpec::default() };
+    let result = run_by(&bench, client, [Some(3), None]);
+    assert_eq!(result.summary.window.measured_completed, 3);
+    assert_eq!(record(&result, 2).sent, Nanos(60 * MS));
 }

@@ -23,6 +23,7 @@ fn completed(session: u64, scheduled_ms: u64, ttft_ms: u64, e2e_ms: u64) -> Requ
         predicted_cached_tokens: 0,
         cached_tokens: 0,
         scheduled,
+        slip: Nanos::ZERO,
         sent: scheduled,
         first_token: Some(scheduled + Nanos::from_millis(ttft_ms)),
         finished: Some(scheduled + Nanos::from_millis(e2e_ms)),

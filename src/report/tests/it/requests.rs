@@ -135,7 +135,7 @@ prop_compose! {
         parts in prop::array::uniform12(prop_oneof![Just(0), 0..1_u64 << 40]),
         rest in 0..1_u64 << 50,
         status in prop::sample::select(Status::ALL.to_vec()),
-        first_token in any::<bool>(),
+        (first_token, slips) in any::<(bool, bool)>(),
     ) -> RequestRecord {
         let completed = status == Status::Completed;
         let place = if completed { place.or(Some(0)) } else { place };
@@ -156,6 +156,7 @@ prop_compose! {
             predicted_cached_tokens: tokens.2 % tokens.0.saturating_add(1).max(1),
             cached_tokens: tokens.3 % tokens.0.saturating_add(1).max(1),
             scheduled: Nanos(scheduled),
+            slip: if slips { Nanos(parts.client_queue.0 / 3) } else { Nanos::ZERO },
             sent,
             first_token,
             finished: (status != Status::InFlight).then_some(end),

@@ -1,8 +1,9 @@
 //! Tables and JSON for people and programs.
 
-use crate::{completed, many, rejected, run};
-use gorgo_metrics::{RunResult, compare};
+use crate::{completed, many, names, rejected, run};
+use gorgo_metrics::{Collector, MeasureSpec, RunResult, compare};
 use gorgo_report::{Style, comparison_json, comparison_table, json_document, summary_json, table};
+use gorgo_types::Nanos;
 
 fn three() -> Vec<RunResult> {
     vec![
@@ -36,6 +37,20 @@ fn the_table_by_hand() {
     assert_eq!(lines[6], "measured: 2 of 2 requests");
     assert_eq!(lines[7], "measured but not completed: nearest 1 of 2");
     assert!(lines[8].starts_with("good: completed; inf: "), "{}", lines[8]);
+}
+
+#[test]
+fn a_client_that_held_requests_back_gets_a_column() {
+    let spec = MeasureSpec { client_holds_back: true, ..MeasureSpec::default() };
+    let mut collector = Collector::new(spec, &names("pool"));
+    (0..200).for_each(|i| collector.push(completed(i, i, 100, 1_000)).unwrap());
+    let runs = [collector.finish(Nanos::from_secs(9), 200).unwrap()];
+    let text = table(&runs, Style::Plain);
+    let header = text.lines().next().unwrap();
+    assert!(header.contains("TTFT P99  hidden P99  E2E P50"), "{text}");
+    assert!(text.lines().nth(3).unwrap().contains(" 5.00 "), "{text}");
+    assert!(text.contains("; hidden: wait in the client before the send"), "{text}");
+    assert!(!table(&three(), Style::Plain).contains("hidden"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod naive;
 use gorgo_random::{Draw, Key};
 use gorgo_routing::log::{LogLine, LogRow};
 use gorgo_routing::verify::{Case, VerifyReport, verify};
-use gorgo_routing::{Decision, Question, RoutingRequest, Signals, Target, registry};
+use gorgo_routing::{Decision, Home, Question, RoutingRequest, Signals, Target, registry};
 use gorgo_types::{BlockChain, Nanos, RegionId, ReplicaId, RequestId, Tokens};
 use naive::Naive;
 use serde_json::{Value, json};
@@ -45,6 +45,7 @@ struct Situation {
     session: Option<u64>,
     candidates: Vec<Signals>,
     draw: u64,
+    home: Home,
 }
 
 impl Situation {
@@ -64,10 +65,15 @@ impl Situation {
             session: dice.chance(50).then(|| dice.below(20)),
             candidates,
             draw: dice.0.next().bits(),
+            home: Home {
+                region: RegionId(ordinal as u32 % 4),
+                waiting_tokens: (ordinal / 4 % 3) * 50,
+                full: false,
+            },
         }
     }
 
-    fn question(&self) -> Question<'_> {
+    fn question(&self, regional: bool) -> Question<'_> {
         Question {
             now: self.now,
             request: RoutingRequest {
@@ -75,9 +81,11 @@ impl Situation {
                 prompt: &self.prompt,
                 max_tokens: Tokens(64),
                 session: self.session,
+                hops: 0,
             },
             candidates: &self.candidates,
             draw: self.draw,
+            home: regional.then_some(self.home),
         }
     }
 }
@@ -126,7 +134,7 @@ impl Proof<'_> {
         let mut log = Vec::new();
         for ordinal in 0..DECISIONS {
             let situation = Situation::generate(Key::new(11), ordinal);
-            let question = situation.question();
+            let question = situation.question(self.policy == "gorgo-regional");
             policy.decide(&question, &mut decision);
             let wanted = (self.naive)(&question, last)
                 .map_or(Target::Queue, |i| Target::Replica(question.candidates[i].replica));
@@ -325,6 +333,23 @@ fn gorgo_proxy() {
     let later = json!({ "whole_ms": false, "count_waiting": false, "kv_threshold": 0.5 });
     let effects = &["running", "rtt", "matched"];
     proof(later, naive::gorgo_proxy_gated, effects, 200).run();
+}
+
+#[test]
+fn gorgo_regional() {
+    let proof = |parameters, naive, effects| Proof {
+        policy: "gorgo-regional",
+        parameters,
+        naive,
+        effects,
+        rules: &["cost"],
+        ties: 200,
+    };
+    let all = &["rtt", "running", "waiting", "prefill"];
+    proof(json!({}), naive::gorgo_regional, all).run();
+    let mended = json!({ "matched_only": false, "last_scrape": false, "whole_ms": false,
+        "exact_repeat_costs_all": false, "max_requests": 100, "kv_threshold": 0.5 });
+    proof(mended, naive::gorgo_regional_mended, all).run();
 }
 
 #[test]

@@ -267,6 +267,62 @@ pub fn gorgo_proxy_gated(question: &Question<'_>, _: Option<u32>) -> Option<usiz
     cheapest_server(question, true, 0.5)
 }
 
+/// Waiting here against forwarding, as the balancer's code walks: the own region first, then the peers.
+fn wait_or_forward(question: &Question<'_>, quirks: bool) -> Option<usize> {
+    let home = question.home.expect("a region's router");
+    let all = eligible(question);
+    let (here, peers): (Vec<usize>, Vec<usize>) =
+        all.into_iter().partition(|&i| question.candidates[i].region == home.region);
+    let missing = |i: usize| {
+        let cached = question.candidates[i].cached_tokens;
+        prompt_tokens(question).saturating_sub(cached)
+    };
+    let local = |i: usize| {
+        let own = match missing(i) {
+            0 if quirks => prompt_tokens(question),
+            tokens => tokens,
+        };
+        let running = question.candidates[i].queued_tokens as f64 * 0.094 * 0.5;
+        running + 0.094 * home.waiting_tokens as f64 + 0.094 * own as f64
+    };
+    let (most, threshold) = if quirks { (10, 0.95) } else { (100, 0.5) };
+    let open: Vec<usize> = peers
+        .into_iter()
+        .filter(|&i| {
+            let s = &question.candidates[i];
+            let busy = s.running_requests + s.queued_requests >= most;
+            let pool = s.kv_pool_tokens;
+            !busy && (pool == 0 || (s.used_tokens as f64 / pool as f64) < threshold)
+        })
+        .collect();
+    let matched: Vec<usize> =
+        open.iter().copied().filter(|&i| question.candidates[i].cached_tokens > 0).collect();
+    let open = if quirks && !matched.is_empty() { matched } else { open };
+    let remote = |i: usize| {
+        let s = &question.candidates[i];
+        let way = match s.scrape_latency_ms {
+            Some(ms) if quirks => ms.floor(),
+            None if quirks => rtt(s).floor(),
+            _ => rtt(s),
+        };
+        way + 0.094 * missing(i) as f64
+    };
+    let stay = first(&smallest(&here, local));
+    let go = first(&smallest(&open, remote));
+    match (stay, go) {
+        (Some(stay), Some(go)) => Some(if remote(go) < local(stay) { go } else { stay }),
+        (stay, go) => stay.or(go),
+    }
+}
+
+pub fn gorgo_regional(question: &Question<'_>, _: Option<u32>) -> Option<usize> {
+    wait_or_forward(question, true)
+}
+
+pub fn gorgo_regional_mended(question: &Question<'_>, _: Option<u32>) -> Option<usize> {
+    wait_or_forward(question, false)
+}
+
 pub fn gorgo_abg(question: &Question<'_>, _: Option<u32>) -> Option<usize> {
     let bounded = |share: f64| share.clamp(0.05, 1.0);
     let score = |i: usize| {

@@ -125,6 +125,7 @@ impl Bench {
             probe_interval: None,
             scrape_interval: None,
             source,
+            client: Default::default(),
             measure: MeasureSpec { records, ..MeasureSpec::default() },
             options: RunOptions::default(),
         }

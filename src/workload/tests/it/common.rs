@@ -36,3 +36,14 @@ pub fn drain(source: &mut dyn Source) -> Result<Vec<(Nanos, Request)>, WorkloadE
 pub fn read(path: &Path, options: TraceOptions) -> Result<Vec<(Nanos, Request)>, WorkloadError> {
     drain(&mut TraceSource::open(path, options)?)
 }
+
+/// A file of the measured data beside the project; says so and gives `None` where it is not there.
+pub fn shared_data(name: &str) -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let path = root.join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    println!("skipped: {} is not there", path.display());
+    None
+}

@@ -1,5 +1,6 @@
 //! Tests of the workload crate through its public face: one binary, one module per concern.
 
+mod client;
 mod common;
 mod fuzz;
 mod generators;

@@ -1,13 +1,12 @@
 //! Readers: what is read is what was written, however it is packed; feedback of turns; published figures.
 
-use crate::common::{Folder, drain, read};
+use crate::common::{Folder, drain, read, shared_data};
 use gorgo_types::{Nanos, Origin, Request, RequestId, Tokens};
 use gorgo_workload::{
     ArrivalsCsv, ArrivalsOptions, AssumedService, ChatGenerator, ChatSpec, Completed, Due,
     OriginShare, Recorded, Source, TraceInfo, TraceOptions, TraceSource, TraceWriter, TurnTiming,
     WorkloadError,
 };
-use std::path::{Path, PathBuf};
 
 const TRACE: &str = r#"{"gorgo_trace":1,"block_size":16}
 {"timestamp":1000,"input_length":20,"output_length":3,"hash_ids":[1,2],"session_id":"a","country":"Japan"}
@@ -244,16 +243,6 @@ fn arrivals_have_no_prefix_in_common() {
         assert_eq!(requests[2].1.id, RequestId { session: 2, turn: 0 });
         assert!(source.warnings()[0].contains("no cache reuse is modelled"));
     }
-}
-
-fn shared_data(name: &str) -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let path = root.join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: {} is not there", path.display());
-    None
 }
 
 /// Every figure of a row of the published table. The file's percentiles interpolate between ranks, those of the
