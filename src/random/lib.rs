@@ -41,6 +41,10 @@ pub enum Purpose {
     Tuner = 20,
     /// The slow drift of a rate of arrivals: keyed by the minute.
     RateDrift = 30,
+    /// Who asks what in the ART-Chat workload: keyed by what is drawn.
+    ArtChat = 31,
+    /// Clients and gaps of the ServeGen workload: keyed by client and ordinal.
+    Servegen = 32,
 }
 
 /// A key under construction.

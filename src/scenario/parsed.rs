@@ -7,6 +7,7 @@
 
 mod client;
 mod fleet;
+mod generators;
 mod load;
 mod measure;
 mod network;
@@ -15,6 +16,7 @@ mod workload;
 
 pub use client::ClientTable;
 pub use fleet::{FleetTable, ReplicaTable};
+pub use generators::{ArtChatTable, ArtWindow, BurstsTable, ServegenService, ServegenTable};
 pub use load::{ClosedLoopTable, GammaTable, LoadTable, RateTable, RecordedTable};
 pub use measure::MeasureTable;
 pub use network::{ClientsBy, ClientsTable, FillMissing, LinkTable, NetworkTable, RegionTable};

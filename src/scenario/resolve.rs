@@ -8,6 +8,7 @@ mod client;
 mod day;
 mod demand;
 mod fleet;
+mod generators;
 mod measure;
 mod network;
 mod router;

@@ -10,6 +10,8 @@
 //! | [`ArrivalsCsv`] | arrival times and lengths without prefixes: gorgo's CSV, Azure's or BurstGPT's |
 //! | [`PromptsJsonl`] | prompts as text, without times: GuideLLM's JSON Lines |
 //! | [`ChatGenerator`] | sessions with turns, shared system prompts, think time |
+//! | [`ArtChat`] | long chats with high reuse, as in the windows that the GORGO authors replayed |
+//! | [`Servegen`] | lone requests of a mix of clients, bursty and at a service's rate |
 //! | [`PrefixGroups`] | lone requests with shared prefixes, for runs of any size |
 //! | [`ClosedLoop`], [`Retimed`] | another source's requests, sent by N users or at other times |
 //! | [`Client`] | who sends them: unlimited, or workers with a queue before them |
@@ -20,6 +22,7 @@
 
 pub mod arrival;
 pub mod arrivals_csv;
+pub mod art_chat;
 pub mod chat;
 pub mod client;
 pub mod closed_loop;
@@ -31,6 +34,7 @@ pub mod open;
 pub mod prefix_groups;
 pub mod prompts_jsonl;
 pub mod recorded;
+pub mod servegen;
 pub mod source;
 pub mod trace;
 
@@ -46,6 +50,7 @@ mod trace_writer;
 
 pub use arrival::{ArrivalSpec, ArrivalTimes, Retimed};
 pub use arrivals_csv::{ArrivalsCsv, ArrivalsOptions};
+pub use art_chat::{ArtChat, ArtChatSpec};
 pub use chat::{ChatGenerator, ChatSpec, SessionStart, SystemPrompts, TurnCount};
 pub use client::{Client, ClientSpec, Outgoing};
 pub use closed_loop::{ClosedLoop, ClosedLoopSpec};
@@ -57,6 +62,7 @@ pub use open::open;
 pub use prefix_groups::{PrefixGroups, PrefixGroupsSpec};
 pub use prompts_jsonl::PromptsJsonl;
 pub use recorded::{Recorded, Replay};
+pub use servegen::{ClientCv, Servegen, ServegenSpec, TokenShares};
 pub use source::{AssumedService, Completed, Due, Source, TurnTiming};
 pub use trace::{TraceOptions, TraceSource, TraceWriter};
 pub use trace_curves::{CacheReuse, TraceCurves};

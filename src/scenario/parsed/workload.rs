@@ -1,6 +1,7 @@
 //! `[workload]`: what is asked of the fleet. Lengths, turns, prompts and origins are the workload crate's own types;
 //! here they get units and places.
 
+use super::{ArtChatTable, ServegenTable};
 use gorgo_config::{Count, Duration, Located, NonNegative, PositiveDuration};
 use gorgo_workload::{LengthSpec, OriginShare, SystemPrompts, TurnCount};
 use schemars::JsonSchema;
@@ -26,6 +27,12 @@ pub struct WorkloadTable {
     /// Generated lone requests that share prefixes: for runs of any size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix_groups: Option<Located<PrefixGroupsTable>>,
+    /// Long chats with high reuse, as in the windows of ART-Chat-2.5M that the GORGO authors replayed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub art_chat: Option<Located<ArtChatTable>>,
+    /// Lone requests of a mix of clients, bursty and at a production service's rate, as in ServeGen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub servegen: Option<Located<ServegenTable>>,
 }
 
 /// Generated chat sessions. Defaults are `gorgo_workload::ChatSpec`'s, which names their sources.

@@ -44,17 +44,33 @@ impl Context<'_> {
                 "a scenario without a workload is for `gorgo replay TRACE --scenario FILE`",
             ));
         };
-        let WorkloadTable { chat, wildchat, trace, arrivals_csv, prefix_groups } = &workload.value;
+        let WorkloadTable {
+            chat,
+            wildchat,
+            trace,
+            arrivals_csv,
+            prefix_groups,
+            art_chat,
+            servegen,
+        } = &workload.value;
         let kinds = [
             ("chat", chat.as_ref().map(Located::span)),
             ("wildchat", wildchat.as_ref().map(Located::span)),
             ("trace", trace.as_ref().map(Located::span)),
             ("arrivals_csv", arrivals_csv.as_ref().map(Located::span)),
             ("prefix_groups", prefix_groups.as_ref().map(Located::span)),
+            ("art_chat", art_chat.as_ref().map(Located::span)),
+            ("servegen", servegen.as_ref().map(Located::span)),
         ];
         self.one_kind(workload, "workload", &kinds)?;
         if let Some(wildchat) = wildchat {
             return self.wildchat(wildchat, network);
+        }
+        if let Some(art_chat) = art_chat {
+            return self.art_chat(art_chat, network);
+        }
+        if let Some(servegen) = servegen {
+            return self.servegen(servegen, network);
         }
         match (chat, trace, arrivals_csv, prefix_groups) {
             (Some(chat), ..) => {
@@ -65,7 +81,7 @@ impl Context<'_> {
             (_, _, _, Some(groups)) => self.prefix_groups(groups, network),
             (None, None, None, None) => Err(self.document.blame(
                 workload,
-                "got no kind of workload, wanted one of chat, wildchat, trace, arrivals_csv, prefix_groups",
+                "got no kind of workload, wanted one of chat, wildchat, trace, arrivals_csv, prefix_groups, art_chat, servegen",
             )),
         }
     }
@@ -138,7 +154,7 @@ impl Context<'_> {
     }
 
     /// Refuses feedback between turns where there are no turns.
-    fn lone_requests(&self, what: &str) -> Result<(), Diagnostic> {
+    pub(super) fn lone_requests(&self, what: &str) -> Result<(), Diagnostic> {
         match &self.table.load.value.turns {
             Some(turns) if turns.value == TurnTiming::AfterPrevious => {
                 let problem = format!(
@@ -273,7 +289,11 @@ impl Context<'_> {
 
     /// What is laid over recorded requests. Other times or a pool of users take the place of the recorded order of
     /// turns, so they do not go with feedback between turns.
-    fn over_recorded(&self, kind: &Kind, turns: TurnTiming) -> Result<LoadSpec, Diagnostic> {
+    pub(super) fn over_recorded(
+        &self,
+        kind: &Kind,
+        turns: TurnTiming,
+    ) -> Result<LoadSpec, Diagnostic> {
         if !matches!(kind, Kind::Recorded(_)) && turns == TurnTiming::AfterPrevious {
             let problem =
                 "got \"after-previous\" beside a load that sets its own times, wanted \"recorded\"";
@@ -289,7 +309,10 @@ impl Context<'_> {
         })
     }
 
-    fn window(&self, kind: &Kind) -> Result<(f64, Option<Duration>, Option<Duration>), Diagnostic> {
+    pub(super) fn window(
+        &self,
+        kind: &Kind,
+    ) -> Result<(f64, Option<Duration>, Option<Duration>), Diagnostic> {
         let Kind::Recorded(RecordedTable { speedup, from, to }) = kind else {
             return Ok((1.0, None, None));
         };
@@ -328,7 +351,7 @@ impl Context<'_> {
         })
     }
 
-    fn path(&self, path: &Located<String>) -> Result<PathBuf, Diagnostic> {
+    pub(super) fn path(&self, path: &Located<String>) -> Result<PathBuf, Diagnostic> {
         if path.value.trim().is_empty() || path.value.contains('\0') {
             let problem = format!("got {:?}, wanted the path of a file", path.value);
             return Err(self.document.blame(path, problem));
@@ -338,7 +361,7 @@ impl Context<'_> {
 
     /// A client sits in a region of the network, or where the built-in places know it. (In a trace, an unknown country
     /// counts as not given; here it would be a slip of the pen that moves clients silently.)
-    fn origins(
+    pub(super) fn origins(
         &self,
         path: &[&str],
         origins: &[OriginShare],
@@ -398,7 +421,7 @@ fn service_table(spec: AssumedService) -> ServiceTable {
     ServiceTable { base: millis(spec.base_ms), per_token: millis(spec.per_token_ms) }
 }
 
-fn or<T: Clone>(given: Option<&Located<T>>, default: T) -> T {
+pub(super) fn or<T: Clone>(given: Option<&Located<T>>, default: T) -> T {
     given.map_or(default, |given| given.value.clone())
 }
 
@@ -487,7 +510,7 @@ fn prefix_groups_spec(given: &PrefixGroupsTable) -> (PrefixGroupsSpec, PrefixGro
 }
 
 /// The table that spells a load out.
-fn load_table(kind: &Kind, turns: TurnTiming) -> LoadTable {
+pub(super) fn load_table(kind: &Kind, turns: TurnTiming) -> LoadTable {
     let mut table = LoadTable { turns: Some(turns.into()), ..LoadTable::default() };
     let rate = |rate_rps: f64| Located::nowhere(RateTable { rate: Rate(rate_rps).into() });
     match kind {
