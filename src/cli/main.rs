@@ -5,12 +5,15 @@ mod decisions;
 mod definitions;
 mod exit;
 mod explain;
+mod load_sweep;
+mod network;
 mod profile;
 mod progress;
 mod replay;
 mod run;
 mod simulate;
 mod trace;
+mod trace_import;
 mod trace_write;
 
 use clap::{Parser, Subcommand};
@@ -43,6 +46,9 @@ enum Command {
     /// How long GPUs take: list, show, plot and import cost profiles.
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
+    /// How far regions and clients are from each other, and how that is known.
+    #[command(subcommand)]
+    Network(network::NetworkCommand),
     /// What every metric means (the same text as `gorgo help metrics`).
     #[command(long_about = definitions::METRICS)]
     Metrics,
@@ -57,6 +63,7 @@ fn main() -> std::process::ExitCode {
         Command::Explain(args) => explain::explain(&args),
         Command::Decisions(command) => decisions::decisions(&command),
         Command::Profile(command) => profile::profile(&command),
+        Command::Network(command) => network::network(&command),
         Command::Metrics => definitions::print(),
     };
     result.unwrap_or_else(Failure::report).into()

@@ -1,8 +1,9 @@
-//! A progress bar on stderr, on a terminal, for work of over a second.
+//! Progress bars on stderr, on a terminal, for work of over a second.
 
 use gorgo_types::{Nanos, Origin, Request};
 use gorgo_workload::{Completed, Due, Source, WorkloadError};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::cell::Cell;
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -97,5 +98,61 @@ impl Source for Watched {
     }
     fn block_tokens(&self) -> u32 {
         self.inner.block_tokens()
+    }
+    fn token_rule(&self) -> Option<&str> {
+        self.inner.token_rule()
+    }
+}
+
+/// Progress of an import, in conversations read and then requests written.
+pub struct ImportProgress {
+    bar: ProgressBar,
+    visible: bool,
+    started: Instant,
+    /// Whether the bar has been shown.
+    shown: Cell<bool>,
+}
+
+impl ImportProgress {
+    /// Progress from here on. `quiet` shows nothing.
+    pub fn new(quiet: bool) -> Self {
+        let visible = !quiet && std::io::stderr().is_terminal();
+        let bar = ProgressBar::no_length();
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+        if let Ok(style) = ProgressStyle::with_template("{bar:40} {msg}, {eta} left") {
+            bar.set_style(style);
+        }
+        Self { bar, visible, started: Instant::now(), shown: Cell::new(false) }
+    }
+
+    /// Shows how far it is.
+    pub fn show(&self, at: gorgo_import::Progress) {
+        if !self.visible || self.started.elapsed() < Duration::from_secs(1) {
+            return;
+        }
+        if !self.shown.replace(true) {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(8));
+        }
+        let (done, of, message) = match at {
+            gorgo_import::Progress::Reading { done, of, text_bytes } => {
+                let of_all = of.map_or(String::new(), |of| format!("/{of}"));
+                let megabytes = text_bytes as f64 / 1e6;
+                (done, of, format!("{done}{of_all} conversations read, {megabytes:.0} MB of text"))
+            }
+            gorgo_import::Progress::Writing { done, of } => {
+                (done, Some(of), format!("{done}/{of} requests written"))
+            }
+        };
+        if let Some(of) = of {
+            self.bar.set_length(of);
+        }
+        self.bar.set_position(done);
+        self.bar.set_message(message);
+    }
+}
+
+impl Drop for ImportProgress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
     }
 }

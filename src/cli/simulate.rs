@@ -2,12 +2,13 @@
 //! directory. Shared by `run` and `replay`.
 
 use crate::exit::{Exit, Failure};
+use crate::load_sweep::run_sweep;
 use crate::progress::Progress;
 use gorgo_metrics::RunResult;
 use gorgo_report::{OutputDir, Style};
 use gorgo_routing::log::{LogHead, LogLine, VERSION};
 use gorgo_routing::{Question, Router, RoutingRequest, registry};
-use gorgo_scenario::{PolicySpec, Requests, Resolved};
+use gorgo_scenario::{LoadSpec, PolicySpec, Requests, Resolved};
 use gorgo_sim::{PolicyRun, RunOptions, run_policy};
 use rayon::prelude::*;
 use serde_json::{Value, json};
@@ -167,17 +168,25 @@ fn run_all(
     out: Option<&OutputDir>,
 ) -> Result<Vec<RunResult>, Failure> {
     let policies = scenario.router.policies.len();
-    let total = requests.size_hint().map(|n| n * policies as u64);
+    let sweep = match &scenario.demand.load {
+        LoadSpec::Sweep(sweep) => Some(sweep),
+        _ => None,
+    };
+    let times = policies as u64 * sweep.map_or(1, |sweep| u64::from(sweep.runs));
+    let total = requests.size_hint().map(|n| n.saturating_mul(times));
     let progress = Progress::new(total, args.quiet);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(args.threads.map_or(0, usize::from))
         .build()
         .map_err(Failure::failed)?;
-    let runs = pool.install(|| {
-        (0..policies)
+    let runs = pool.install(|| match sweep {
+        Some(sweep) => run_sweep(scenario, requests, sweep, |scenario, requests, policy| {
+            run_one(scenario, requests, policy, args, out, &progress)
+        }),
+        None => (0..policies)
             .into_par_iter()
             .map(|policy| run_one(scenario, requests, policy, args, out, &progress))
-            .collect()
+            .collect(),
     });
     progress.finish();
     runs

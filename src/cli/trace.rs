@@ -3,6 +3,7 @@
 use crate::exit::{Exit, Failure};
 use crate::progress::{Progress, Watched};
 use crate::simulate::print;
+use crate::trace_import::{ImportCommand, import};
 use crate::trace_write::{ConvertArgs, SynthArgs, convert, synth};
 use gorgo_report::plot;
 use gorgo_workload::info::LengthStats;
@@ -20,6 +21,9 @@ pub enum TraceCommand {
     Convert(ConvertArgs),
     /// Write the requests of a scenario's workload as a trace.
     Synth(SynthArgs),
+    /// Write conversations of a published data set as a trace.
+    #[command(subcommand)]
+    Import(ImportCommand),
 }
 
 /// Arguments of `gorgo trace info`.
@@ -51,6 +55,7 @@ pub fn trace(command: &TraceCommand) -> Result<Exit, Failure> {
         TraceCommand::Info(args) => info(args),
         TraceCommand::Convert(args) => convert(args),
         TraceCommand::Synth(args) => synth(args),
+        TraceCommand::Import(command) => import(command),
     }
 }
 
@@ -139,6 +144,9 @@ fn describe(info: &TraceInfo) -> String {
     line("input tokens mean/p50/p99/max", lengths(&info.input_tokens));
     line("output tokens mean/p50/p99/max", lengths(&info.output_tokens));
     line("block size", format!("{} tokens", info.block_tokens));
+    if let Some(tokens) = &info.tokens {
+        line("tokens of text counted as", tokens.clone());
+    }
     line("distinct blocks", info.distinct_blocks.to_string());
     line("prefix tokens seen before", percent(info.prefix_token_hit_rate_infinite));
     line("reuse hidden in outputs, at most", percent(info.hidden_output_reuse_rate_max));

@@ -4,13 +4,10 @@
 use crate::exit::{Exit, Failure};
 use crate::progress::{Progress, Watched};
 use crate::simulate::print;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use gorgo_scenario::{Resolved, WorkloadSpec};
 use gorgo_types::Origin;
-use gorgo_workload::{Due, Source, TraceOptions, TraceWriter, TurnTiming, WorkloadError};
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use gorgo_workload::{Due, Output, Source, TraceOptions, TraceWriter, TurnTiming, WorkloadError};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `gorgo trace convert`.
@@ -18,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub struct ConvertArgs {
     /// The trace to read, of any kind that `gorgo trace info` knows.
     input: PathBuf,
-    /// The trace to write; gzip where the name ends in .gz. A file that is there is never written over.
+    /// The trace to write; gzip where the name ends in .gz, zstd in .zst. A file that is there is never written over.
     output: PathBuf,
     /// Write at most so many requests.
     #[arg(long, value_name = "N")]
@@ -31,7 +28,7 @@ pub struct ConvertArgs {
 /// Arguments of `gorgo trace synth`.
 #[derive(Debug, clap::Args)]
 pub struct SynthArgs {
-    /// The trace to write; gzip where the name ends in .gz. A file that is there is never written over.
+    /// The trace to write; gzip where the name ends in .gz, zstd in .zst. A file that is there is never written over.
     output: PathBuf,
     /// The scenario whose workload is written [default: the built-in one]. Turns that wait for the turn before come at
     /// the times that `assumed_service` plans.
@@ -78,23 +75,12 @@ fn write(source: Box<dyn Source>, path: &Path, quiet: bool) -> Result<Exit, Fail
         let error = WorkloadError::NeedsCompletions { what: "a trace to be written" };
         return Err(Failure::input(error));
     }
-    let file = File::create_new(path).map_err(|error| {
+    let output = Output::create(path).map_err(|error| {
         Failure::input(format!("{}: cannot be written: {error}", path.display()))
     })?;
-    let gzip = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gz"));
     let progress = Progress::new(source.size_hint(), quiet);
     let mut source = Watched::new(source, progress);
-    let file = BufWriter::with_capacity(1 << 18, file);
-    let written = if gzip {
-        let encoder = GzEncoder::new(file, Compression::default());
-        write_to(&mut source, encoder).and_then(|(count, encoder)| {
-            encoder.finish().and_then(|mut file| file.flush()).map_err(Fault::Write)?;
-            Ok(count)
-        })
-    } else {
-        write_to(&mut source, file).map(|(count, _)| count)
-    };
-    let count = written.map_err(|fault| {
+    let count = write_to(&mut source, output).map_err(|fault| {
         // Half a trace would pass for a whole one.
         let removed = std::fs::remove_file(path);
         let rest = if removed.is_ok() { "" } else { " (an unfinished file is left)" };
@@ -110,8 +96,9 @@ fn write(source: Box<dyn Source>, path: &Path, quiet: bool) -> Result<Exit, Fail
     Ok(Exit::Ok)
 }
 
-fn write_to<W: Write>(source: &mut dyn Source, out: W) -> Result<(u64, W), Fault> {
-    let mut writer = TraceWriter::new(out, source.block_tokens()).map_err(Fault::Write)?;
+fn write_to(source: &mut dyn Source, out: Output) -> Result<u64, Fault> {
+    let mut writer =
+        TraceWriter::new(out, source.block_tokens(), source.token_rule()).map_err(Fault::Write)?;
     let (mut count, unknown) = (0, Origin::default());
     while let Due::At(_) = source.next_due().map_err(Fault::Read)? {
         let (at, request) = source.take().map_err(Fault::Read)?;
@@ -119,5 +106,6 @@ fn write_to<W: Write>(source: &mut dyn Source, out: W) -> Result<(u64, W), Fault
         writer.write(at, &request, origin).map_err(Fault::Write)?;
         count += 1;
     }
-    Ok((count, writer.finish().map_err(Fault::Write)?))
+    writer.finish().and_then(Output::finish).map_err(Fault::Write)?;
+    Ok(count)
 }

@@ -29,6 +29,11 @@ pub struct Rate(pub f64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);
 
+/// How fast a link carries data, in bits per second, above zero: `"1 Gbit/s"`, `"200 Mbit/s"`; units bit/s, kbit/s,
+/// Mbit/s, Gbit/s.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Bandwidth(pub f64);
+
 /// What a bare string or number is turned into, and what to say when it cannot be.
 trait Quantity: Sized + FromStr<Err = String> + fmt::Display {
     const NAME: &'static str;
@@ -147,6 +152,29 @@ impl FromStr for Bytes {
     }
 }
 
+impl FromStr for Bandwidth {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refuse = |why: &str| Err(format!("got {text:?}, wanted {why}"));
+        let Some((number, unit)) = split(text) else {
+            return refuse(Self::WANTED);
+        };
+        let scale = match unit {
+            "bit/s" => 1.0,
+            "kbit/s" => 1e3,
+            "Mbit/s" => 1e6,
+            "Gbit/s" => 1e9,
+            _ => return refuse(Self::WANTED),
+        };
+        let bits = number * scale;
+        // Slower than a telegraph or faster than a trunk of fibres: a slip of the unit.
+        if (1e3..=1e15).contains(&bits) {
+            return Ok(Self(bits));
+        }
+        refuse("from 1 kbit/s to 1,000,000 Gbit/s")
+    }
+}
+
 /// The largest unit in which the span is a whole number.
 fn write_nanos(f: &mut fmt::Formatter<'_>, Nanos(ns): Nanos) -> fmt::Result {
     match ns {
@@ -186,6 +214,19 @@ impl fmt::Display for Bytes {
     }
 }
 
+impl fmt::Display for Bandwidth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")];
+        // Only a unit in which it reads back as the same number.
+        let (number, unit) = units
+            .iter()
+            .map(|(scale, unit)| (self.0 / scale, *scale, *unit))
+            .find(|(number, scale, _)| number.fract() == 0.0 && number * scale == self.0)
+            .map_or((self.0, "bit/s"), |(number, _, unit)| (number, unit));
+        write!(f, "{number} {unit}")
+    }
+}
+
 impl Quantity for Duration {
     const NAME: &'static str = "Duration";
     const WANTED: &'static str = "a duration in quotes, such as \"75ms\" or \"1.5 s\"";
@@ -209,6 +250,12 @@ impl Quantity for Bytes {
     const NAME: &'static str = "Bytes";
     const WANTED: &'static str = "an amount of memory in quotes, such as \"8 GiB\" or \"512 MB\"";
     const PATTERN: &'static str = r"^\s*\+?[0-9_]*\.?[0-9_]*\s*(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)\s*$";
+}
+
+impl Quantity for Bandwidth {
+    const NAME: &'static str = "Bandwidth";
+    const WANTED: &'static str = "a bandwidth in quotes, such as \"1 Gbit/s\" or \"200 Mbit/s\"";
+    const PATTERN: &'static str = r"^\s*\+?[0-9_]*\.?[0-9_]*\s*(bit|kbit|Mbit|Gbit)/s\s*$";
 }
 
 struct QuantityVisitor<Q>(PhantomData<Q>);
@@ -255,4 +302,4 @@ macro_rules! quantity {
     )*};
 }
 
-quantity!(Duration, PositiveDuration, Rate, Bytes);
+quantity!(Duration, PositiveDuration, Rate, Bytes, Bandwidth);

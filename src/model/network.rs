@@ -1,23 +1,34 @@
 //! The network: round trips between regions and between clients and regions.
 //!
 //! A matrix of measured links, checked when it is built, and one draw of an RTT per request and pair. Published
-//! P95s are spreads over 30 days, not packet jitter; how they are split is [`Jitter`]. Slow drift, cut links,
-//! bandwidth and connection set-up are not here. Reading `data/network/*.csv` is the caller's.
-//! Read `network/spread.rs` next for the shape of a draw, `network/place.rs` for clients.
+//! P95s are spreads over 30 days, not packet jitter; how they are split is [`Jitter`]. Cut links
+//! are not here. Reading `data/network/*.csv` is the caller's.
+//! Read `network/spread.rs` next for the shape of a draw, `network/moving.rs` for what changes with time,
+//! `network/place.rs` for clients, `network/connect.rs` and `network/payload.rs` for what a request pays beside the RTT.
 
 mod city;
+mod connect;
+mod drift;
+mod moving;
+mod payload;
 mod place;
+mod series;
 mod spread;
 #[cfg(test)]
 mod tests;
 
 pub use city::{CITY_WITHIN_KM, City, CityTable};
+pub use connect::{ClientConnections, Connect, Pool, ProbeConnections};
+pub use payload::Payload;
 pub use place::{ClientModel, Place, PlaceKind, PlaceTable, great_circle_km};
+pub use series::{Interpolation, Sample, SeriesError, Traffic, check_samples};
 pub use spread::Jitter;
 
 use crate::ModelError;
-use gorgo_random::Draw;
+use gorgo_random::{Draw, Key};
 use gorgo_types::{LatLon, Nanos, Origin, RegionId};
+use moving::Moving;
+use payload::Bandwidths;
 use serde::{Deserialize, Serialize};
 use spread::{Quantiles, Spread};
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,6 +99,8 @@ pub struct ClientLeg {
     /// `distance from country`, the same with `cities near` for `distance from`, or `unknown origin`.
     pub how: &'static str,
     spread: Spread,
+    /// What its drift is keyed by.
+    path: u64,
 }
 
 /// Regions, the links between all of them, and the rule for clients.
@@ -105,6 +118,11 @@ pub struct Network {
     cities: CityTable,
     /// Pairs whose time is the distance fit's, the smaller id first.
     filled: BTreeSet<(RegionId, RegionId)>,
+    /// What changes with time; none where nothing does.
+    moving: Option<Box<Moving>>,
+    payload: Payload,
+    /// None where every link carries anything at once.
+    bandwidths: Option<Box<Bandwidths>>,
 }
 
 impl Network {
@@ -145,7 +163,19 @@ impl Network {
             places,
             cities: CityTable::default(),
             filled: BTreeSet::new(),
+            moving: Moving::new(jitter, Key::new(0)),
+            payload: Payload::default(),
+            bandwidths: None,
         })
+    }
+
+    /// The same network, whose drift is that of this seed.
+    #[must_use]
+    pub fn with_key(mut self, key: Key) -> Self {
+        if let Some(moving) = &mut self.moving {
+            moving.set_key(self.jitter, key);
+        }
+        self
     }
 
     /// The same network, which knows where these countries and states are.
@@ -205,6 +235,12 @@ impl Network {
         Ok(self)
     }
 
+    /// How measured spreads are split.
+    #[must_use]
+    pub const fn jitter(&self) -> Jitter {
+        self.jitter
+    }
+
     /// The regions, in the order of their ids.
     #[must_use]
     pub fn regions(&self) -> &[RegionPlace] {
@@ -233,8 +269,8 @@ impl Network {
         &self.links[self.index(from, to)]
     }
 
-    /// The RTT that this draw stands for, at least a nanosecond. Over many draws, median and P95 are the link's
-    /// (with a [`Jitter::jitter_share`] of 1).
+    /// The RTT that this draw stands for in a network in which nothing changes with time, at least a nanosecond. Over
+    /// many draws, median and P95 are the link's (with a [`Jitter::spread_share`] of 1).
     #[must_use]
     pub fn rtt(&self, from: RegionId, to: RegionId, draw: Draw) -> Nanos {
         self.spreads[self.index(from, to)].draw(&self.quantiles, draw)
@@ -261,20 +297,12 @@ impl Network {
     pub fn client_leg(&self, origin: &Origin, to: RegionId) -> Result<ClientLeg, ModelError> {
         if let Some(name) = &origin.region {
             let spread = self.spreads[self.index(self.region(name)?, to)];
-            return Ok(ClientLeg { median: spread.median(), how: "matrix", spread });
+            return Ok(ClientLeg { median: spread.median(), how: "matrix", spread, path: 0 });
         }
-        let state = || origin.state.as_deref().and_then(|name| self.places.state(name));
-        let country = || origin.country.as_deref().and_then(|name| self.places.country(name));
-        let (place, by_distance, by_cities) = if let Some(position) = origin.position {
+        if let Some(position) = origin.position {
             check_position("origin", position)?;
-            (position, "distance from position", "cities near position")
-        } else if let Some(place) = state() {
-            (place, "distance from state", "cities near state")
-        } else if let Some(place) = country() {
-            (place, "distance from country", "cities near country")
-        } else {
-            (self.clients.unknown, "unknown origin", "unknown origin")
-        };
+        }
+        let (place, by_distance, by_cities) = self.place_of(origin);
         let region = self.regions[to.index()].position;
         // Where a client of whom nothing is known sits is an assumption, and no measurement makes it better.
         let known = by_cities != by_distance;
@@ -283,13 +311,46 @@ impl Network {
             None => (self.clients.link(great_circle_km(place, region)), by_distance),
         };
         let spread = Spread::new(&link, self.jitter);
-        Ok(ClientLeg { median: spread.median(), how, spread })
+        Ok(ClientLeg { median: spread.median(), how, spread, path: 0 })
     }
 
-    /// The RTT of a client's leg that this draw stands for.
+    /// Where an origin that names no region is taken to be, and how that is said where its leg is had by distance and
+    /// where by cities.
+    #[must_use]
+    pub fn place_of(&self, origin: &Origin) -> (LatLon, &'static str, &'static str) {
+        let state = || origin.state.as_deref().and_then(|name| self.places.state(name));
+        let country = || origin.country.as_deref().and_then(|name| self.places.country(name));
+        if let Some(position) = origin.position {
+            (position, "distance from position", "cities near position")
+        } else if let Some(place) = state() {
+            (place, "distance from state", "cities near state")
+        } else if let Some(place) = country() {
+            (place, "distance from country", "cities near country")
+        } else {
+            (self.clients.unknown, "unknown origin", "unknown origin")
+        }
+    }
+
+    /// The cities whose measured round trip stands for that between two places, by name, where there are such.
+    #[must_use]
+    pub fn cities_between(&self, a: LatLon, b: LatLon) -> Option<(&str, &str)> {
+        self.cities.rtt_ms(a, b)?;
+        self.cities.names(a, b)
+    }
+
+    /// The RTT of a client's leg that this draw stands for in a network in which nothing changes with time.
     #[must_use]
     pub fn client_rtt(&self, leg: &ClientLeg, draw: Draw) -> Nanos {
         leg.spread.draw(&self.quantiles, draw)
+    }
+}
+
+impl ClientLeg {
+    /// The same leg as that of the origin with this number: two origins drift independently.
+    #[must_use]
+    pub const fn of_origin(mut self, number: u32) -> Self {
+        self.path = moving::client_path(number);
+        self
     }
 }
 

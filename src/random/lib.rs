@@ -39,12 +39,14 @@ pub enum Purpose {
     SharedPrefix = 9,
     /// What a tuner tries next, and in which order: keyed by its step.
     Tuner = 20,
+    /// The slow drift of a path: keyed by path and knot.
+    NetworkDrift = 30,
     /// The slow drift of a rate of arrivals: keyed by the minute.
-    RateDrift = 30,
+    RateDrift = 40,
     /// Who asks what in the ART-Chat workload: keyed by what is drawn.
-    ArtChat = 31,
+    ArtChat = 41,
     /// Clients and gaps of the ServeGen workload: keyed by client and ordinal.
-    Servegen = 32,
+    Servegen = 42,
 }
 
 /// A key under construction.

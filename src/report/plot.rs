@@ -7,6 +7,7 @@
 mod axis;
 mod canvas;
 mod cdf;
+mod heat_map;
 mod histogram;
 mod legend;
 mod parts;
@@ -15,6 +16,7 @@ mod timeline;
 mod trace;
 
 pub use cdf::ttft_cdf;
+pub use heat_map::{HeatCell, heat_map};
 pub use histogram::ttft_histogram;
 pub use parts::ttft_parts;
 pub use profile::{ProfileCurve, ProfilePanel, profile};

@@ -19,6 +19,14 @@ pub enum ScenarioError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A recorded series of round trips cannot be read.
+    #[error("{}: the series cannot be read: {source}", path.display())]
+    UnreadableSeries {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// An option of a replay is wrong.
     #[error("{option}: got {got}, wanted {wanted}")]
     Option {

@@ -22,6 +22,7 @@ mod published;
 mod resolve;
 mod resolved;
 mod schema;
+pub mod series;
 mod wildchat;
 mod workload;
 mod write;
@@ -33,7 +34,8 @@ pub use resolved::{
     IndexSpec, MeasureParams, PolicySpec, Records, ReplicaSpec, Resolved, RouterSpec,
 };
 pub use schema::schema;
-pub use workload::{DemandSpec, LoadSpec, Requests, WorkloadSpec};
+pub use series::{SeriesSource, SeriesSpec};
+pub use workload::{DemandSpec, LoadSpec, Requests, SweepArrivals, SweepSpec, WorkloadSpec};
 
 /// The scenario that `gorgo run` takes where none is named.
 pub const DEFAULT: &str = include_str!("../../scenarios/01_three_regions.toml");

@@ -8,6 +8,7 @@
 mod client;
 mod fleet;
 mod generators;
+mod link;
 mod load;
 mod measure;
 mod network;
@@ -17,7 +18,11 @@ mod workload;
 pub use client::ClientTable;
 pub use fleet::{FleetTable, ReplicaTable};
 pub use generators::{ArtChatTable, ArtWindow, BurstsTable, ServegenService, ServegenTable};
-pub use load::{ClosedLoopTable, GammaTable, LoadTable, RateTable, RecordedTable};
+pub use link::{ConnectTable, SeriesTable};
+pub use load::{
+    ConcurrentTable, DiurnalTable, GammaTable, LoadTable, RampTable, RateTable, RecordedTable,
+    SpikeTable, SweepTable, SynchronousTable, ThroughputTable,
+};
 pub use measure::MeasureTable;
 pub use network::{ClientsBy, ClientsTable, FillMissing, LinkTable, NetworkTable, RegionTable};
 pub use router::{IndexTable, LruTable, PolicyTable, RouterTable, UnboundedTable};

@@ -9,6 +9,8 @@ mod day;
 mod demand;
 mod fleet;
 mod generators;
+mod link;
+mod load;
 mod measure;
 mod network;
 mod router;
@@ -65,6 +67,8 @@ pub(crate) fn resolve(
         seed: seed.value,
         regions: network.network.regions().to_vec(),
         network: network.network,
+        connect: network.connect,
+        series: network.series,
         replicas: fleet.replicas,
         demand: demand.spec,
         client,

@@ -2,9 +2,10 @@
 //! id, every number has been checked. What has not been read yet is the workload's own file: `workload.rs` does that.
 //! How it comes about: `resolve.rs`.
 
-use crate::ScenarioError;
 use crate::parsed::ScenarioTable;
 use crate::workload::DemandSpec;
+use crate::{ScenarioError, SeriesSpec};
+use gorgo_model::network::Connect;
 use gorgo_model::{Network, RegionPlace, ReplicaConfig};
 use gorgo_routing::{LearnAt, Policy, ReleaseAt, registry};
 use gorgo_types::{Nanos, RegionId};
@@ -26,6 +27,10 @@ pub struct Resolved {
     pub regions: Vec<RegionPlace>,
     /// The times between regions, and between clients and regions.
     pub network: Network,
+    /// What opening a connection costs; none: connections are always open.
+    pub connect: Option<Connect>,
+    /// Recorded round trips, not read yet: [`Resolved::network_with_series`].
+    pub series: Vec<SeriesSpec>,
     /// The replicas, by `ReplicaId`; at least one.
     pub replicas: Vec<ReplicaSpec>,
     /// The workload and when its requests are sent.

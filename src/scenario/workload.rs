@@ -11,6 +11,8 @@ use gorgo_workload::{
     ClosedLoop, ClosedLoopSpec, Due, PrefixGroups, PrefixGroupsSpec, Recorded, Retimed, Servegen,
     ServegenSpec, Source, TraceOptions, TurnTiming, WorkloadError,
 };
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::path::{Component, Path, PathBuf};
 
 /// Up to this size a workload's file is read into memory, where several policies share it. Compressed traces grow
@@ -70,6 +72,65 @@ pub enum LoadSpec {
     Arrivals(ArrivalSpec),
     /// A fixed number of users.
     ClosedLoop(ClosedLoopSpec),
+    /// Several runs, each with a load of its own: [`Requests::under`] gives the requests of one.
+    Sweep(SweepSpec),
+}
+
+/// A sweep from one request at a time to as many as fit, as GuideLLM's: the rates between depend on what those two
+/// measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SweepSpec {
+    /// How many runs in all, 3 or more.
+    pub runs: u32,
+    /// How requests follow one another in the runs between.
+    pub arrivals: SweepArrivals,
+    /// Most requests under way in the run for throughput.
+    pub max_in_flight: u32,
+}
+
+/// How the requests of a sweep's run follow one another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SweepArrivals {
+    /// Evenly spaced.
+    #[default]
+    Constant,
+    /// With exponential gaps.
+    Poisson,
+}
+
+impl SweepSpec {
+    /// The first run: one request at a time.
+    #[must_use]
+    pub fn synchronous() -> LoadSpec {
+        LoadSpec::ClosedLoop(ClosedLoopSpec { users: 1, think: Default::default(), ramp_s: 0.0 })
+    }
+
+    /// The second run: as many requests as may be under way.
+    #[must_use]
+    pub fn throughput(&self) -> LoadSpec {
+        let users = self.max_in_flight;
+        LoadSpec::ClosedLoop(ClosedLoopSpec { users, think: Default::default(), ramp_s: 0.0 })
+    }
+
+    /// The rates of the other runs, requests per second: evenly spaced from the first run's rate, not included, to
+    /// the second one's, included. None where those two are not two rates.
+    #[must_use]
+    pub fn rates_rps(&self, synchronous_rps: f64, throughput_rps: f64) -> Vec<f64> {
+        let between = self.runs.saturating_sub(2);
+        let step = (throughput_rps - synchronous_rps) / f64::from(between.max(1));
+        let rates = (1..=between).map(|run| synchronous_rps + step * f64::from(run));
+        rates.filter(|rate| (1e-6..=1e9).contains(rate)).collect()
+    }
+
+    /// A run at a rate.
+    #[must_use]
+    pub const fn at(&self, rate_rps: f64) -> LoadSpec {
+        LoadSpec::Arrivals(match self.arrivals {
+            SweepArrivals::Constant => ArrivalSpec::Constant { rate_rps },
+            SweepArrivals::Poisson => ArrivalSpec::Poisson { rate_rps },
+        })
+    }
 }
 
 /// The requests of a scenario, ready to be run through any number of times, on any thread.
@@ -143,7 +204,21 @@ impl Requests {
             LoadSpec::Own => own,
             LoadSpec::Arrivals(arrivals) => Box::new(Retimed::new(own, *arrivals, key)?),
             LoadSpec::ClosedLoop(users) => Box::new(ClosedLoop::new(own, users, key)?),
+            LoadSpec::Sweep(sweep) => {
+                return Err(WorkloadError::Parameter {
+                    field: "sweep",
+                    got: format!("a sweep of {} runs", sweep.runs),
+                    wanted: "one run: its load in the place of [load.sweep]".to_owned(),
+                });
+            }
         })
+    }
+
+    /// The same requests under another load.
+    #[must_use]
+    pub fn under(&self, load: LoadSpec) -> Self {
+        let demand = DemandSpec { load, ..self.demand.clone() };
+        Self { demand, ..self.clone() }
     }
 
     /// How many there are, where that is known without reading a file.

@@ -48,6 +48,14 @@ impl Resolved {
         {
             *path = moved;
         }
+        for series in &mut table.network.series {
+            if let Some(path) = &mut series.value.path
+                && Path::new(path.value.as_str()).is_relative()
+                && let Some(moved) = from_folder(folder, &self.base.join(path.value.as_str()))
+            {
+                path.value = moved;
+            }
+        }
         write(&table, &self.explicit.profiles)
     }
 

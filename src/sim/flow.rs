@@ -9,10 +9,11 @@ use crate::flight::{Flight, back_of, out_of};
 use crate::setup::as_ns;
 use crate::world::World;
 use gorgo_metrics::Status;
+use gorgo_model::network::Traffic;
 use gorgo_model::{EngineRequest, ReplicaEvent, RequestKey};
 use gorgo_random::{Draw, Key, Purpose};
 use gorgo_routing::{Action, RoutingRequest, Target};
-use gorgo_types::{ReplicaId, Request, RequestId};
+use gorgo_types::{Nanos, ReplicaId, Request, RequestId};
 use gorgo_workload::{Completed, Outgoing};
 
 /// The link between clients and the router, as a word of keys; links to replicas are numbered by their region.
@@ -41,10 +42,21 @@ impl World<'_> {
         let request = &outgoing.request;
         let leg = &self.legs[request.origin.index()];
         let draw = link_draw(self.key, request.id, CLIENT_LINK);
-        let client_rtt = self.network.client_rtt(leg, draw);
         let sent = outgoing.sent;
-        let slot = self.flights.insert(Flight::new(outgoing, client_rtt, measured));
-        self.agenda.push(sent + out_of(client_rtt), Event::AtRouter(slot));
+        let client_rtt = self.network.client_rtt_at(leg, sent, draw);
+        let prompt = request.prompt.tokens();
+        let mut flight = Flight::new(outgoing, client_rtt, measured);
+        let parts = &mut flight.record.parts;
+        parts.client_to_router += self.network.client_sending(prompt);
+        if let Some(connections) = &self.connections {
+            let bytes = self.network.payload().bytes(prompt);
+            let (set_up, slow_start) = connections.of_client(client_rtt, bytes);
+            parts.connect += set_up;
+            parts.client_to_router += slow_start;
+        }
+        let at_router = sent + parts.connect + parts.client_to_router;
+        let slot = self.flights.insert(flight);
+        self.agenda.push(at_router, Event::AtRouter(slot));
     }
 
     /// A request reaches the router.
@@ -103,7 +115,17 @@ impl World<'_> {
         let station = &mut self.stations[replica.index()];
         let region = station.region;
         let draw = link_draw(self.key, request.id, u64::from(region.0));
-        let rtt = self.network.rtt(self.router_region, region, draw);
+        let from = self.router_region;
+        let rtt = self.network.rtt_at(from, region, self.now, Traffic::Requests, draw);
+        let prompt = request.prompt.tokens();
+        let mut out = out_of(rtt) + self.network.sending(from, region, prompt);
+        let mut set_up = Nanos::ZERO;
+        if let Some(connections) = &mut self.connections {
+            let bytes = self.network.payload().bytes(prompt);
+            let slow_start;
+            (set_up, slow_start) = connections.take(replica, self.now, rtt, bytes);
+            out += slow_start;
+        }
         station.in_flight += 1;
         station.requests += 1;
         let record = &mut flight.record;
@@ -115,10 +137,11 @@ impl World<'_> {
             self.router.signals().get(replica.index()).map_or(0, |s| s.cached_tokens as u32);
         record.parts.router_queue = self.now - flight.at_router;
         record.parts.routing = self.decision_time;
-        record.parts.network_out = out_of(rtt);
+        record.parts.connect += set_up;
+        record.parts.network_out = out;
         flight.ticket = Some(ticket);
         flight.replica_rtt = rtt;
-        self.agenda.push(self.now + self.decision_time + out_of(rtt), Event::AtReplica(slot));
+        self.agenda.push(self.now + self.decision_time + set_up + out, Event::AtReplica(slot));
     }
 
     /// The router turns a request away; the client hears of it half a round trip later.
@@ -238,7 +261,11 @@ impl World<'_> {
         if let Some(ticket) = flight.ticket {
             self.router.finished(self.now, ticket, flight.request.sequence.as_ref());
         }
-        self.stations[flight.replica().index()].in_flight -= 1;
+        let replica = flight.replica();
+        self.stations[replica.index()].in_flight -= 1;
+        if let Some(connections) = &mut self.connections {
+            connections.give_back(replica, self.now);
+        }
         let at_client = self.now + back_of(flight.client_rtt);
         if self.answers_client {
             self.agenda.push(at_client, Event::AtClient(slot));

@@ -6,6 +6,7 @@
 //! Read `world.rs` next for the loop, `flow.rs` for the way of a request, `agenda.rs` for the order of events.
 
 mod agenda;
+mod connections;
 mod error;
 mod flight;
 mod flow;

@@ -9,6 +9,7 @@ use crate::agenda::{Event, Slot, Watch};
 use crate::flight::{back_of, out_of};
 use crate::world::World;
 use gorgo_model::Observation;
+use gorgo_model::network::Traffic;
 use gorgo_random::Purpose;
 use gorgo_routing::Scrape;
 use gorgo_types::{Nanos, ReplicaId};
@@ -18,6 +19,8 @@ use gorgo_types::{Nanos, ReplicaId};
 pub(crate) struct Probe {
     watch: Watch,
     replica: ReplicaId,
+    /// Opening its connection, before it travels.
+    set_up: Nanos,
     rtt: Nanos,
     taken_at: Nanos,
     seen: Observation,
@@ -29,9 +32,9 @@ impl World<'_> {
         for watch in [Watch::Rtt, Watch::Metrics] {
             for index in 0..self.stations.len() {
                 let replica = ReplicaId(index as u32);
-                let rtt = self.probe_rtt(watch, replica, 0);
+                let (set_up, rtt) = self.probe_rtt(watch, replica, 0);
                 let seen = self.stations[index].engine.observe(self.now);
-                self.tell_router(&Probe { watch, replica, rtt, taken_at: self.now, seen });
+                self.tell_router(&Probe { watch, replica, set_up, rtt, taken_at: self.now, seen });
             }
             if let Some(interval) = self.interval(watch) {
                 self.agenda.push(interval, Event::ProbeRound(watch, 1));
@@ -50,15 +53,20 @@ impl World<'_> {
     pub(crate) fn probe_round(&mut self, watch: Watch, round: u32) {
         for index in 0..self.stations.len() {
             let replica = ReplicaId(index as u32);
-            let rtt = self.probe_rtt(watch, replica, round);
+            let (set_up, rtt) = self.probe_rtt(watch, replica, round);
             let seen = Observation::default();
-            let slot =
-                self.probes.insert(Probe { watch, replica, rtt, taken_at: Nanos::ZERO, seen });
+            let slot = self.probes.insert(Probe {
+                watch,
+                replica,
+                set_up,
+                rtt,
+                taken_at: Nanos::ZERO,
+                seen,
+            });
+            let sent = self.now + set_up;
             match watch {
-                Watch::Rtt => self.agenda.push(self.now + rtt, Event::ProbeAnswered(slot)),
-                Watch::Metrics => {
-                    self.agenda.push(self.now + out_of(rtt), Event::ProbeAtReplica(slot));
-                }
+                Watch::Rtt => self.agenda.push(sent + rtt, Event::ProbeAnswered(slot)),
+                Watch::Metrics => self.agenda.push(sent + out_of(rtt), Event::ProbeAtReplica(slot)),
             }
         }
         if let Some(interval) = self.interval(watch) {
@@ -81,8 +89,12 @@ impl World<'_> {
     }
 
     fn tell_router(&mut self, probe: &Probe) {
+        if let Some(connections) = &mut self.connections {
+            connections.give_back_of_probe(probe.replica, self.now);
+        }
+        let took = probe.set_up + probe.rtt;
         match probe.watch {
-            Watch::Rtt => self.router.probe_result(self.now, probe.replica, Some(probe.rtt)),
+            Watch::Rtt => self.router.probe_result(self.now, probe.replica, Some(took)),
             Watch::Metrics => {
                 let scrape = Scrape {
                     running_requests: probe.seen.running_requests,
@@ -90,14 +102,15 @@ impl World<'_> {
                     used_tokens: probe.seen.used_tokens,
                     kv_pool_tokens: probe.seen.kv_pool_tokens,
                     taken_at: probe.taken_at,
-                    latency: probe.rtt,
+                    latency: took,
                 };
                 self.router.scraped(self.now, probe.replica, scrape);
             }
         }
     }
 
-    fn probe_rtt(&self, watch: Watch, replica: ReplicaId, round: u32) -> Nanos {
+    /// The time to open a probe's connection, and its round trip.
+    fn probe_rtt(&mut self, watch: Watch, replica: ReplicaId, round: u32) -> (Nanos, Nanos) {
         let draw = self
             .key
             .with(Purpose::ProbeRtt)
@@ -106,6 +119,13 @@ impl World<'_> {
             .word(u64::from(round))
             .draw();
         let region = self.stations[replica.index()].region;
-        self.network.rtt(self.router_region, region, draw)
+        let traffic = match watch {
+            Watch::Rtt => Traffic::RttProbes,
+            Watch::Metrics => Traffic::Scrapes,
+        };
+        let rtt = self.network.rtt_at(self.router_region, region, self.now, traffic, draw);
+        let set_up = (self.connections.as_mut())
+            .map_or(Nanos::ZERO, |open| open.take_for_probe(replica, self.now, rtt));
+        (set_up, rtt)
     }
 }

@@ -3,6 +3,7 @@
 use crate::error::SimError;
 use crate::world::{Station, World};
 use gorgo_metrics::{FleetNames, MeasureSpec, ReplicaSummary};
+use gorgo_model::network::Connect;
 use gorgo_model::{Femtos, Network, Replica, ReplicaConfig};
 use gorgo_routing::{Policy, Router, RouterConfig, RoutingRequest, Target};
 use gorgo_types::{Nanos, RegionId, ReplicaId, RequestId};
@@ -48,6 +49,8 @@ pub struct Setup<'a> {
     pub replicas: Vec<StationSetup>,
     /// Links between regions.
     pub network: Network,
+    /// What opening a connection costs; `None`: connections are always open.
+    pub connect: Option<Connect>,
     /// Where the router stands.
     pub router_region: RegionId,
     /// The router's own configuration.

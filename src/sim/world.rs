@@ -4,6 +4,7 @@
 //! probes in `probes.rs`, and what is set up before and summed up after in `setup.rs`. Nothing here knows files, scenarios or the wall clock.
 
 use crate::agenda::{Agenda, Event, SOURCE_CLASS, Slot};
+use crate::connections::Connections;
 use crate::error::SimError;
 use crate::flight::{Flight, record_of};
 use crate::probes::Probe;
@@ -39,6 +40,7 @@ pub struct World<'a> {
     pub(crate) probes: Table<Probe>,
     pub(crate) stations: Vec<Station>,
     pub(crate) network: Network,
+    pub(crate) connections: Option<Connections>,
     pub(crate) legs: Vec<ClientLeg>,
     pub(crate) router: Router,
     pub(crate) router_region: RegionId,
@@ -81,6 +83,7 @@ impl<'a> World<'a> {
             .map(|(i, station)| (ReplicaId(i as u32), station.region))
             .collect();
         let router = Router::new(setup.router, setup.policy, &replicas)?;
+        let connections = setup.connect.map(|spec| Connections::new(spec, stations.len()));
         let client = Client::new(setup.source, &setup.client)?;
         let answers_client = client.needs_completions();
         let mut world = Self {
@@ -90,7 +93,8 @@ impl<'a> World<'a> {
             probes: Table::default(),
             stations,
             regions: setup.names.regions.len(),
-            network: setup.network,
+            network: setup.network.with_key(Key::new(setup.seed)),
+            connections,
             legs: Vec::new(),
             router,
             router_region: setup.router_region,
@@ -228,7 +232,7 @@ impl<'a> World<'a> {
                 .network
                 .client_leg(origin, self.router_region)
                 .map_err(|source| SimError::Origin { id, source: Box::new(source) })?;
-            self.legs.push(leg);
+            self.legs.push(leg.of_origin(self.legs.len() as u32));
         }
         let measured = scheduled >= self.warm_up && self.stop.is_none_or(|stop| scheduled < stop);
         self.measured_under_way += u64::from(measured);

@@ -1,6 +1,8 @@
-//! Arrival processes: constant, Poisson, gamma; and a wrapper that gives them to another source's requests.
+//! Arrival processes: constant, Poisson, gamma, or of a rate that changes (`rate_curve`); and a wrapper that gives them
+//! to another source's requests.
 
-use crate::{Completed, Due, Source, WorkloadError};
+use crate::rate_curve::Cumulative;
+use crate::{Completed, Due, RateCurve, Source, WorkloadError};
 use gorgo_random::{Key, Purpose};
 use gorgo_types::{Nanos, Origin, Request};
 use rand_distr::{Distribution, Exp1, Gamma};
@@ -8,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How arrivals follow one another. The first is at time zero.
+#[expect(clippy::large_enum_variant, reason = "one is read per run; a table of 24 hours is large")]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ArrivalSpec {
@@ -28,6 +31,13 @@ pub enum ArrivalSpec {
         /// Coefficient of variation of the gaps (standard deviation / mean).
         cv: f64,
     },
+    /// A rate that changes: gamma gaps, stretched as the rate falls.
+    Varying {
+        /// How it changes.
+        curve: RateCurve,
+        /// Coefficient of variation of the gaps before they are stretched: 1 is a Poisson process, 0 evenly spaced.
+        cv: f64,
+    },
 }
 
 impl ArrivalSpec {
@@ -39,18 +49,23 @@ impl ArrivalSpec {
         let (rate, cv) = match *self {
             Self::Constant { rate_rps } | Self::Poisson { rate_rps } => (rate_rps, 1.0),
             Self::Gamma { rate_rps, cv } => (rate_rps, cv),
+            Self::Varying { curve, cv } => {
+                curve.validate()?;
+                (curve.rate_rps(), if cv == 0.0 { 1.0 } else { cv })
+            }
         };
         crate::error::in_range("rate_rps", rate, 1e-6, 1e9, "requests per second")?;
         crate::error::in_range("cv", cv, 0.01, 100.0, "standard deviation / mean")
     }
 
-    /// Arrivals per second, in the mean.
+    /// Arrivals per second, in the mean; of a rate that changes, [`RateCurve::rate_rps`].
     #[must_use]
     pub const fn rate_rps(&self) -> f64 {
         match *self {
             Self::Constant { rate_rps }
             | Self::Poisson { rate_rps }
             | Self::Gamma { rate_rps, .. } => rate_rps,
+            Self::Varying { curve, .. } => curve.rate_rps(),
         }
     }
 }
@@ -61,6 +76,8 @@ pub struct ArrivalTimes {
     key: Key,
     spec: ArrivalSpec,
     gamma: Option<Gamma<f64>>,
+    /// Where the rate changes, its cumulative rate, and the sum of the gaps of mean 1 so far.
+    varying: Option<(Cumulative, f64)>,
     ordinal: u64,
     next: Nanos,
 }
@@ -72,19 +89,24 @@ impl ArrivalTimes {
     /// As [`ArrivalSpec::validate`].
     pub fn new(spec: ArrivalSpec, key: Key) -> Result<Self, WorkloadError> {
         spec.validate()?;
-        let gamma = match spec {
-            ArrivalSpec::Gamma { cv, rate_rps } => {
-                let shape = 1.0 / (cv * cv);
-                let wanted = |error| WorkloadError::Parameter {
-                    field: "cv",
-                    got: cv.to_string(),
-                    wanted: format!("a gamma distribution: {error}"),
-                };
-                Some(Gamma::new(shape, 1.0 / (shape * rate_rps)).map_err(wanted)?)
-            }
-            _ => None,
+        let of_rate = |cv: f64, rate_rps: f64| {
+            let shape = 1.0 / (cv * cv);
+            Gamma::new(shape, 1.0 / (shape * rate_rps)).map_err(|error| WorkloadError::Parameter {
+                field: "cv",
+                got: cv.to_string(),
+                wanted: format!("a gamma distribution: {error}"),
+            })
         };
-        Ok(Self { key: key.with(Purpose::Arrival), spec, gamma, ordinal: 0, next: Nanos::ZERO })
+        let (gamma, varying) = match spec {
+            ArrivalSpec::Gamma { cv, rate_rps } => (Some(of_rate(cv, rate_rps)?), None),
+            ArrivalSpec::Varying { curve, cv } => {
+                let gamma = (cv > 0.0 && cv != 1.0).then(|| of_rate(cv, 1.0)).transpose()?;
+                (gamma, Some((Cumulative::new(&curve)?, 0.0)))
+            }
+            ArrivalSpec::Constant { .. } | ArrivalSpec::Poisson { .. } => (None, None),
+        };
+        let key = key.with(Purpose::Arrival);
+        Ok(Self { key, spec, gamma, varying, ordinal: 0, next: Nanos::ZERO })
     }
 
     /// The next arrival's time.
@@ -103,6 +125,16 @@ impl ArrivalTimes {
     pub fn advance(&mut self) {
         self.ordinal += 1;
         let mut rng = self.key.word(self.ordinal).draw().rng();
+        if let Some((cumulative, arrivals)) = &mut self.varying {
+            *arrivals += match (self.spec, &self.gamma) {
+                (ArrivalSpec::Varying { cv: 0.0, .. }, _) => 1.0,
+                (_, Some(gamma)) => gamma.sample(&mut rng),
+                (_, None) => Exp1.sample(&mut rng),
+            };
+            let at = Nanos::from_s(cumulative.time_of(*arrivals)).unwrap_or(Nanos::MAX);
+            self.next = self.next.max(at);
+            return;
+        }
         let gap_s = match (self.spec, &self.gamma) {
             (ArrivalSpec::Constant { rate_rps }, _) => {
                 #[expect(clippy::cast_precision_loss, reason = "ordinals stay far below 2^53")]

@@ -79,6 +79,7 @@ impl TurnCount {
 }
 
 /// How sessions begin.
+#[expect(clippy::large_enum_variant, reason = "one is read per run; a table of 24 hours is large")]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum SessionStart {

@@ -88,6 +88,9 @@ pub struct TraceInfo {
     pub users: u64,
     /// Tokens per block.
     pub block_tokens: u32,
+    /// How text was counted as tokens, where the workload says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<String>,
     /// Different blocks of prompts.
     pub distinct_blocks: u64,
     /// Origins, the most frequent first, at most 20.
@@ -159,6 +162,7 @@ impl TraceInfo {
             sessions: sessions.len() as u64,
             users: users.len() as u64,
             block_tokens: source.block_tokens(),
+            tokens: source.token_rule().map(str::to_owned),
             distinct_blocks: reuse.seen.len() as u64,
             distinct_origins: origins.iter().filter(|&&requests| requests > 0).count() as u64,
             origins: top_origins(source.origins(), &origins),

@@ -99,7 +99,7 @@ impl BufRead for Peeked {
 }
 
 /// The lines of a file, one at a time in one buffer.
-pub(crate) struct Lines {
+pub struct Lines {
     file: PathBuf,
     reader: Box<dyn BufRead + Send>,
     buffer: Vec<u8>,
@@ -109,21 +109,33 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
+    /// Opens a file, plain, gzip or zstd.
+    ///
+    /// # Errors
+    /// When it cannot be opened or its first bytes cannot be read.
+    pub fn open(path: &Path) -> Result<Self, WorkloadError> {
+        Ok(Self::new(path, open(path)?))
+    }
+
     pub(crate) fn new(path: &Path, reader: Box<dyn BufRead + Send>) -> Self {
         Self { file: path.to_owned(), reader, buffer: Vec::new(), line: 0, blank: None }
     }
 
-    pub(crate) fn file(&self) -> &Path {
+    /// The file, as it was named.
+    #[must_use]
+    pub fn file(&self) -> &Path {
         &self.file
     }
 
     /// The number of the line that [`Lines::advance`] read last, from 1.
-    pub(crate) fn number(&self) -> u64 {
+    #[must_use]
+    pub const fn number(&self) -> u64 {
         self.line
     }
 
     /// That line, without its end and without a byte order mark.
-    pub(crate) fn current(&self) -> &[u8] {
+    #[must_use]
+    pub fn current(&self) -> &[u8] {
         let line = self.buffer.as_slice();
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -134,7 +146,7 @@ impl Lines {
     ///
     /// # Errors
     /// When the file cannot be read on, a line is too long, or a blank line is followed by another.
-    pub(crate) fn advance(&mut self) -> Result<bool, WorkloadError> {
+    pub fn advance(&mut self) -> Result<bool, WorkloadError> {
         loop {
             self.buffer.clear();
             let mut limited = (&mut self.reader).take(LONGEST_LINE_BYTES);

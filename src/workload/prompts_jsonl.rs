@@ -192,4 +192,8 @@ impl Source for PromptsJsonl {
     fn block_tokens(&self) -> u32 {
         BLOCK_TOKENS
     }
+
+    fn token_rule(&self) -> Option<&str> {
+        Some("4-characters")
+    }
 }

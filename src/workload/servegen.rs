@@ -4,7 +4,7 @@
 //! What is published of a service, without its clients one by one, is: how many they are, how much the busiest ten
 //! send, the rate-weighted percentiles of the coefficient of variation of gaps, the share of Weibull among them, the
 //! service's rate in windows of ten minutes, and the distributions of its lengths. Clients are made up to have these:
-//! rates by a Zipf law, CVs by the percentiles, over shares of the rate in an order that the seed draws. All clients
+//! rates by a law of Zipf and Mandelbrot, CVs by the percentiles, over shares of the rate in an order that the seed draws. All clients
 //! follow the service's rate alike, and draw from the service's lengths: what single clients did is not published.
 //!
 //! Requests are lone and share nothing, as nothing is said of contents: no cache can hit anything, and a warning says
@@ -243,17 +243,19 @@ impl ClientCv {
     }
 }
 
-/// Shares that fall with the rank by a Zipf law whose first ten add up to `top10`.
+/// Shares that fall with the rank by a law of Zipf and Mandelbrot whose first ten add up to `top10`. Its offset keeps the
+/// first one below 0.4, as it must be where a tenth and a half of the rate lie at different CVs.
 fn zipf_shares(clients: u32, top10: f64) -> Vec<f64> {
+    const OFFSET: f64 = 5.0;
     let shares = |exponent: f64| {
-        let weight = |rank: u32| libm::pow(f64::from(rank), -exponent);
+        let weight = |rank: u32| libm::pow(f64::from(rank) + OFFSET, -exponent);
         let all: f64 = (1..=clients).map(weight).sum();
         (1..=clients).map(|rank| weight(rank) / all).collect::<Vec<f64>>()
     };
     if clients <= 10 {
         return shares(1.0);
     }
-    let (mut low, mut high) = (0.0, 20.0);
+    let (mut low, mut high) = (0.0, 100.0);
     for _ in 0..60 {
         let middle = f64::midpoint(low, high);
         if shares(middle)[..10].iter().sum::<f64>() < top10 {

@@ -64,6 +64,11 @@ pub trait Source: Send {
 
     /// Tokens per block of every chain of this source.
     fn block_tokens(&self) -> u32;
+
+    /// How text was counted as tokens, where there was text and the workload says so.
+    fn token_rule(&self) -> Option<&str> {
+        None
+    }
 }
 
 impl<S: Source + ?Sized> Source for Box<S> {
@@ -90,6 +95,9 @@ impl<S: Source + ?Sized> Source for Box<S> {
     }
     fn block_tokens(&self) -> u32 {
         (**self).block_tokens()
+    }
+    fn token_rule(&self) -> Option<&str> {
+        (**self).token_rule()
     }
 }
 

@@ -1,6 +1,6 @@
-//! Recorded traces, streamed: gorgo's format (JSON Lines, first line `{"gorgo_trace":1,"block_size":16}`) and, where
-//! that line is missing, Mooncake's with 512-token blocks or ART-Chat's with 256, told apart by how many ids the first
-//! prompt of over 256 tokens has.
+//! Recorded traces, streamed: gorgo's format (JSON Lines, first line `{"gorgo_trace":1,"block_size":16}`, with
+//! `"tokens"` where text was counted, such as "4-characters") and, where that line is missing, Mooncake's with 512-token
+//! blocks or ART-Chat's with 256, told apart by how many ids the first prompt of over 256 tokens has.
 //!
 //! Times in the file must not go backwards; the turns of a session must rise. Time zero is the first request that is
 //! used (the first one inside the window). Memory does not grow with the trace: it holds what is alive, one small
@@ -150,6 +150,10 @@ impl Source for TraceSource {
     fn block_tokens(&self) -> u32 {
         self.reader.block_tokens
     }
+
+    fn token_rule(&self) -> Option<&str> {
+        self.reader.token_rule.as_deref()
+    }
 }
 
 /// Requests in the file's order, with their times since time zero.
@@ -157,6 +161,8 @@ struct TraceReader {
     lines: Lines,
     line: Line,
     block_tokens: u32,
+    /// How its text was counted as tokens, where the first line says so.
+    token_rule: Option<String>,
     /// No header: extra fields are allowed, and warned of.
     headless: bool,
     /// The first line is a request still to be read.
@@ -201,14 +207,17 @@ impl TraceReader {
             }
             true => parse_header(lines.current()).map_err(|fault| fault_at(&lines, *fault))?,
         };
-        let block_tokens = header.map_or(headless, |Header { block_tokens }| block_tokens);
+        let is_headless = header.is_none();
+        let (block_tokens, token_rule) = header
+            .map_or((headless, None), |Header { block_tokens, tokens }| (block_tokens, tokens));
         let window = window(options.window_from_s, options.window_to_s)?;
         Ok(Self {
             lines,
             line: Line::default(),
             block_tokens,
-            headless: header.is_none(),
-            first_pending: header.is_none(),
+            token_rule,
+            headless: is_headless,
+            first_pending: is_headless,
             speedup: options.speedup,
             window,
             window_given: options.window_from_s.is_some() || options.window_to_s.is_some(),

@@ -92,9 +92,11 @@ pub(crate) struct Line {
 }
 
 /// What the first line of a file says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) block_tokens: u32,
+    /// How text was counted as tokens, in the words of whoever wrote the trace.
+    pub(crate) tokens: Option<String>,
 }
 
 /// Reads a file's first line as a header; `None` where it is not meant as one.
@@ -103,7 +105,7 @@ pub(crate) fn parse_header(bytes: &[u8]) -> Result<Option<Header>, Box<Fault>> {
     if !bytes.windows(KEY.len()).any(|window| window == KEY) {
         return Ok(None);
     }
-    let (mut version, mut block_tokens) = (None, None);
+    let (mut version, mut block_tokens, mut rule) = (None, None, None);
     each_field(bytes, |cursor, key| {
         let twice = match key {
             "gorgo_trace" => {
@@ -118,8 +120,9 @@ pub(crate) fn parse_header(bytes: &[u8]) -> Result<Option<Header>, Box<Fault>> {
                 let wanted = "a whole number of tokens from 1 to 1048576";
                 block_tokens.replace(tokens.ok_or_else(|| at.refuse(key, wanted))?)
             }
+            "tokens" => rule.replace(name_of(cursor, key)?).map(|_| 0),
             _ => {
-                let known = "a field of the first line: gorgo_trace or block_size";
+                let known = "a field of the first line: gorgo_trace, block_size or tokens";
                 return Err(Fault::field(shorten(key), "an unknown field", known));
             }
         };
@@ -131,7 +134,8 @@ pub(crate) fn parse_header(bytes: &[u8]) -> Result<Option<Header>, Box<Fault>> {
     let missing = |name| Fault::field(name, "nothing", "this field in the file's first line");
     version.ok_or_else(|| missing("gorgo_trace"))?;
     let block_tokens = block_tokens.ok_or_else(|| missing("block_size"))?;
-    Ok(Some(Header { block_tokens: u32::try_from(block_tokens).unwrap_or(u32::MAX) }))
+    let block_tokens = u32::try_from(block_tokens).unwrap_or(u32::MAX);
+    Ok(Some(Header { block_tokens, tokens: rule }))
 }
 
 /// Walks over the fields of a flat object that fills the line.
@@ -414,9 +418,16 @@ mod tests {
     #[test]
     fn a_header_is_known_by_its_field_wherever_it_stands() {
         let header = |text: &str| parse_header(text.as_bytes());
-        let sixteen = Ok(Some(Header { block_tokens: 16 }));
+        let sixteen = Ok(Some(Header { block_tokens: 16, tokens: None }));
         assert_eq!(header(r#"{"gorgo_trace":1,"block_size":16}"#), sixteen);
         assert_eq!(header(r#" { "block_size" : 16 , "gorgo_trace" : 1 } "#), sixteen);
+        let counted = header(r#"{"gorgo_trace":1,"block_size":16,"tokens":"4-characters"}"#);
+        let rule = counted.unwrap().and_then(|header| header.tokens);
+        assert_eq!(rule.as_deref(), Some("4-characters"));
+        for bad in ["1", "\"\"", "null", "\"a\",\"tokens\":\"a\""] {
+            let text = format!(r#"{{"gorgo_trace":1,"block_size":16,"tokens":{bad}}}"#);
+            assert!(header(&text).is_err(), "{text}");
+        }
         assert_eq!(header(r#"{"timestamp":0}"#), Ok(None));
         assert!(header(r#"{"gorgo_trace":1,"block_size":16,"block_size":16}"#).is_err());
     }

@@ -7,16 +7,23 @@ use std::io::{self, Write};
 /// Writes a trace.
 pub struct TraceWriter<W> {
     out: W,
+    /// Block ids are most of what is written: they are spelled here.
+    digits: itoa::Buffer,
 }
 
 impl<W: Write> TraceWriter<W> {
-    /// Begins a trace of blocks of `block_tokens` tokens: writes the first line.
+    /// Begins a trace of blocks of `block_tokens` tokens: writes the first line. `token_rule` says how
+    /// text was counted as tokens, where there was text.
     ///
     /// # Errors
     /// When writing fails.
-    pub fn new(mut out: W, block_tokens: u32) -> io::Result<Self> {
-        writeln!(out, "{{\"gorgo_trace\":1,\"block_size\":{block_tokens}}}")?;
-        Ok(Self { out })
+    pub fn new(mut out: W, block_tokens: u32, token_rule: Option<&str>) -> io::Result<Self> {
+        write!(out, "{{\"gorgo_trace\":1,\"block_size\":{block_tokens}")?;
+        if let Some(rule) = token_rule {
+            write!(out, ",\"tokens\":{}", serde_json::to_string(rule)?)?;
+        }
+        writeln!(out, "}}")?;
+        Ok(Self { out, digits: itoa::Buffer::new() })
     }
 
     /// Writes one request, scheduled at `at`, which comes from `origin`. Times must not go backwards.
@@ -53,9 +60,10 @@ impl<W: Write> TraceWriter<W> {
         if let Some(position) = origin.position {
             write!(out, ",\"lat\":{},\"lon\":{}", position.lat, position.lon)?;
         }
-        write_ids(out, "hash_ids", request.prompt.ids())?;
+        let digits = &mut self.digits;
+        write_ids(out, digits, "hash_ids", request.prompt.ids())?;
         if let Some(sequence) = &request.sequence {
-            write_ids(out, "output_hash_ids", sequence.ids())?;
+            write_ids(out, digits, "output_hash_ids", sequence.ids())?;
         }
         writeln!(out, "}}")
     }
@@ -70,10 +78,18 @@ impl<W: Write> TraceWriter<W> {
     }
 }
 
-fn write_ids(out: &mut impl Write, name: &str, ids: &[BlockId]) -> io::Result<()> {
+fn write_ids(
+    out: &mut impl Write,
+    digits: &mut itoa::Buffer,
+    name: &str,
+    ids: &[BlockId],
+) -> io::Result<()> {
     write!(out, ",\"{name}\":[")?;
     for (i, id) in ids.iter().enumerate() {
-        write!(out, "{}{}", if i == 0 { "" } else { "," }, id.0)?;
+        if i > 0 {
+            out.write_all(b",")?;
+        }
+        out.write_all(digits.format(id.0).as_bytes())?;
     }
-    write!(out, "]")
+    out.write_all(b"]")
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Every arrow between crates of the workspace that is allowed, beside those to [`SHARED`].
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("types", &[]),
     ("random", &[]),
     ("config", &[]),
@@ -16,17 +16,22 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("scenario", &["routing", "workload", "model"]),
     ("sim", &["routing", "workload", "model", "metrics", "scenario"]),
     ("report", &["metrics", "routing"]),
+    // Writes traces in the form of `workload`; places and distances are `model`'s.
+    ("import", &["workload", "model"]),
     ("oracle", &["model"]),
-    ("gorgo", &["routing", "workload", "model", "metrics", "scenario", "sim", "report"]),
+    ("gorgo", &["routing", "workload", "model", "metrics", "scenario", "sim", "report", "import"]),
 ];
 
 /// Crates that anyone may use. (Cargo itself refuses circles among them.)
 const SHARED: [&str; 3] = ["types", "random", "config"];
 
 /// Heavy or specific libraries and the only crates that may name them.
-const ONLY_IN: [(&str, &[&str]); 6] = [
+const ONLY_IN: [(&str, &[&str]); 8] = [
     ("plotters", &["report"]),
     ("tokio", &[]),
+    // Heavy, and behind features: the first command must not build them.
+    ("parquet", &["import"]),
+    ("tokenizers", &["import"]),
     ("clap", &["gorgo"]),
     ("indicatif", &["gorgo"]),
     ("rayon", &["gorgo"]),
@@ -101,6 +106,21 @@ fn heavy_libraries_stay_where_they_belong() {
             let uses = package.normal.contains(library);
             assert!(!uses || homes.contains(&name.as_str()), "`{name}` uses {library}");
         }
+    }
+}
+
+#[test]
+fn the_first_command_builds_no_heavy_library() {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--edges", "normal,build", "--prefix", "none", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    let tree = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && tree.contains("gorgo-import"), "{tree}");
+    for library in ["parquet", "tokenizers", "zstd-sys", "tokio"] {
+        let is_it = |line: &str| line.split(' ').next() == Some(library);
+        assert!(!tree.lines().any(is_it), "the default build has {library}");
     }
 }
 

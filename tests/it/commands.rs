@@ -57,6 +57,45 @@ fn json_on_stdout_holds_every_summary_and_conserves_requests() {
 }
 
 #[test]
+fn a_load_sweep_goes_from_one_at_a_time_to_as_many_as_fit() {
+    let arguments =
+        ["run", "--quiet", "--no-files", "--format", "json", "scenarios/04_load_sweep.toml"];
+    let sets = [
+        "--policy",
+        "nearest",
+        "--policy",
+        "random",
+        "--set",
+        "workload.prefix_groups.requests=200",
+    ];
+    let document: Value =
+        serde_json::from_str(&gorgo_ok(&[&arguments[..], &sets[..]].concat())).unwrap();
+    let runs = document["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 14);
+    for (first, policy) in [(0, "nearest"), (7, "random")] {
+        let label = |run: usize| runs[first + run]["policy"].as_str().unwrap();
+        assert_eq!((label(0), label(1)), (&*format!("{policy}@sync"), &*format!("{policy}@max")));
+        let in_flight = |run: usize| runs[first + run]["load"]["mean_in_flight"].as_f64().unwrap();
+        assert!(in_flight(0) <= 1.0 + 1e-9 && in_flight(1) > 20.0 && in_flight(1) <= 256.0);
+        let ttft = |run: usize| runs[first + run]["ttft_ms"]["p50"].as_f64().unwrap();
+        assert!(ttft(2) < ttft(1), "{policy}: a fifth of the way is not saturated");
+    }
+    // The same rates for both: from the slowest of one at a time, not included, to the fastest, included.
+    let rps = |run: usize| {
+        let window = &runs[run]["window"];
+        let length_s = window["to_s"].as_f64().unwrap() - window["from_s"].as_f64().unwrap();
+        window["measured_completed"].as_f64().unwrap() / length_s
+    };
+    let (slowest, fastest) = (rps(0).min(rps(7)), rps(1).max(rps(8)));
+    for run in 2..7 {
+        let label = runs[run]["policy"].as_str().unwrap().strip_prefix("nearest@").unwrap();
+        let wanted = slowest + (fastest - slowest) * (run - 1) as f64 / 5.0;
+        assert!((label.parse::<f64>().unwrap() - wanted).abs() < 0.006, "{label}, not {wanted}");
+        assert_eq!(runs[run + 7]["policy"].as_str().unwrap(), format!("random@{label}"));
+    }
+}
+
+#[test]
 fn every_replicas_books_balance_after_every_step() {
     let mut arguments = vec!["run", "--quiet", "--no-files", "--check", "--policy", "gorgo"];
     arguments.extend(["--set", "workload.wildchat.requests=400"]);

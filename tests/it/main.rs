@@ -4,6 +4,8 @@ mod architecture;
 mod bad_input;
 mod commands;
 mod determinism;
+mod generated;
+mod import;
 mod scale;
 mod support;
 mod tidy;

@@ -64,6 +64,12 @@ impl CityTable {
         self.cities[a.max(b)].rtt_ms.get(a.min(b)).copied().flatten()
     }
 
+    /// The nearest city of each of two places, where both are near enough.
+    pub(super) fn names(&self, a: LatLon, b: LatLon) -> Option<(&str, &str)> {
+        let (a, b) = (self.nearest(a)?, self.nearest(b)?);
+        Some((&self.cities[a].name, &self.cities[b].name))
+    }
+
     /// The nearest city that is near enough; the first of several.
     fn nearest(&self, place: LatLon) -> Option<usize> {
         let far = |city: &City| great_circle_km(place, city.position);

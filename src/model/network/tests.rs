@@ -1,5 +1,7 @@
 //! Tests of the network: draws against the measured numbers, client legs, what is refused.
 
+mod drifting;
+
 use super::*;
 use gorgo_random::{Key, Purpose};
 
@@ -70,8 +72,8 @@ fn draws_have_the_measured_median_and_p95() {
 }
 
 #[test]
-fn the_jitter_share_scales_the_spread() {
-    let half = Jitter { jitter_share: 0.5, ..Jitter::default() };
+fn the_spread_share_scales_the_spread() {
+    let half = Jitter { spread_share: 0.5, ..Jitter::default() };
     let network = network(half);
     let all = draws(100_000, |draw| network.rtt(US, KR, draw));
     assert_near("median", rank(&all, 0.5), 190.0);
@@ -234,11 +236,15 @@ fn bad_regions_and_shares_are_refused() {
     let off = vec![region("us", 90.5, 0.0)];
     assert_says(&refused(off, &[], Jitter::default()), &["`us`", "lat", "90.5"]);
     for bad in [-0.1, 1.1, f64::NAN] {
-        let share = Jitter { jitter_share: bad, ..Jitter::default() };
-        assert_says(&refused(regions(), &links(), share), &["jitter_share"]);
+        let share = Jitter { spread_share: bad, ..Jitter::default() };
+        assert_says(&refused(regions(), &links(), share), &["spread_share"]);
+        let drift = Jitter { drift_share: bad, ..Jitter::default() };
+        assert_says(&refused(regions(), &links(), drift), &["drift_share"]);
         let floor = Jitter { floor_fraction: bad, ..Jitter::default() };
         assert_says(&refused(regions(), &links(), floor), &["floor_fraction"]);
     }
+    let no_period = Jitter { drift_period: Nanos::ZERO, ..Jitter::default() };
+    assert_says(&refused(regions(), &links(), no_period), &["drift_period"]);
     let nowhere = Origin { position: Some(LatLon { lat: 0.0, lon: 181.0 }), ..Origin::default() };
     let error = network(Jitter::default()).client_leg(&nowhere, US).unwrap_err().to_string();
     assert_says(&error, &["lon", "181"]);

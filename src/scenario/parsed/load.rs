@@ -1,14 +1,18 @@
-//! `[load]`: when requests are sent.
+//! `[load]`: when requests are sent. Kinds have GuideLLM's names where it has one.
 
 use super::ThinkTable;
-use gorgo_config::{Count, Duration, Located, Positive, Rate};
+use crate::SweepArrivals;
+use gorgo_config::{
+    Count, Duration, Located, NonNegative, Positive, PositiveDuration, Rate, Share,
+};
 use gorgo_workload::TurnTiming;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// When requests are sent: at most one kind. Default for traces and arrival files: `recorded`; generators need one.
 ///
-/// For the chat workload an arrival is a new session, and a user of a closed loop holds one session after the other.
+/// For the chat workload an arrival is a new session, and a stream holds one session after the
+/// other, thinking between its turns.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoadTable {
@@ -28,9 +32,27 @@ pub struct LoadTable {
     /// The workload's own times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<Located<RecordedTable>>,
-    /// A fixed number of users, each with at most one request under way.
+    /// A rate that goes from one value to another and stays there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub closed_loop: Option<Located<ClosedLoopTable>>,
+    pub ramp: Option<Located<RampTable>>,
+    /// A rate that rises and falls with the time of day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diurnal: Option<Located<DiurnalTable>>,
+    /// A rate that is multiplied for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spike: Option<Located<SpikeTable>>,
+    /// One request at a time, the next one when the one before has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synchronous: Option<Located<SynchronousTable>>,
+    /// A fixed number of streams (or users), each with at most one request under way: a closed loop.
+    #[serde(default, alias = "closed_loop", skip_serializing_if = "Option::is_none")]
+    pub concurrent: Option<Located<ConcurrentTable>>,
+    /// As much as there may be under way at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<Located<ThroughputTable>>,
+    /// Several runs: synchronous, throughput, and rates between the two that were measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<Located<SweepTable>>,
 }
 
 /// Arrivals at a rate.
@@ -66,17 +88,112 @@ pub struct RecordedTable {
     pub to: Option<Located<Duration>>,
 }
 
-/// A fixed number of users.
+/// A ramp.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ClosedLoopTable {
+pub struct RampTable {
+    /// Rate at the start. Default: none, that is 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Located<Rate>>,
+    /// Rate at the end of the ramp, and from then on.
+    pub to: Located<Rate>,
+    /// How long the ramp takes.
+    pub over: Located<PositiveDuration>,
+    /// Coefficient of variation of the gaps, before they are stretched: 1 is Poisson, 0 evenly spaced. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cv: Option<Located<NonNegative>>,
+}
+
+/// The rhythm of a day: a cosine with `amplitude`, or a table `hourly`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiurnalTable {
+    /// Mean rate over a period.
+    pub rate: Located<Rate>,
+    /// Height of the peak above the mean, as a share of it; the trough is as far below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amplitude: Option<Located<Share>>,
+    /// Length of a period, with `amplitude`. Default: 24h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<Located<PositiveDuration>>,
+    /// When the first peak is, with `amplitude`. Default: 0s, the start of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak: Option<Located<Duration>>,
+    /// Weights of the 24 hours of a day, from midnight on, instead of `amplitude`; only their ratios count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hourly: Option<Located<Vec<NonNegative>>>,
+    /// The time of day at the start of the run, with `hourly`. Default: 0s, midnight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Located<Duration>>,
+    /// As for a ramp. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cv: Option<Located<NonNegative>>,
+}
+
+/// A spike.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SpikeTable {
+    /// Rate outside the spike.
+    pub rate: Located<Rate>,
+    /// What it is multiplied by during it; below 1 it is a lull.
+    pub factor: Located<NonNegative>,
+    /// When it begins.
+    pub from: Located<Duration>,
+    /// When it ends.
+    pub to: Located<Duration>,
+    /// How long after its beginning the next one begins. Default: there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Located<PositiveDuration>>,
+    /// As for a ramp. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cv: Option<Located<NonNegative>>,
+}
+
+/// One request at a time.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SynchronousTable {}
+
+/// As much as there may be under way at once.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ThroughputTable {
+    /// Most requests under way at once.
+    pub max_in_flight: Located<Count>,
+    /// The first ones are spread evenly over this span. Default: 0s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramp: Option<Duration>,
+}
+
+/// From idle to saturated, as GuideLLM's sweep: the first run is synchronous, the second for throughput, and the
+/// others have rates evenly spaced from the first one's measured rate, not included, to the second one's, included. A
+/// scenario of several policies takes the lowest and the highest rate of any, so that all meet the same arrivals.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SweepTable {
+    /// How many runs in all, 3 or more. Default: 10, GuideLLM's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<Located<Count>>,
+    /// How requests of the runs between follow one another. Default: constant, GuideLLM's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrivals: Option<SweepArrivals>,
+    /// Most requests under way at once in the run for throughput.
+    pub max_in_flight: Located<Count>,
+}
+
+/// A fixed number of streams.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConcurrentTable {
     /// How many.
-    pub users: Located<Count>,
-    /// Time between the end of a user's request and its next one; not for chat, whose sessions have their own.
+    #[serde(alias = "users")]
+    pub streams: Located<Count>,
+    /// Time between the end of a stream's request and its next one; not for chat, whose sessions have their own.
     /// Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub think: Option<Located<ThinkTable>>,
-    /// The users' first requests are spread evenly over this span. Default: 0s.
+    /// The streams' first requests are spread evenly over this span. Default: 0s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ramp: Option<Duration>,
 }

@@ -1,6 +1,7 @@
 //! `[network]`: the regions and the times between them.
 
-use gorgo_config::{Located, NonNegative, Positive, PositiveDuration, Share};
+use super::{ConnectTable, SeriesTable};
+use gorgo_config::{Bandwidth, Bytes, Located, NonNegative, Positive, PositiveDuration, Share};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
@@ -26,13 +27,36 @@ pub struct NetworkTable {
     /// Round-trip time inside a region, instead of the built-in ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_region_rtt: Option<Located<PositiveDuration>>,
-    /// How much of the published spread (P95 over median) is redrawn for every request. 0: every round trip takes its
-    /// median. Default: 1.
+    /// How much of the published spread (ln of P95 over median) is simulated. 0: every round trip takes its median.
+    /// Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub jitter_share: Option<Located<Share>>,
+    pub spread_share: Option<Located<Share>>,
+    /// How much of the spread is slow drift of the path, as a share of its variance; the rest is drawn for every request.
+    /// Median and P95 over long times stay the published ones. Default: 0, since no publisher gives the split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift_share: Option<Located<Share>>,
+    /// How slow the drift is: after twice this time a path has forgotten what it was. Default: 6h, an assumption.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift_period: Option<PositiveDuration>,
     /// What no round trip goes below, as a share of its median, below 1. Default: 0.8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub jitter_floor_share: Option<Located<Share>>,
+    pub floor_share: Option<Located<Share>>,
+    /// What the last byte of a request waits for behind its first, on every link that gives none itself; each message
+    /// has it to itself. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<Bandwidth>,
+    /// Bytes of a request for each token of its prompt. Default: 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_token: Option<NonNegative>,
+    /// Bytes of a request besides: headers and JSON. Default: 1 KiB, an assumption.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_request: Option<Bytes>,
+    /// Opening connections. Default: they are always open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect: Option<Located<ConnectTable>>,
+    /// Recorded round trips over time, instead of a link's distribution.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub series: Vec<Located<SeriesTable>>,
     /// The way between clients and regions, for clients that are known by their place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clients: Option<Located<ClientsTable>>,
@@ -69,6 +93,9 @@ pub struct ClientsTable {
     /// P95 over median. Default: 1.2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p95_over_p50: Option<Positive>,
+    /// What clients send at. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<Bandwidth>,
     /// Where a client is of whom nothing is known, degrees north. Default: 39.8283, the middle of the United States.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown_lat: Option<f64>,
@@ -130,6 +157,9 @@ pub struct LinkTable {
     /// 95th percentile. Default: 1.06 times the median, as over Azure's pairs of regions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rtt_p95: Option<PositiveDuration>,
+    /// What it carries. Default: the network's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<Bandwidth>,
     /// The time was not measured: `fill_missing` made it from the distance. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub filled: bool,

@@ -2,7 +2,8 @@
 //! crate's; here origins get the positions that their local time is read from.
 
 use super::Context;
-use super::demand::{DemandPart, Kind};
+use super::demand::DemandPart;
+use super::load::Kind;
 use crate::data;
 use crate::parsed::{ChatTable, DayTable, WildchatTable};
 use crate::wildchat::chat_table;

@@ -2,20 +2,19 @@
 
 use super::Context;
 use super::day::{day_spec, day_table};
+use super::load::{Kind, load_table};
 use crate::data;
 use crate::parsed::{
-    ArrivalsCsvTable, ChatTable, ClosedLoopTable, GammaTable, LoadTable, PrefixGroupsTable,
-    RateTable, RecordedTable, ServiceTable, ThinkTable, TraceTable, WorkloadTable,
+    ArrivalsCsvTable, ChatTable, LoadTable, PrefixGroupsTable, RecordedTable, ServiceTable,
+    ThinkTable, TraceTable, WorkloadTable,
 };
 use crate::workload::{DemandSpec, LoadSpec, WorkloadSpec};
-use gorgo_config::{
-    Count, Diagnostic, Duration, Located, NonNegative, Positive, PositiveDuration, Rate,
-};
+use gorgo_config::{Count, Diagnostic, Duration, Located, NonNegative, PositiveDuration};
 use gorgo_model::{Network, PlaceKind};
 use gorgo_types::Nanos;
 use gorgo_workload::{
-    ArrivalSpec, ArrivalsOptions, AssumedService, ChatSpec, ClosedLoopSpec, OriginShare,
-    PrefixGroupsSpec, SessionStart, ThinkSpec, TraceOptions, TurnTiming,
+    ArrivalsOptions, AssumedService, ChatSpec, OriginShare, PrefixGroupsSpec, SessionStart,
+    ThinkSpec, TraceOptions, TurnTiming,
 };
 use std::path::PathBuf;
 
@@ -24,14 +23,6 @@ pub(super) struct DemandPart {
     pub(super) spec: DemandSpec,
     pub(super) workload_table: WorkloadTable,
     pub(super) load_table: LoadTable,
-}
-
-/// The one kind of load that a file gives.
-#[derive(Clone, Debug)]
-pub(super) enum Kind {
-    Arrivals(ArrivalSpec),
-    Recorded(RecordedTable),
-    ClosedLoop(Located<ClosedLoopTable>),
 }
 
 impl Context<'_> {
@@ -87,7 +78,7 @@ impl Context<'_> {
     }
 
     /// Refuses a second kind, where it stands.
-    fn one_kind<T>(
+    pub(super) fn one_kind<T>(
         &self,
         at: &Located<T>,
         what: &str,
@@ -104,72 +95,6 @@ impl Context<'_> {
         })
     }
 
-    /// The kind of load; none where the file gives none.
-    pub(super) fn load(&self) -> Result<Option<Kind>, Diagnostic> {
-        let load = &self.table.load;
-        let LoadTable { turns: _, constant, poisson, gamma, recorded, closed_loop } = &load.value;
-        let kinds = [
-            ("constant", constant.as_ref().map(Located::span)),
-            ("poisson", poisson.as_ref().map(Located::span)),
-            ("gamma", gamma.as_ref().map(Located::span)),
-            ("recorded", recorded.as_ref().map(Located::span)),
-            ("closed_loop", closed_loop.as_ref().map(Located::span)),
-        ];
-        self.one_kind(load, "load", &kinds)?;
-        let arrivals = if let Some(table) = constant {
-            Some(("constant", ArrivalSpec::Constant { rate_rps: table.value.rate.value.0 }))
-        } else if let Some(table) = poisson {
-            Some(("poisson", ArrivalSpec::Poisson { rate_rps: table.value.rate.value.0 }))
-        } else if let Some(GammaTable { rate, cv }) = gamma.as_ref().map(|table| &table.value) {
-            let spec = ArrivalSpec::Gamma { rate_rps: rate.value.0, cv: cv.value.0 };
-            Some(("gamma", spec))
-        } else {
-            None
-        };
-        if let Some((name, spec)) = arrivals {
-            spec.validate().map_err(|error| self.workload_error(&["load", name], &error))?;
-            return Ok(Some(Kind::Arrivals(spec)));
-        }
-        let recorded = recorded.as_ref().map(|table| Kind::Recorded(table.value.clone()));
-        Ok(recorded.or_else(|| closed_loop.clone().map(Kind::ClosedLoop)))
-    }
-
-    /// A load for a generator, which has no recorded times.
-    pub(super) fn generator_load(&self, what: &str) -> Result<Kind, Diagnostic> {
-        let wanted = "wanted one of constant, poisson, gamma, closed_loop";
-        match self.load()? {
-            Some(Kind::Recorded(_)) => {
-                let problem = format!("got recorded times for {what}, which has none, {wanted}");
-                Err(match &self.table.load.value.recorded {
-                    Some(table) => self.document.blame(table, problem),
-                    None => self.document.blame(&self.table.load, problem),
-                })
-            }
-            Some(kind) => Ok(kind),
-            None => {
-                let problem = format!("got no kind of [load] for {what}, {wanted}");
-                Err(self.document.blame(&self.table.load, problem))
-            }
-        }
-    }
-
-    /// Refuses feedback between turns where there are no turns.
-    pub(super) fn lone_requests(&self, what: &str) -> Result<(), Diagnostic> {
-        match &self.table.load.value.turns {
-            Some(turns) if turns.value == TurnTiming::AfterPrevious => {
-                let problem = format!(
-                    "got \"after-previous\" for {what}, which has no turns, wanted \"recorded\""
-                );
-                Err(self.document.blame(turns, problem))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn turns(&self, default: TurnTiming) -> TurnTiming {
-        self.table.load.value.turns.as_ref().map_or(default, |turns| turns.value)
-    }
-
     pub(super) fn chat(
         &self,
         given: &Located<ChatTable>,
@@ -182,18 +107,20 @@ impl Context<'_> {
         let turn_timing = self.turns(TurnTiming::AfterPrevious);
         let start = match &kind {
             Kind::Arrivals(arrivals) => SessionStart::Arrivals(*arrivals),
-            Kind::ClosedLoop(users) => {
-                if let Some(think) = &users.value.think {
+            Kind::ClosedLoop(streams) => {
+                let streams = &streams.table.value;
+                if let Some(think) = &streams.think {
                     let problem =
                         "got a think time beside that of chat sessions, wanted workload.chat.think";
                     return Err(self.document.blame(think, problem));
                 }
                 SessionStart::Users {
-                    users: self.users(&users.value)?,
-                    ramp_s: users.value.ramp.unwrap_or_default().0.as_s(),
+                    users: self.streams(&streams.streams)?,
+                    ramp_s: streams.ramp.unwrap_or_default().0.as_s(),
                 }
             }
             Kind::Recorded(_) => return Err(self.document.blame(given, "got recorded times")),
+            Kind::Sweep(_) => return Err(self.no_sweep("chat")),
         };
         let spec = ChatSpec { start, turn_timing, ..spec };
         spec.validate().map_err(|error| self.workload_error(path, &error))?;
@@ -218,7 +145,8 @@ impl Context<'_> {
                 spec.arrival = *arrivals;
                 LoadSpec::Own
             }
-            Kind::ClosedLoop(users) => LoadSpec::ClosedLoop(self.closed_loop(users)?),
+            Kind::ClosedLoop(streams) => LoadSpec::ClosedLoop(self.closed_loop(streams)?),
+            Kind::Sweep(sweep) => LoadSpec::Sweep(*sweep),
             Kind::Recorded(_) => LoadSpec::Own,
         };
         spec.validate().map_err(|error| self.workload_error(&PATH, &error))?;
@@ -287,70 +215,6 @@ impl Context<'_> {
         Ok(DemandPart { spec, workload_table, load_table })
     }
 
-    /// What is laid over recorded requests. Other times or a pool of users take the place of the recorded order of
-    /// turns, so they do not go with feedback between turns.
-    pub(super) fn over_recorded(
-        &self,
-        kind: &Kind,
-        turns: TurnTiming,
-    ) -> Result<LoadSpec, Diagnostic> {
-        if !matches!(kind, Kind::Recorded(_)) && turns == TurnTiming::AfterPrevious {
-            let problem =
-                "got \"after-previous\" beside a load that sets its own times, wanted \"recorded\"";
-            return Err(match &self.table.load.value.turns {
-                Some(turns) => self.document.blame(turns, problem),
-                None => self.document.blame(&self.table.load, problem),
-            });
-        }
-        Ok(match kind {
-            Kind::Recorded(_) => LoadSpec::Own,
-            Kind::Arrivals(arrivals) => LoadSpec::Arrivals(*arrivals),
-            Kind::ClosedLoop(users) => LoadSpec::ClosedLoop(self.closed_loop(users)?),
-        })
-    }
-
-    pub(super) fn window(
-        &self,
-        kind: &Kind,
-    ) -> Result<(f64, Option<Duration>, Option<Duration>), Diagnostic> {
-        let Kind::Recorded(RecordedTable { speedup, from, to }) = kind else {
-            return Ok((1.0, None, None));
-        };
-        if let (Some(to), start) =
-            (to, from.as_ref().map_or(Duration::default(), |from| from.value))
-            && to.value <= start
-        {
-            let problem = format!("got {}, wanted more than from = {start}", to.value);
-            return Err(self.document.blame(to, problem));
-        }
-        if let Some(speedup) = speedup
-            && !(1e-6..=1e6).contains(&speedup.value.0)
-        {
-            let problem =
-                format!("got {}, wanted a number from 0.000001 to 1000000", speedup.value.0);
-            return Err(self.document.blame(speedup, problem));
-        }
-        let value = |bound: &Option<Located<Duration>>| bound.as_ref().map(|bound| bound.value);
-        Ok((speedup.as_ref().map_or(1.0, |speedup| speedup.value.0), value(from), value(to)))
-    }
-
-    fn users(&self, given: &ClosedLoopTable) -> Result<u32, Diagnostic> {
-        u32::try_from(given.users.value.0).ok().filter(|users| *users <= 10_000_000).ok_or_else(
-            || {
-                let problem = format!("got {}, wanted at most 10000000 users", given.users.value.0);
-                self.document.blame(&given.users, problem)
-            },
-        )
-    }
-
-    fn closed_loop(&self, given: &Located<ClosedLoopTable>) -> Result<ClosedLoopSpec, Diagnostic> {
-        Ok(ClosedLoopSpec {
-            users: self.users(&given.value)?,
-            think: think_spec(given.value.think.as_ref().map(|think| think.value)),
-            ramp_s: given.value.ramp.unwrap_or_default().0.as_s(),
-        })
-    }
-
     pub(super) fn path(&self, path: &Located<String>) -> Result<PathBuf, Diagnostic> {
         if path.value.trim().is_empty() || path.value.contains('\0') {
             let problem = format!("got {:?}, wanted the path of a file", path.value);
@@ -401,11 +265,11 @@ impl Context<'_> {
     }
 }
 
-fn seconds(s: f64) -> Duration {
+pub(super) fn seconds(s: f64) -> Duration {
     Duration(Nanos::from_s(s).unwrap_or(Nanos::ZERO))
 }
 
-fn think_spec(table: Option<ThinkTable>) -> ThinkSpec {
+pub(super) fn think_spec(table: Option<ThinkTable>) -> ThinkSpec {
     table.map_or(ThinkSpec::default(), |think| ThinkSpec {
         mean_s: think.mean.0.as_s(),
         sd_s: think.sd.0.as_s(),
@@ -507,30 +371,4 @@ fn prefix_groups_spec(given: &PrefixGroupsTable) -> (PrefixGroupsSpec, PrefixGro
         origins: Some(spec.origins.clone().into()),
     };
     (spec, table)
-}
-
-/// The table that spells a load out.
-pub(super) fn load_table(kind: &Kind, turns: TurnTiming) -> LoadTable {
-    let mut table = LoadTable { turns: Some(turns.into()), ..LoadTable::default() };
-    let rate = |rate_rps: f64| Located::nowhere(RateTable { rate: Rate(rate_rps).into() });
-    match kind {
-        Kind::Arrivals(ArrivalSpec::Constant { rate_rps }) => {
-            table.constant = Some(rate(*rate_rps))
-        }
-        Kind::Arrivals(ArrivalSpec::Poisson { rate_rps }) => table.poisson = Some(rate(*rate_rps)),
-        Kind::Arrivals(ArrivalSpec::Gamma { rate_rps, cv }) => {
-            let gamma = GammaTable { rate: Rate(*rate_rps).into(), cv: Positive(*cv).into() };
-            table.gamma = Some(gamma.into());
-        }
-        Kind::Recorded(recorded) => {
-            let speedup = recorded.speedup.clone().unwrap_or(Positive(1.0).into());
-            let recorded = RecordedTable { speedup: Some(speedup), ..recorded.clone() };
-            table.recorded = Some(recorded.into());
-        }
-        Kind::ClosedLoop(users) => {
-            let ramp = Some(users.value.ramp.unwrap_or_default());
-            table.closed_loop = Some(ClosedLoopTable { ramp, ..users.value.clone() }.into());
-        }
-    }
-    table
 }

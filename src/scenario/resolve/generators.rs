@@ -2,7 +2,8 @@
 //! have times of their own; another load can be laid over them as over a trace.
 
 use super::Context;
-use super::demand::{DemandPart, Kind, load_table, or};
+use super::demand::{DemandPart, or};
+use super::load::{Kind, load_table};
 use crate::parsed::{ArtChatTable, BurstsTable, RecordedTable, ServegenTable, WorkloadTable};
 use crate::published;
 use crate::workload::{DemandSpec, LoadSpec, WorkloadSpec};
@@ -38,7 +39,9 @@ impl Context<'_> {
                 let problem = format!("got a window of {what}, wanted all of it");
                 return Err(self.document.blame(bound, problem));
             }
-            if let (Some(speedup), false) = (speedup, may_speed_up) {
+            if let (Some(speedup), false) = (speedup, may_speed_up)
+                && speedup.value.0 != 1.0
+            {
                 let problem = format!("got a speed-up of {what}, wanted its `rate`");
                 return Err(self.document.blame(speedup, problem));
             }

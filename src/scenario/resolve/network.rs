@@ -1,10 +1,13 @@
 //! Regions and links: the scenario's own first, then the built-in ones.
 
 use super::Context;
+use crate::SeriesSpec;
 use crate::data;
 use crate::parsed::{ClientsBy, ClientsTable, FillMissing, LinkTable, NetworkTable, RegionTable};
-use gorgo_config::{Diagnostic, Located, NonNegative, Positive, PositiveDuration, Share};
-use gorgo_model::network::{CITY_WITHIN_KM, CityTable};
+use gorgo_config::{
+    Bandwidth, Bytes, Diagnostic, Located, NonNegative, Positive, PositiveDuration, Share,
+};
+use gorgo_model::network::{CITY_WITHIN_KM, CityTable, Connect, Payload};
 use gorgo_model::{
     ClientModel, Jitter, Link, MEDIAN_P95_RATIO, ModelError, NamedLink, Network, PlaceTable,
     RegionPlace, great_circle_km,
@@ -14,6 +17,8 @@ use gorgo_types::{LatLon, Nanos};
 /// The network and the table that makes it again.
 pub(super) struct NetworkPart {
     pub(super) network: Network,
+    pub(super) connect: Option<Connect>,
+    pub(super) series: Vec<SeriesSpec>,
     pub(super) table: NetworkTable,
 }
 
@@ -24,7 +29,9 @@ impl Context<'_> {
         let mut links = self.links(&regions)?;
         let filled = self.fill(&regions, &mut links);
         let jitter = Jitter {
-            jitter_share: given.jitter_share.as_ref().map_or(1.0, |share| share.value.0),
+            spread_share: given.spread_share.as_ref().map_or(1.0, |share| share.value.0),
+            drift_share: given.drift_share.as_ref().map_or(0.0, |share| share.value.0),
+            drift_period: given.drift_period.map_or(Jitter::default().drift_period, |span| span.0),
             floor_fraction: self.floor_share()?,
         };
         let (clients, clients_table) = self.clients()?;
@@ -44,8 +51,39 @@ impl Context<'_> {
             ),
             _ => network,
         };
-        let table = explicit(&network, jitter, clients_table);
-        Ok(NetworkPart { network, table })
+        let network = self.sized(network)?;
+        let (connect, connect_table) = self.connect()?;
+        let (series, series_tables) = self.series()?;
+        let table = NetworkTable {
+            connect: connect_table,
+            series: series_tables,
+            ..explicit(&network, jitter, clients_table)
+        };
+        Ok(NetworkPart { network, connect, series, table })
+    }
+
+    /// The network with the size of requests and its bandwidths.
+    fn sized(&self, network: Network) -> Result<Network, Diagnostic> {
+        let given = &self.table.network;
+        let default = Payload::default();
+        let payload = Payload {
+            bytes_per_token: given.bytes_per_token.map_or(default.bytes_per_token, |each| each.0),
+            bytes_per_request: given.bytes_per_request.map_or(default.bytes_per_request, |b| b.0),
+        };
+        let links: Vec<(String, String, f64)> = (given.links.iter())
+            .filter_map(|Located { value: link, .. }| {
+                let bits = link.bandwidth?.0;
+                Some((link.from.value.clone(), link.to.value.clone(), bits))
+            })
+            .collect();
+        let clients = given.clients.as_ref().and_then(|clients| clients.value.bandwidth);
+        network
+            .with_payload(payload)
+            .and_then(|network| {
+                let all = given.bandwidth.map(|all| all.0);
+                network.with_bandwidth(all, &links, clients.map(|bits| bits.0))
+            })
+            .map_err(|error| broken_data(&error))
     }
 
     /// The regions that are listed, or else those that the fleet and the router name, in that order.
@@ -192,7 +230,7 @@ impl Context<'_> {
     }
 
     fn floor_share(&self) -> Result<f64, Diagnostic> {
-        let Some(share) = &self.table.network.jitter_floor_share else {
+        let Some(share) = &self.table.network.floor_share else {
             return Ok(Jitter::default().floor_fraction);
         };
         if share.value.0 >= 1.0 {
@@ -225,6 +263,7 @@ impl Context<'_> {
             base_rtt: Some(base_rtt),
             ms_per_km: Some(NonNegative(model.ms_per_km)),
             p95_over_p50: Some(Positive(model.p95_over_p50)),
+            bandwidth: given.bandwidth,
             unknown_lat: Some(model.unknown.lat),
             unknown_lon: Some(model.unknown.lon),
         };
@@ -321,6 +360,7 @@ fn explicit(network: &Network, jitter: Jitter, clients: ClientsTable) -> Network
                 to: to_region.name.clone().into(),
                 rtt_p50: rtt(link.rtt_p50_ms),
                 rtt_p95: link.p95_measured.then(|| rtt(link.rtt_p95_ms)),
+                bandwidth: network.bandwidth(from, to).map(Bandwidth),
                 filled: network.is_filled(from, to),
             })
         })
@@ -330,8 +370,16 @@ fn explicit(network: &Network, jitter: Jitter, clients: ClientsTable) -> Network
         links: links.collect(),
         fill_missing: None,
         in_region_rtt: None,
-        jitter_share: Some(Share(jitter.jitter_share).into()),
-        jitter_floor_share: Some(Share(jitter.floor_fraction).into()),
+        spread_share: Some(Share(jitter.spread_share).into()),
+        drift_share: Some(Share(jitter.drift_share).into()),
+        drift_period: Some(PositiveDuration(jitter.drift_period)),
+        floor_share: Some(Share(jitter.floor_fraction).into()),
+        // Every link says its own.
+        bandwidth: None,
+        bytes_per_token: Some(NonNegative(network.payload().bytes_per_token)),
+        bytes_per_request: Some(Bytes(network.payload().bytes_per_request)),
+        connect: None,
+        series: Vec::new(),
         clients: Some(clients.into()),
     }
 }

@@ -249,7 +249,7 @@ fn users_stay_where_they_are() {
 #[test]
 fn what_makes_no_sense_is_refused_with_its_place() {
     let poisson = "[load.poisson]\nrate = \"1/s\"\n";
-    let closed = "[load.closed_loop]\nusers = 5\n";
+    let closed = "[load.concurrent]\nstreams = 5\n";
     let day = |hourly: &str| {
         format!("[workload.chat]\nday = {{ hourly = {hourly}, start = \"1h\" }}\n{poisson}")
     };

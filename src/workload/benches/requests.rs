@@ -30,7 +30,7 @@ fn groups(block_tokens: u32) -> PrefixGroups {
 fn trace(folder: &Path, block_tokens: u32) -> PathBuf {
     let path = folder.join(format!("{block_tokens}.jsonl"));
     let file = std::io::BufWriter::new(std::fs::File::create(&path).expect("a temporary file"));
-    let mut writer = TraceWriter::new(file, block_tokens).expect("writes");
+    let mut writer = TraceWriter::new(file, block_tokens, None).expect("writes");
     let mut source = groups(block_tokens);
     while let Ok(Due::At(_)) = source.next_due() {
         let (at, request) = source.take().expect("due");

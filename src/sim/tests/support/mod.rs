@@ -3,6 +3,7 @@
 #![expect(dead_code, reason = "each test binary uses its own part of this module")]
 
 use gorgo_metrics::{FleetNames, MeasureSpec, Records};
+use gorgo_model::network::Connect;
 use gorgo_model::{
     CostProfile, EngineLimits, Jitter, NamedLink, Network, RegionPlace, ReplicaConfig,
 };
@@ -25,6 +26,7 @@ pub struct Bench {
     pub policy: &'static str,
     pub router: RouterConfig,
     pub jitter: Jitter,
+    pub connect: Option<Connect>,
     /// P95 over median of every link.
     pub p95_ratio: f64,
 }
@@ -42,6 +44,7 @@ impl Bench {
             policy: "gorgo",
             router: RouterConfig::default(),
             jitter: Jitter::NONE,
+            connect: None,
             p95_ratio: 1.0,
         }
     }
@@ -118,6 +121,7 @@ impl Bench {
             },
             replicas: stations,
             network: self.network(),
+            connect: self.connect,
             router_region: RegionId(0),
             router: RouterConfig { block_tokens: source.block_tokens(), ..self.router },
             policy: self.policy(),

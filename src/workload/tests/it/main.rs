@@ -6,4 +6,5 @@ mod fuzz;
 mod generators;
 mod kinds;
 mod malformed;
+mod profiles;
 mod readers;

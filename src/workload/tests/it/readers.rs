@@ -201,7 +201,7 @@ fn what_is_written_is_read_back_with_the_same_matches() {
     };
     let mut chat = ChatGenerator::new(spec, 3).expect("valid");
     let recorded = Recorded::read(&mut chat).expect("open loop");
-    let mut writer = TraceWriter::new(Vec::new(), chat.block_tokens()).expect("memory");
+    let mut writer = TraceWriter::new(Vec::new(), chat.block_tokens(), None).expect("memory");
     for (at, request) in recorded.requests() {
         writer.write(*at, request, &recorded.origins()[request.origin.index()]).expect("memory");
     }

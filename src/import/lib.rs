@@ -1,0 +1,27 @@
+#![doc = include_str!("README.md")]
+
+mod chain;
+#[cfg(feature = "parquet")]
+mod columns;
+mod conversation;
+mod error;
+mod gorgo_pair;
+mod md5;
+mod regions;
+mod spill;
+mod tally;
+#[cfg(feature = "tokenizer")]
+mod tokenizer;
+#[cfg(feature = "parquet")]
+mod wildchat;
+mod writer;
+
+pub use chain::{MAX_TEMPLATE_TOKENS, Tokens};
+pub use conversation::{Conversation, Location, Message, Role};
+pub use error::{ImportError, RowPlace};
+pub use gorgo_pair::{GorgoPair, import_gorgo};
+pub use regions::{Regions, parse_position};
+pub use tally::{Event, Imported};
+#[cfg(feature = "parquet")]
+pub use wildchat::import_wildchat;
+pub use writer::{ImportOptions, Importer, Progress};
