@@ -252,6 +252,10 @@ fn show(scenario: &Resolved, runs: &[RunResult], args: &SimulateArgs) -> Result<
                 print(&headline(scenario))?;
             }
             print(&gorgo_report::table(runs, terminal_style()))?;
+            let bill = gorgo_report::bill(runs, terminal_style());
+            if !bill.is_empty() {
+                print(&format!("\n{bill}"))?;
+            }
             if !args.quiet {
                 for (label, warning) in warnings(runs) {
                     eprintln!("note: {label}: {warning}");

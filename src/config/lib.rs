@@ -19,7 +19,7 @@ pub use diagnostic::{Diagnostic, closest};
 pub use document::{Document, Source};
 pub use located::Located;
 pub use numbers::{Count, NonNegative, Positive, Share};
-pub use units::{Bandwidth, Bytes, Duration, PositiveDuration, Rate};
+pub use units::{Bandwidth, Bytes, Duration, PositiveDuration, Rate, UsdPerGb, UsdPerHour};
 
 #[cfg(test)]
 mod tests;

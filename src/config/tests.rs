@@ -1,7 +1,8 @@
 //! Wording and places of errors, assignments, units; arbitrary text never panics.
 
 use crate::{
-    Bytes, Count, Duration, Located, NonNegative, PositiveDuration, Rate, Share, Source, closest,
+    Bytes, Count, Duration, Located, NonNegative, PositiveDuration, Rate, Share, Source, UsdPerGb,
+    UsdPerHour, closest,
 };
 use gorgo_types::Nanos;
 use proptest::prelude::*;
@@ -211,5 +212,32 @@ proptest! {
         set in "(shelves|opens|0|a|\\.|=){0,6}=?[0-9a-z\"\\[]{0,4}",
     ) {
         let _ = read(&text, &[&set]);
+    }
+}
+
+#[test]
+fn prices_are_read_and_written_and_refused() {
+    let hour = |text: &str| text.parse::<UsdPerHour>();
+    assert_eq!(hour("3.99 USD/h"), Ok(UsdPerHour(3.99)));
+    assert_eq!(hour(" 4USD/h ").map(|price| price.to_string()), Ok("4 USD/h".to_owned()));
+    assert_eq!(hour("-0 USD/h").map(|price| price.0.is_sign_negative()), Ok(false));
+    assert_eq!("0.0875 USD/GB".parse(), Ok(UsdPerGb(0.0875)));
+    for bad in [
+        "3.99",
+        "$3.99",
+        "3.99 USD/GB",
+        "3 EUR/h",
+        "NaN USD/h",
+        "inf USD/h",
+        "USD/h",
+        "",
+        "1e3 USD/h",
+    ] {
+        let error = hour(bad).expect_err(bad);
+        assert!(error.contains("wanted a price in quotes, such as \"3.99 USD/h\""), "{error}");
+    }
+    for bad in ["-1 USD/GB", "1000001 USD/GB"] {
+        let error = bad.parse::<UsdPerGb>().expect_err(bad);
+        assert!(error.contains("zero or more and at most 1000000 USD"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Quantities that carry their unit in the text: durations, rates, bytes.
+//! Quantities that carry their unit in the text: durations, rates, bytes, prices.
 //!
 //! A bare number is refused, with the form that is wanted: the reader of a scenario should never have to guess a
 //! unit. Written back, each comes out in a form that reads as exactly the same value.
@@ -28,6 +28,17 @@ pub struct Rate(pub f64);
 /// An amount of memory in bytes: `"8 GiB"`, `"512 MiB"`; units B, kB, MB, GB, TB, KiB, MiB, GiB, TiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);
+
+/// A price of an hour, USD: `"3.99 USD/h"`. Zero is one.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct UsdPerHour(pub f64);
+
+/// A price of a GB of traffic, USD: `"0.05 USD/GB"`. Zero is one.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct UsdPerGb(pub f64);
+
+/// Prices above this are slips of the finger, and sums of them could overflow.
+const HIGHEST_PRICE_USD: f64 = 1e6;
 
 /// How fast a link carries data, in bits per second, above zero: `"1 Gbit/s"`, `"200 Mbit/s"`; units bit/s, kbit/s,
 /// Mbit/s, Gbit/s.
@@ -152,6 +163,34 @@ impl FromStr for Bytes {
     }
 }
 
+fn price(text: &str, per: &str, wanted: &str) -> Result<f64, String> {
+    let refuse = |why: &str| Err(format!("got {text:?}, wanted {why}"));
+    match split(text) {
+        Some((number, unit)) if unit == per => {
+            if !(0.0..=HIGHEST_PRICE_USD).contains(&number) {
+                return refuse("zero or more and at most 1000000 USD");
+            }
+            // `+ 0.0` turns a negative zero into a plain one.
+            Ok(number + 0.0)
+        }
+        _ => refuse(wanted),
+    }
+}
+
+impl FromStr for UsdPerHour {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        price(text, "USD/h", Self::WANTED).map(Self)
+    }
+}
+
+impl FromStr for UsdPerGb {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        price(text, "USD/GB", Self::WANTED).map(Self)
+    }
+}
+
 impl FromStr for Bandwidth {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
@@ -214,6 +253,18 @@ impl fmt::Display for Bytes {
     }
 }
 
+impl fmt::Display for UsdPerHour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} USD/h", self.0)
+    }
+}
+
+impl fmt::Display for UsdPerGb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} USD/GB", self.0)
+    }
+}
+
 impl fmt::Display for Bandwidth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [(1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")];
@@ -250,6 +301,18 @@ impl Quantity for Bytes {
     const NAME: &'static str = "Bytes";
     const WANTED: &'static str = "an amount of memory in quotes, such as \"8 GiB\" or \"512 MB\"";
     const PATTERN: &'static str = r"^\s*\+?[0-9_]*\.?[0-9_]*\s*(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)\s*$";
+}
+
+impl Quantity for UsdPerHour {
+    const NAME: &'static str = "UsdPerHour";
+    const WANTED: &'static str = "a price in quotes, such as \"3.99 USD/h\"";
+    const PATTERN: &'static str = r"^\s*\+?[0-9_]*\.?[0-9_]*\s*USD/h\s*$";
+}
+
+impl Quantity for UsdPerGb {
+    const NAME: &'static str = "UsdPerGb";
+    const WANTED: &'static str = "a price in quotes, such as \"0.05 USD/GB\"";
+    const PATTERN: &'static str = r"^\s*\+?[0-9_]*\.?[0-9_]*\s*USD/GB\s*$";
 }
 
 impl Quantity for Bandwidth {
@@ -302,4 +365,4 @@ macro_rules! quantity {
     )*};
 }
 
-quantity!(Duration, PositiveDuration, Rate, Bytes, Bandwidth);
+quantity!(Duration, PositiveDuration, Rate, Bytes, Bandwidth, UsdPerHour, UsdPerGb);

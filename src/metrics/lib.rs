@@ -10,6 +10,7 @@
 
 mod collector;
 mod compare;
+mod cost;
 mod distribution;
 mod error;
 mod record;
@@ -18,10 +19,11 @@ mod spec;
 mod summary;
 mod tally;
 
-pub use collector::{Collector, RunResult};
+pub use collector::{Collector, OriginLeg, RunResult};
 pub use compare::{
     CompareError, Comparison, PairedDifference, Side, SideNumbers, batch_means_interval, compare,
 };
+pub use cost::{BYTES_PER_GB, Cost, Leg, Prices, ReplicaPrice, Served};
 pub use distribution::nearest_rank;
 pub use error::Invalid;
 pub use hdrhistogram::Histogram;

@@ -3,7 +3,7 @@
 //! Times are milliseconds as floats. What does not exist, or falls on a request that never ended, is `null`; the
 //! reason then stands in `warnings`.
 
-use crate::{ReplicaSummary, Status, TtftParts};
+use crate::{Cost, ReplicaSummary, Status, TtftParts};
 use serde::{Deserialize, Serialize};
 
 /// The version of the summary's shape that this code writes.
@@ -51,6 +51,9 @@ pub struct Summary {
     pub goodput_rps: Option<f64>,
     /// Share of the measured requests meeting all their objectives; null where there are none.
     pub good_fraction: Option<f64>,
+    /// What the measured window costs; null where nobody gave prices.
+    #[serde(default)]
+    pub cost_usd: Option<Cost>,
     /// What the client held back; absent where it sends every request when it is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientHeld>,

@@ -6,7 +6,7 @@ use crate::distribution::Series;
 use crate::summary::{MeasuredWindow, PartsMs, SCHEMA, Slo};
 use crate::{
     CacheRates, ClientHeld, Distribution, FleetNames, Invalid, Load, MeasureSpec, PercentilesFrom,
-    RequestCounts, RequestRecord, Status, Summary, Window,
+    RequestCounts, RequestRecord, Served, Status, Summary, Window,
 };
 use gorgo_types::Nanos;
 
@@ -28,7 +28,7 @@ pub(crate) struct Tally {
     predicted_tokens: u64,
     cached_requests: u64,
     predicted_requests: u64,
-    per_replica: Vec<u64>,
+    pub served: Vec<Served>,
     in_flight_ns: u128,
     open_sent: Vec<Nanos>,
     last_finished: Nanos,
@@ -61,7 +61,7 @@ impl Tally {
             predicted_tokens: 0,
             cached_requests: 0,
             predicted_requests: 0,
-            per_replica: vec![0; replicas],
+            served: vec![Served::default(); replicas],
             in_flight_ns: 0,
             open_sent: Vec::new(),
             last_finished: Nanos::ZERO,
@@ -93,7 +93,13 @@ impl Tally {
             held.waited += u64::from(record.sent > record.scheduled);
         }
         if let Some(replica) = record.replica {
-            self.per_replica[replica.index()] += 1;
+            let served = &mut self.served[replica.index()];
+            served.requests += 1;
+            served.sent_prompt_tokens += u64::from(record.input_tokens);
+            if record.status == Status::Completed {
+                served.prompt_tokens += u64::from(record.input_tokens);
+                served.output_tokens += u64::from(record.output_tokens);
+            }
         }
         if record.status == Status::Completed {
             self.add_completed(record);
@@ -186,6 +192,7 @@ impl Tally {
             load: self.load(to, length_s),
             goodput_rps: per_second(self.good, length_s),
             good_fraction: ratio(self.good, measured),
+            cost_usd: None,
             client: self.held.as_ref().map(|held| ClientHeld {
                 queue_ms: held.queue.distribution(),
                 slip_ms: held.slip.distribution(),
@@ -202,10 +209,11 @@ impl Tally {
             self.open_sent.iter().map(|&sent| overlap_ns(sent, to, self.window.from)).sum();
         #[expect(clippy::cast_precision_loss, reason = "a mean for display")]
         let request_seconds = (self.in_flight_ns + open) as f64 / 1e9;
-        let busiest = self.per_replica.iter().copied().max().unwrap_or(0);
+        let requests = || self.served.iter().map(|served| served.requests);
+        let busiest = requests().max().unwrap_or(0);
         Load {
             mean_in_flight: (length_s > 0.0).then(|| request_seconds / length_s),
-            busiest_replica_share: ratio(busiest, self.per_replica.iter().sum()),
+            busiest_replica_share: ratio(busiest, requests().sum()),
         }
     }
 

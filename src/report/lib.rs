@@ -5,11 +5,13 @@
 //!
 //! Read `output.rs` for the files of a run, `requests.rs` for the shape of `requests.csv`, `plot.rs` for pictures.
 
+mod bill;
 mod bytes;
 mod comparison;
 mod error;
 mod grid;
 mod json;
+mod origins;
 mod output;
 pub mod plot;
 mod requests;
@@ -17,12 +19,14 @@ mod requests_reader;
 mod table;
 mod timeline;
 
+pub use bill::bill;
 pub use comparison::{comparison_json, comparison_table};
 pub use error::ReportError;
 pub use grid::{Grid, Style};
 pub use json::{json_document, summary_json};
+pub use origins::{ORIGIN_COLUMNS, write_origins};
 pub use output::{DecisionLog, LoadedRun, OutputDir, load_run};
-pub use requests::{REQUEST_COLUMNS, write_requests};
+pub use requests::{REQUEST_COLUMNS, SLIP_COLUMN, write_requests};
 pub use requests_reader::{Requests, read_requests};
 pub use table::table;
 pub use timeline::{TIMELINE_COLUMNS, write_timeline};

@@ -134,7 +134,7 @@ pub fn table(runs: &[RunResult], style: Style) -> String {
 }
 
 /// The policies' names, cut to [`LONGEST_NAME`] where they can still be told apart.
-fn names(runs: &[&Summary]) -> Vec<String> {
+pub(crate) fn names(runs: &[&Summary]) -> Vec<String> {
     let whole = runs.iter().map(|run| run.policy.clone()).collect();
     let cut: Vec<String> = runs
         .iter()
@@ -172,6 +172,14 @@ fn best_rows(column: &Column, runs: &[&Summary]) -> Vec<bool> {
     };
     let marked: Vec<bool> = cells.iter().map(is_best).collect();
     if marked.iter().all(|&best| best) { vec![false; runs.len()] } else { marked }
+}
+
+/// Which rows of a column hold the least value, or what prints like it: none where all do, or there is only one row.
+pub(crate) fn least_rows(values: &[Option<f64>], cells: &[String]) -> Vec<bool> {
+    let rows = || values.iter().zip(cells).filter_map(|(value, cell)| Some(((*value)?, cell)));
+    let least = rows().min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, cell)| cell);
+    let marked: Vec<bool> = cells.iter().map(|cell| Some(cell) == least).collect();
+    if marked.iter().all(|&least| least) { vec![false; cells.len()] } else { marked }
 }
 
 fn footnotes(runs: &[&Summary], style: Style, marked: bool) -> String {

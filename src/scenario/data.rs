@@ -1,12 +1,16 @@
-//! The data that is built into the program: cost profiles, regions, round-trip times, places. The files are those of
+//! The data that is built into the program: cost profiles, regions, round-trip times, places,
+//! prices. The files are those of
 //! `data/`, where `README.md` names their sources; here they are read and refused where they are malformed, with
-//! file, line and field. The networks are in `data/network.rs`.
+//! file, line and field. The networks are in `data/network.rs`, the prices in `data/prices.rs`.
 
 mod network;
+mod prices;
 
 pub use network::{
     LINK_FILES, cities, links, links_among, places, read_cities, read_links, regions,
 };
+
+pub use prices::{GpuPrice, PriceTables, Trust};
 
 use gorgo_config::{Diagnostic, Source};
 use gorgo_model::ProfileSpec;

@@ -6,6 +6,8 @@
 //! `resolve.rs`, and written out in full by [`crate::Resolved::to_toml`].
 
 mod client;
+mod cost;
+mod event;
 mod fleet;
 mod generators;
 mod link;
@@ -16,6 +18,8 @@ mod router;
 mod workload;
 
 pub use client::ClientTable;
+pub use cost::{CostTable, EgressPriceTable, EgressTable, GpuPriceTable, ReceiverTable};
+pub use event::{EventTable, FailuresTable, OutageTable, PartitionTable, RttTable};
 pub use fleet::{FleetTable, ReplicaTable};
 pub use generators::{ArtChatTable, ArtWindow, BurstsTable, ServegenService, ServegenTable};
 pub use link::{ConnectTable, SeriesTable};
@@ -66,9 +70,15 @@ pub struct ScenarioTable {
     /// The router and the policies to compare.
     #[serde(default)]
     pub router: RouterTable,
+    /// What goes wrong, and when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub event: Vec<Located<EventTable>>,
     /// What is measured.
     #[serde(default)]
     pub measure: MeasureTable,
+    /// What things cost.
+    #[serde(default)]
+    pub cost: CostTable,
     /// Cost profiles of the scenario's own, beside the built-in ones of `data/gpus`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<std::collections::BTreeMap<String, serde_json::Value>>")]

@@ -5,8 +5,10 @@
 //! workload's own file is opened later. The parts are in the files beside this one.
 
 mod client;
+mod cost;
 mod day;
 mod demand;
+mod event;
 mod fleet;
 mod generators;
 mod link;
@@ -53,11 +55,14 @@ pub(crate) fn resolve(
     let demand = context.demand(&network.network)?;
     let client = context.client()?;
     let measure = context.measure()?;
+    let (moved, outages) = context.events(network.network.clone(), &fleet.replicas)?;
+    let cost = context.cost(&network.network, &fleet.replicas, &fleet.profiles, router.region)?;
     let explicit = ScenarioTable {
         fleet: FleetTable { replicas: fleet.groups.into(), ..FleetTable::default() },
         network: network.table,
         workload: Some(demand.workload_table.into()),
         load: demand.load_table.into(),
+        cost: cost.table,
         profiles: fleet.profiles.into_iter().map(Located::nowhere).collect(),
         ..table.clone()
     };
@@ -66,7 +71,8 @@ pub(crate) fn resolve(
         description: table.description.clone().unwrap_or_default(),
         seed: seed.value,
         regions: network.network.regions().to_vec(),
-        network: network.network,
+        network: moved,
+        outages,
         connect: network.connect,
         series: network.series,
         replicas: fleet.replicas,
@@ -74,6 +80,7 @@ pub(crate) fn resolve(
         client,
         router,
         measure,
+        cost: cost.params,
         base: base.to_owned(),
         explicit,
     })

@@ -8,10 +8,11 @@ use crate::{ScenarioError, SeriesSpec};
 use gorgo_model::network::Connect;
 use gorgo_model::{Network, RegionPlace, ReplicaConfig};
 use gorgo_routing::{LearnAt, Policy, ReleaseAt, registry};
-use gorgo_types::{Nanos, RegionId};
+use gorgo_types::{Nanos, RegionId, ReplicaId};
 use gorgo_workload::ClientSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// A scenario ready to run.
@@ -27,6 +28,8 @@ pub struct Resolved {
     pub regions: Vec<RegionPlace>,
     /// The times between regions, and between clients and regions.
     pub network: Network,
+    /// When replicas are down.
+    pub outages: Vec<Outage>,
     /// What opening a connection costs; none: connections are always open.
     pub connect: Option<Connect>,
     /// Recorded round trips, not read yet: [`Resolved::network_with_series`].
@@ -41,6 +44,8 @@ pub struct Resolved {
     pub router: RouterSpec,
     /// What is measured.
     pub measure: MeasureParams,
+    /// What things cost.
+    pub cost: CostParams,
     /// Where a relative path of the workload starts.
     pub(crate) base: PathBuf,
     /// The same as a file would say it, as far as it cannot be told from the fields above.
@@ -89,6 +94,45 @@ pub struct RouterSpec {
     pub queue_timeout: Option<Nanos>,
     /// Whether prompt and output enter the index when a request has finished, where their blocks are known.
     pub learn_output: bool,
+    /// What happens when an attempt fails.
+    pub failures: FailureSpec,
+}
+
+/// A time during which a replica is down: what it held is lost, and afterwards it is empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// Which one.
+    pub replica: ReplicaId,
+    /// From when.
+    pub from: Nanos,
+    /// Up to when.
+    pub to: Nanos,
+}
+
+/// What the router does when an attempt fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailureSpec {
+    /// How often a request is tried in all, as long as its client has seen no token; at least 1.
+    pub attempts: u16,
+    /// How long an attempt waits for its request to get through to the replica.
+    pub connect_timeout: Nanos,
+    /// So many failed scrapes in a row, and a replica is not chosen until one succeeds; 0: never.
+    pub unhealthy_after: u32,
+    /// How long a probe waits for its answer over a cut link.
+    pub probe_timeout: Nanos,
+}
+
+impl Default for FailureSpec {
+    /// One attempt (GORGO's proxies try no second replica), 30 s and three scrapes (GORGO v1's router), 2 s (GORGO
+    /// v2's probes).
+    fn default() -> Self {
+        Self {
+            attempts: 1,
+            connect_timeout: Nanos::from_secs(30),
+            unhealthy_after: 3,
+            probe_timeout: Nanos::from_secs(2),
+        }
+    }
 }
 
 /// One policy with its parameters.
@@ -145,6 +189,34 @@ pub struct MeasureParams {
     pub records: Records,
     /// Spacing of timeline samples; none: no timeline.
     pub timeline_step: Option<Nanos>,
+}
+
+/// What things cost, in the words of `gorgo_metrics::Prices`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CostParams {
+    /// Whether a replica costs something while it has nothing to do.
+    pub count_idle: bool,
+    /// Bytes that travel for a token of a prompt.
+    pub bytes_per_prompt_token: f64,
+    /// Bytes that travel for a token of an answer.
+    pub bytes_per_output_token: f64,
+    /// USD for one GPU and an hour, by its name; one that is not there has no price.
+    pub gpu_usd_per_hour: BTreeMap<String, f64>,
+    /// The GPUs of each replica, by `ReplicaId`.
+    pub replicas: Vec<GpuShare>,
+    /// USD a GB from one region to another one; a pair that is not there has no price.
+    pub egress_usd_per_gb: BTreeMap<(RegionId, RegionId), f64>,
+    /// USD a GB from a region to clients; one that is not there has no price.
+    pub internet_usd_per_gb: BTreeMap<RegionId, f64>,
+}
+
+/// The GPUs of a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GpuShare {
+    /// What they are called.
+    pub gpu: String,
+    /// How many.
+    pub gpus: u32,
 }
 
 /// Whether the record of every request is kept.

@@ -179,13 +179,10 @@ impl Resolved {
         let mut requests = Requests { demand, base, seed, shared: None };
         let small =
             |path| std::fs::metadata(path).is_ok_and(|file| file.len() <= SHARED_FILE_BYTES);
-        // Who asks what is planned ahead and searched for: once is enough.
+        // Who asks what in art_chat is planned ahead and searched for: once is enough.
         let planned = matches!(self.demand.workload, WorkloadSpec::ArtChat { .. });
-        if planned {
-            requests.shared = Some(Recorded::read(&mut *requests.own_times()?)?);
-        } else if self.demand.turns() == TurnTiming::Recorded
-            && self.demand.path().is_some_and(|path| small(self.base.join(path)))
-        {
+        let small_file = self.demand.path().is_some_and(|path| small(self.base.join(path)));
+        if planned || self.demand.turns() == TurnTiming::Recorded && small_file {
             requests.shared = Some(Recorded::read(&mut *requests.own_times()?)?);
         }
         Ok(requests)

@@ -3,7 +3,7 @@
 use crate::error::SimError;
 use crate::setup::{RunOptions, Setup, StationSetup};
 use crate::world::World;
-use gorgo_metrics::{FleetNames, MeasureSpec, Records, RunResult};
+use gorgo_metrics::{FleetNames, MeasureSpec, Prices, Records, ReplicaPrice, RunResult};
 use gorgo_routing::{IndexBound, RouterConfig};
 use gorgo_scenario::{self as from, Resolved};
 use gorgo_workload::Source;
@@ -25,7 +25,10 @@ pub struct PolicyRun<'a> {
 /// # Errors
 /// As [`World::new`] and [`World::run`].
 pub fn run_policy(run: PolicyRun<'_>) -> Result<RunResult, SimError> {
-    World::new(setup_of(run)?)?.run()
+    let prices = prices(run.scenario);
+    let mut result = World::new(setup_of(run)?)?.run()?;
+    result.charge(&prices);
+    Ok(result)
 }
 
 /// The setup of one policy's run.
@@ -58,6 +61,8 @@ pub fn setup_of(run: PolicyRun<'_>) -> Result<Setup<'_>, SimError> {
         names,
         replicas,
         network: scenario.network_with_series()?,
+        outages: scenario.outages.clone(),
+        failures: scenario.router.failures,
         connect: scenario.connect,
         router_region: scenario.router.region,
         router: router_config(scenario, source.block_tokens()),
@@ -109,5 +114,23 @@ fn measure_spec(scenario: &Resolved) -> MeasureSpec {
         },
         timeline_step: measure.timeline_step,
         client_holds_back: !scenario.client.is_unlimited(),
+    }
+}
+
+fn prices(scenario: &Resolved) -> Prices {
+    let (cost, router_region) = (&scenario.cost, scenario.router.region);
+    let replica = |share: &from::GpuShare| ReplicaPrice {
+        gpu: share.gpu.clone(),
+        gpus: share.gpus,
+        usd_per_gpu_hour: cost.gpu_usd_per_hour.get(&share.gpu).copied(),
+    };
+    Prices {
+        replicas: cost.replicas.iter().map(replica).collect(),
+        count_idle: cost.count_idle,
+        router_region,
+        egress_usd_per_gb: cost.egress_usd_per_gb.clone(),
+        internet_usd_per_gb: cost.internet_usd_per_gb.get(&router_region).copied(),
+        bytes_per_prompt_token: cost.bytes_per_prompt_token,
+        bytes_per_output_token: cost.bytes_per_output_token,
     }
 }

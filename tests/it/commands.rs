@@ -209,6 +209,28 @@ fn trace_info_reproduces_the_published_statistics() {
 }
 
 #[test]
+fn the_bill_stands_below_the_table_and_its_prices_in_the_dry_run() {
+    let mut arguments = vec!["run", "--quiet", "--no-files", "--policy", "gorgo"];
+    arguments.extend(SMALL);
+    let table = gorgo_ok(&arguments);
+    let bill = table.split("\n\n").nth(1).expect("a second table");
+    for word in ["GPUs", "cross-region", "to clients", "M tokens", "gorgo", "23.94"] {
+        assert!(bill.contains(word), "`{word}` is not in:\n{bill}");
+    }
+    let dry = gorgo_ok(&["run", "--dry-run"]);
+    assert!(dry.contains("[cost.gpus.h100-sxm]\nprice = \"3.99 USD/h\"\nsource = "), "{dry}");
+    arguments.extend(["--format", "json", "--set", "cost.gpus.h100-sxm.price=1 USD/h"]);
+    let document: Value = serde_json::from_str(&gorgo_ok(&arguments)).unwrap();
+    let (run, cost) = (&document["runs"][0], &document["runs"][0]["cost_usd"]);
+    let number = |value: &Value| value.as_f64().unwrap();
+    let hours = (number(&run["window"]["to_s"]) - number(&run["window"]["from_s"])) / 3600.0;
+    assert!((number(&cost["gpu"]) - 6.0 * hours).abs() < 1e-9, "{cost}");
+    let parts = number(&cost["egress_cross_region"]) + number(&cost["egress_internet"]);
+    assert!((number(&cost["total"]) - number(&cost["gpu"]) - parts).abs() < 1e-9, "{cost}");
+    assert_eq!(cost["unpriced"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
 fn metrics_are_defined_in_the_help() {
     let text = gorgo_ok(&["help", "metrics"]);
     assert!(text.contains("goodput_rps") && text.contains("nearest rank"));

@@ -6,6 +6,7 @@ mod commands;
 mod determinism;
 mod generated;
 mod import;
+mod metrics;
 mod scale;
 mod support;
 mod tidy;

@@ -5,7 +5,7 @@ use super::Context;
 use super::demand::DemandPart;
 use super::load::Kind;
 use crate::data;
-use crate::parsed::{ChatTable, DayTable, WildchatTable};
+use crate::parsed::{DayTable, WildchatTable};
 use crate::wildchat::chat_table;
 use gorgo_config::{Diagnostic, Duration, Located, NonNegative, PositiveDuration};
 use gorgo_model::{Network, Place, PlaceKind};
@@ -45,20 +45,18 @@ impl Context<'_> {
         self.chat(&chat, kind, &["workload", "wildchat"], network)
     }
 
-    /// Where a day is given, every origin with a known place gets its position: local time is read from it, and a
-    /// position in the written-out scenario is the place's own, so that no round trip changes.
-    pub(super) fn with_positions(
+    /// Gives origins the positions of their places, from which their local time is read: the positions that their round
+    /// trips are counted from anyway.
+    pub(super) fn positions(
         &self,
-        given: &Located<ChatTable>,
+        origins: &mut [OriginShare],
         network: &Network,
-    ) -> Result<Located<ChatTable>, Diagnostic> {
-        let (Some(_), Some(origins)) = (&given.value.day, &given.value.origins) else {
-            return Ok(given.clone());
-        };
+    ) -> Result<(), Diagnostic> {
         let places = data::places()?;
-        let placed = origins.value.iter().map(|origin| placed(origin, &places, network)).collect();
-        let origins = Some(origins.with(placed));
-        Ok(given.with(ChatTable { origins, ..given.value.clone() }))
+        for origin in origins {
+            *origin = placed(origin, &places, network);
+        }
+        Ok(())
     }
 }
 

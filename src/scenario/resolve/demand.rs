@@ -102,7 +102,6 @@ impl Context<'_> {
         path: &[&str],
         network: &Network,
     ) -> Result<DemandPart, Diagnostic> {
-        let given = &self.with_positions(given, network)?;
         let (spec, chat) = chat_spec(&given.value);
         let turn_timing = self.turns(TurnTiming::AfterPrevious);
         let start = match &kind {
@@ -122,7 +121,11 @@ impl Context<'_> {
             Kind::Recorded(_) => return Err(self.document.blame(given, "got recorded times")),
             Kind::Sweep(_) => return Err(self.no_sweep("chat")),
         };
-        let spec = ChatSpec { start, turn_timing, ..spec };
+        let mut spec = ChatSpec { start, turn_timing, ..spec };
+        self.cities(path, &mut spec.origins)?;
+        if spec.day.is_some() {
+            self.positions(&mut spec.origins, network)?;
+        }
         spec.validate().map_err(|error| self.workload_error(path, &error))?;
         self.origins(path, &spec.origins, network)?;
         let workload_table = WorkloadTable { chat: Some(chat.into()), ..WorkloadTable::default() };
@@ -149,6 +152,7 @@ impl Context<'_> {
             Kind::Sweep(sweep) => LoadSpec::Sweep(*sweep),
             Kind::Recorded(_) => LoadSpec::Own,
         };
+        self.cities(&PATH, &mut spec.origins)?;
         spec.validate().map_err(|error| self.workload_error(&PATH, &error))?;
         self.origins(&PATH, &spec.origins, network)?;
         let workload_table =

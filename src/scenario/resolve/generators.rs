@@ -62,7 +62,8 @@ impl Context<'_> {
             Some(count) => Some(self.small(Some(count), 0)?),
             None => None,
         };
-        let spec = ArtChatSpec { speedup, ..art_chat_spec(table, requests)? };
+        let mut spec = ArtChatSpec { speedup, ..art_chat_spec(table, requests)? };
+        self.cities(&PATH, &mut spec.origins)?;
         let arrivals = match &table.arrivals {
             Some(path) => Some(self.path(path)?),
             None => None,
@@ -110,7 +111,8 @@ impl Context<'_> {
     ) -> Result<DemandPart, Diagnostic> {
         const PATH: [&str; 2] = ["workload", "servegen"];
         let (kind, load, _) = self.own_times("servegen", false)?;
-        let (spec, table) = servegen_spec(&given.value)?;
+        let (mut spec, table) = servegen_spec(&given.value)?;
+        self.cities(&PATH, &mut spec.origins)?;
         spec.validate().map_err(|error| self.workload_error(&PATH, &error))?;
         self.origins(&PATH, &spec.origins, network)?;
         let workload_table =
@@ -193,7 +195,7 @@ fn art_chat_table(given: &ArtChatTable, spec: &ArtChatSpec) -> ArtChatTable {
         template_tokens: Some(spec.template_tokens.into()),
         system: Some(spec.system.into()),
         bursts: Some(bursts.into()),
-        origins: Some(spec.origins.clone().into()),
+        origins: Some(or(given.origins.as_ref(), Vec::new()).into()),
     }
 }
 

@@ -57,6 +57,7 @@ fn every_scenario_resolves_and_comes_back_the_same() {
             assert_eq!(format!("{:?}", a.config), format!("{:?}", b.config), "{name}");
         }
         assert_eq!((&twice.router, twice.measure), (&once.router, once.measure), "{name}");
+        assert_eq!(twice.cost, once.cost, "{name}");
         assert_eq!(twice.client, once.client, "{name}");
         assert_eq!((&twice.demand, twice.seed), (&once.demand, once.seed), "{name}");
         assert_eq!(format!("{:?}", twice.network), format!("{:?}", once.network), "{name}");

@@ -104,7 +104,7 @@ impl Default for ArtChatSpec {
             span_s: 1_800.0,
             speedup: 1.0,
             users: 579,
-            top_user_share: 0.318,
+            top_user_share: 0.3181,
             user_zipf_exponent: 0.7,
             multi_turn_share: 0.739,
             requests_per_conversation: 5.41,

@@ -2,6 +2,7 @@
 
 mod collecting;
 mod comparing;
+mod costing;
 mod records;
 
 use gorgo_metrics::{Collector, FleetNames, MeasureSpec, RequestRecord, Status, TtftParts};

@@ -1,8 +1,10 @@
 //! Tables and JSON for people and programs.
 
 use crate::{completed, many, names, rejected, run};
-use gorgo_metrics::{Collector, MeasureSpec, RunResult, compare};
-use gorgo_report::{Style, comparison_json, comparison_table, json_document, summary_json, table};
+use gorgo_metrics::{Collector, Cost, MeasureSpec, RunResult, compare};
+use gorgo_report::{
+    Style, bill, comparison_json, comparison_table, json_document, summary_json, table,
+};
 use gorgo_types::Nanos;
 
 fn three() -> Vec<RunResult> {
@@ -37,6 +39,68 @@ fn the_table_by_hand() {
     assert_eq!(lines[6], "measured: 2 of 2 requests");
     assert_eq!(lines[7], "measured but not completed: nearest 1 of 2");
     assert!(lines[8].starts_with("good: completed; inf: "), "{}", lines[8]);
+}
+
+/// The runs of `three` with bills: the window is 1,000 s.
+fn billed() -> Vec<RunResult> {
+    let mut runs = three();
+    for (run, cross) in runs.iter_mut().zip([1.0, 0.5, 0.25]) {
+        run.summary.cost_usd = Some(Cost {
+            gpu: Some(5.0),
+            egress_cross_region: Some(cross),
+            egress_internet: Some(0.125),
+            egress: Some(cross + 0.125),
+            total: Some(5.125 + cross),
+            per_million_tokens: Some(0.0425),
+            per_million_output_tokens: Some(0.3125 * cross),
+            cross_region_gb: 10.0 * cross,
+            ..Cost::default()
+        });
+    }
+    runs
+}
+
+#[test]
+fn the_bill_by_hand() {
+    let text = bill(&billed(), Style::Plain);
+    let wanted = "\
+policy   GPUs  cross-region  cross-region  to clients  total   M tokens  M output
+        USD/h          GB/h         USD/h       USD/h  USD/h        USD       USD
+---------------------------------------------------------------------------------
+random  18.00         36.00          3.60       0.450  22.05     0.0425     0.312
+gorgo   18.00         18.00          1.80       0.450  20.25     0.0425     0.156
+nearest 18.00          9.00          0.900*     0.450  19.35*    0.0425     0.0781*
+";
+    let cells = |text: &str| -> Vec<Vec<String>> {
+        let row = |line: &str| line.split_whitespace().map(str::to_owned).collect();
+        text.lines().filter(|line| !line.starts_with('-')).map(row).collect()
+    };
+    let shown: String = text.lines().take(6).map(|line| format!("{line}\n")).collect();
+    assert_eq!(cells(&shown), cells(wanted), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
+    assert!(!text.contains("no price"), "{text}");
+}
+
+#[test]
+fn what_has_no_price_stands_below_the_bill_and_never_as_zero() {
+    let mut runs = billed();
+    for run in &mut runs {
+        let cost = run.summary.cost_usd.as_mut().unwrap();
+        (cost.egress_cross_region, cost.egress, cost.total) = (None, None, None);
+        cost.unpriced = vec!["traffic from home to east".to_owned()];
+    }
+    let text = bill(&runs, Style::Plain);
+    assert!(text.lines().nth(3).unwrap().split_whitespace().any(|cell| cell == "-"), "{text}");
+    assert_eq!(text.matches("no price of traffic from home to east ([cost])").count(), 1, "{text}");
+    for run in &mut runs {
+        let cost = run.summary.cost_usd.as_mut().unwrap();
+        cost.gpu = None;
+        cost.unpriced.extend(["GPU a", "GPU b", "GPU c"].map(str::to_owned));
+    }
+    let text = bill(&runs, Style::Plain);
+    let wanted = "no price of traffic from home to east, GPU a, GPU b and 1 more ([cost])";
+    assert!(text.starts_with("cost: not known; ") && text.contains(wanted), "{text}");
+    assert_eq!(bill(&three(), Style::Plain), "", "nobody gave prices");
 }
 
 #[test]
@@ -94,7 +158,7 @@ fn json_has_a_schema_and_every_run() {
     assert_eq!(policies, ["random", "gorgo", "nearest"]);
     let summary: serde_json::Value = serde_json::from_str(&summary_json(&runs[2].summary)).unwrap();
     assert_eq!(summary, document["runs"][2]);
-    assert!(summary["ttft_ms"]["p99"].is_null() && summary.get("cost_usd").is_none());
+    assert!(summary["ttft_ms"]["p99"].is_null() && summary["cost_usd"].is_null());
 }
 
 #[test]
