@@ -18,6 +18,7 @@ pub mod data;
 mod error;
 mod parse;
 pub mod parsed;
+mod published;
 mod resolve;
 mod resolved;
 mod schema;

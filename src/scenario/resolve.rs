@@ -6,15 +6,18 @@
 
 mod client;
 mod cost;
+mod day;
 mod demand;
 mod event;
 mod fleet;
+mod generators;
 mod link;
 mod load;
 mod measure;
 mod network;
 mod policies;
 mod router;
+mod short;
 mod tuner;
 
 use crate::Resolved;
@@ -39,6 +42,7 @@ pub(crate) fn resolve(
     document: Document<'_>,
     base: &Path,
 ) -> Result<Resolved, Diagnostic> {
+    let table = &short::spelt_out(table, &document)?;
     let context = Context { table, document };
     let name = context.text(&table.name, "a name")?;
     let seed = table.seed.clone().unwrap_or(Located::nowhere(DEFAULT_SEED));
@@ -57,7 +61,7 @@ pub(crate) fn resolve(
     let (moved, outages) = context.events(network.network.clone(), &fleet.replicas)?;
     let cost = context.cost(&network.network, &fleet.replicas, &fleet.profiles, router.region)?;
     let explicit = ScenarioTable {
-        fleet: FleetTable { replicas: fleet.groups.into() },
+        fleet: FleetTable { replicas: fleet.groups.into(), ..FleetTable::default() },
         network: network.table,
         workload: Some(demand.workload_table.into()),
         load: demand.load_table.into(),

@@ -36,12 +36,13 @@ impl Resolved {
     pub fn to_toml_in(&self, folder: &Path) -> String {
         let mut table = self.table();
         let workload = table.workload.as_mut().map(|workload| &mut workload.value);
-        let path =
-            workload.and_then(|workload| match (&mut workload.trace, &mut workload.arrivals_csv) {
-                (Some(trace), _) => Some(&mut trace.value.path.value),
-                (None, Some(arrivals)) => Some(&mut arrivals.value.path.value),
-                (None, None) => None,
-            });
+        let path = workload.and_then(|workload| {
+            let trace = workload.trace.as_mut().map(|trace| &mut trace.value.path);
+            let table = workload.arrivals_csv.as_mut().map(|table| &mut table.value.path);
+            let art_chat = workload.art_chat.as_mut();
+            let art_chat = art_chat.and_then(|table| table.value.arrivals.as_mut());
+            trace.or(table).or(art_chat).map(|path| &mut path.value)
+        });
         if let Some(path) = path
             && Path::new(path.as_str()).is_relative()
             && let Some(moved) = from_folder(folder, &self.base.join(path.as_str()))

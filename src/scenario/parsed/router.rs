@@ -11,16 +11,18 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// The router and the policies to compare.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouterTable {
-    /// The region it stands in. Every request passes through it. Either this or `per_region`.
+    /// The region it stands in. Every request passes through it. Either this or `per_region`; default: the
+    /// fleet's first region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Located<String>>,
     /// Instead of one router for all: one in each of several regions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_region: Option<Located<PerRegionTable>>,
-    /// The policies, at least one; each is run on the same draws. Not in a variant.
+    /// The policies, at least one; each is run on the same draws. Default: round-robin, random, least-request, least-load,
+    /// session-affinity, prefix-cache, prefix-tree and gorgo, each as it is published. Not in a variant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policies: Option<Located<Vec<Located<PolicyTable>>>>,
     /// Other routers by name, for policies that ask for one (`router = "NAME"`): each is this table but for the keys that
