@@ -13,6 +13,7 @@ The run
   duration_s             from time zero to the end of the run
   window.from_s, window.to_s, window.stop_s   the measured window: warm-up; stop or end of the run; stop as asked for
   window.measured, window.measured_completed   requests scheduled in it; of these, completed
+  window.warm_up, window.cool_down   requests scheduled before it and after it, which only keep up the load
   slo_ms.ttft, slo_ms.tpot, slo_ms.e2e   the objectives of a good request
   requests.injected      all requests of the run: completed + failed + rejected + cancelled + timed_out + in_flight
                          (when the run ended), checked in every run
@@ -77,6 +78,11 @@ Cost of the measured window, USD (cost_usd; null where a price is missing: unpri
   per_million_tokens, per_million_output_tokens   total / a million of both; of output_tokens
   unpriced               what was used and has no price
 
+Tuner of the policy's weights (only where the policy has one)
+  tuner.strategy         one_fifth or paired
+  tuner.steps, tuner.accepted   candidates that were judged; of these, accepted
+  tuner.start, tuner.weights   the weights at the start, and the best known at the end
+
 requests.csv: one row a request
   session, turn          who it is
   origin, region, replica   where it came from; where the replica of its last attempt stands, and which it is
@@ -92,8 +98,22 @@ timeline.csv: one row a region and sample
   in_flight, running, queued   requests dispatched to the region and not ended; running on a replica; waiting in one
   first_tokens, ttft_p50_ms, ttft_p99_ms   first tokens since the sample before, and their TTFT
 
+tune.jsonl: a head that names the weights, then one line a step of the tuner
+  step, at_ns, samples   candidates proposed, the run's clock, and completed requests told of by then
+  candidate, score, accepted   the weights judged, how they did (higher is better; one_fifth: minus the percentile of the
+                         cost, in s; paired: standard deviations of chance above the incumbent), and whether they stay
+  sigma, best, next      step size and best known weights after that, and the weights judged next
+
 Percentiles are nearest rank, ceil(q n). Requests that failed, were rejected, timed out or had not finished when the
 run ended count as infinite: a percentile that falls on one is null.
+
+Warnings, and when they come:
+  saturated          of the requests of the second half of the load at least 5 % piled up, and the mean number under way
+                     grew over its ten tenths (Kendall's tau 0.6 or more); not for runs without records
+  warm-up too short  the mean TTFT of the first tenth of the measured requests lies more than 4 deviations of the other
+                     nine tenths, and more than 10 %, away from theirs; not for saturated runs or those without records
+  few requests       fewer than 1,000 are measured: fewer than ten lie beyond a P99
+  waited in client   more than 1 % of the requests were sent later than scheduled
 
 Regret of a decision: the run repeated under the same draws with this decision forced to each candidate in turn;
 reported are the request's own TTFT and the summed change of all others'.";

@@ -5,8 +5,9 @@ use crate::exit::{Exit, Failure};
 use crate::load_sweep::run_sweep;
 use crate::progress::Progress;
 use gorgo_metrics::RunResult;
-use gorgo_report::{OutputDir, Style};
+use gorgo_report::{DecisionLog, OutputDir, Style, Tuning};
 use gorgo_routing::log::{LogHead, LogLine, VERSION};
+use gorgo_routing::tuner::TuneStep;
 use gorgo_routing::{Question, Router, RoutingRequest, registry};
 use gorgo_scenario::{LoadSpec, PolicySpec, Requests, Resolved};
 use gorgo_sim::{PolicyRun, RunOptions, run_policy};
@@ -114,7 +115,8 @@ fn keep_policies(scenario: &mut Resolved, wanted: &[String]) -> Result<(), Failu
         }
         if found.is_empty() && registry::names().contains(&name.as_str()) {
             let (name, label) = (name.clone(), name.clone());
-            found.push(PolicySpec { name, label, parameters: Default::default() });
+            let (router, tuner) = (None, None);
+            found.push(PolicySpec { name, label, router, parameters: Default::default(), tuner });
         }
         if found.is_empty() {
             let labels: Vec<_> = listed.iter().map(|policy| policy.label.as_str()).collect();
@@ -203,32 +205,54 @@ fn run_one(
     let told = AtomicU64::new(0);
     let tell = |ended: u64| progress.add(ended - told.swap(ended, Ordering::Relaxed));
     let source = requests.source().map_err(Failure::input)?;
-    let mut options =
-        RunOptions { progress: Some(&tell), check: args.check, ..RunOptions::default() };
-    let Some(out) = out.filter(|_| args.decisions) else {
-        return Ok(run_policy(PolicyRun { scenario, policy, source, options })?);
-    };
     let spec = &scenario.router.policies[policy];
-    let mut log = out.decision_log(&spec.label).map_err(Failure::failed)?;
-    log.write(&log_head(spec, source.block_tokens())?).map_err(Failure::failed)?;
+    let mut log = match out.filter(|_| args.decisions) {
+        Some(out) => Some(open_log(out, spec, source.block_tokens())?),
+        None => None,
+    };
+    let is_logged = log.is_some();
     let mut broken = None;
     let mut observer = |now, request: &RoutingRequest<'_>, draw, router: &Router, _| {
+        let Some(log) = &mut log else { return };
         let question =
             Question { now, request: *request, candidates: router.signals(), draw, home: None };
         let line = LogLine::new(&question, router.decision(), router.policy());
-        if let Err(error) = log.write(&line)
+        if let Err(error) = log.write(&line.tuned(router.tuned_weights()))
             && broken.is_none()
         {
             broken = Some(error);
         }
     };
-    options.observer = Some(&mut observer);
+    let mut steps = Vec::new();
+    let mut keep_step = |step: &TuneStep| steps.push(step.clone());
+    let mut options =
+        RunOptions { progress: Some(&tell), check: args.check, ..RunOptions::default() };
+    if is_logged {
+        options.observer = Some(&mut observer);
+    }
+    if out.is_some() {
+        options.tuning = Some(&mut keep_step);
+    }
     let result = run_policy(PolicyRun { scenario, policy, source, options })?;
-    log.finish().map_err(Failure::failed)?;
+    if let Some(log) = log {
+        log.finish().map_err(Failure::failed)?;
+    }
+    if let (Some(out), Some(summary)) = (out, &result.summary.tuner) {
+        let (policy, seed) = (spec.label.as_str(), scenario.seed);
+        let tuning = Tuning { scenario: &scenario.name, policy, seed, summary, steps: &steps };
+        out.write_tuning(&tuning).map_err(Failure::failed)?;
+    }
     match broken {
         Some(error) => Err(Failure::failed(error)),
         None => Ok(result),
     }
+}
+
+/// Opens a policy's decision log and writes its head.
+fn open_log(out: &OutputDir, spec: &PolicySpec, block_tokens: u32) -> Result<DecisionLog, Failure> {
+    let mut log = out.decision_log(&spec.label).map_err(Failure::failed)?;
+    log.write(&log_head(spec, block_tokens)?).map_err(Failure::failed)?;
+    Ok(log)
 }
 
 /// The first line of a decision log: which policy decided, with all its parameters.
@@ -257,6 +281,7 @@ fn show(scenario: &Resolved, runs: &[RunResult], args: &SimulateArgs) -> Result<
                 print(&format!("\n{bill}"))?;
             }
             if !args.quiet {
+                runs.iter().for_each(tell_tuner);
                 for (label, warning) in warnings(runs) {
                     eprintln!("note: {label}: {warning}");
                 }
@@ -264,6 +289,19 @@ fn show(scenario: &Resolved, runs: &[RunResult], args: &SimulateArgs) -> Result<
             Ok(())
         }
     }
+}
+
+/// One line of what a policy's tuner came to.
+fn tell_tuner(run: &RunResult) {
+    let Some(tuner) = &run.summary.tuner else { return };
+    let weight = |(name, value): (&String, &f64)| {
+        let start = tuner.start.get(name).copied().unwrap_or(f64::NAN);
+        format!("{name} {start:.3} to {value:.3}")
+    };
+    let weights: Vec<_> = tuner.weights.iter().map(weight).collect();
+    let (steps, accepted) = (tuner.steps, tuner.accepted);
+    let (policy, weights) = (&run.names.policy, weights.join(", "));
+    eprintln!("note: {policy}: tuned in {steps} steps, {accepted} accepted: {weights}");
 }
 
 /// Bold and colour where a person looks and has not asked for none.

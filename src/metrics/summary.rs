@@ -5,6 +5,7 @@
 
 use crate::{Cost, ReplicaSummary, Status, TtftParts};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The version of the summary's shape that this code writes.
 pub const SCHEMA: u32 = 1;
@@ -61,6 +62,24 @@ pub struct Summary {
     pub replicas: Vec<ReplicaSummary>,
     /// What a reader must know before trusting a number.
     pub warnings: Vec<String>,
+    /// What the tuner of the policy's weights did; not written where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuner: Option<TunerSummary>,
+}
+
+/// What a tuner came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TunerSummary {
+    /// Its strategy.
+    pub strategy: String,
+    /// Candidates that were judged.
+    pub steps: u64,
+    /// Of these, accepted.
+    pub accepted: u64,
+    /// The weights at the start, by name.
+    pub start: BTreeMap<String, f64>,
+    /// The best weights known at the end.
+    pub weights: BTreeMap<String, f64>,
 }
 
 /// What a client with a limit held back, of the measured requests. `ttft_ms` and `e2e_ms` include it; a load generator
@@ -90,6 +109,12 @@ pub struct MeasuredWindow {
     pub measured: u64,
     /// Of these, completed.
     pub measured_completed: u64,
+    /// Requests scheduled before it.
+    #[serde(default)]
+    pub warm_up: u64,
+    /// Requests scheduled after it: they keep up the load until the measured ones have ended.
+    #[serde(default)]
+    pub cool_down: u64,
 }
 
 /// Objectives in milliseconds; null where there is none.

@@ -18,6 +18,7 @@ mod requests;
 mod requests_reader;
 mod table;
 mod timeline;
+mod tuning;
 
 pub use bill::bill;
 pub use comparison::{comparison_json, comparison_table};
@@ -30,3 +31,4 @@ pub use requests::{REQUEST_COLUMNS, SLIP_COLUMN, write_requests};
 pub use requests_reader::{Requests, read_requests};
 pub use table::table;
 pub use timeline::{TIMELINE_COLUMNS, write_timeline};
+pub use tuning::Tuning;

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! DIR/            run.json, scenario.resolved.toml, plots/{ttft_cdf,ttft_parts,timeline}.svg
-//! DIR/<policy>/   summary.json, requests.csv, timeline.csv, origins.csv, decisions.jsonl, plots/{ttft_histogram,timeline}.svg
+//! DIR/<policy>/   summary.json, requests.csv, timeline.csv, origins.csv, decisions.jsonl, tune.jsonl,
+//!                 plots/{ttft_histogram,timeline,tuning}.svg
 //! ```
 //!
 //! A directory that holds anything is refused unless overwriting was asked for; then exactly the files above are
@@ -11,7 +12,7 @@
 use crate::json::{pretty, summary_json};
 use crate::origins::write_origins;
 use crate::requests_reader::read_requests;
-use crate::{ReportError, plot, write_requests, write_timeline};
+use crate::{ReportError, Tuning, plot, write_requests, write_timeline};
 use gorgo_metrics::{FleetNames, RequestRecord, RunResult, Side, Summary, Window};
 use gorgo_types::Nanos;
 use serde::Serialize;
@@ -26,6 +27,8 @@ const REQUESTS: &str = "requests.csv";
 const TIMELINE: &str = "timeline.csv";
 const ORIGINS: &str = "origins.csv";
 const DECISIONS: &str = "decisions.jsonl";
+const TUNING: &str = "tune.jsonl";
+const TUNING_PLOT: &str = "plots/tuning.svg";
 const CDF_PLOT: &str = "plots/ttft_cdf.svg";
 const PARTS_PLOT: &str = "plots/ttft_parts.svg";
 const TIMELINE_PLOT: &str = "plots/timeline.svg";
@@ -34,8 +37,17 @@ const HISTOGRAM_PLOT: &str = "plots/ttft_histogram.svg";
 /// Files at the top that gorgo writes.
 const TOP_FILES: [&str; 5] = [RUN, SCENARIO, CDF_PLOT, PARTS_PLOT, TIMELINE_PLOT];
 /// Files of a policy that gorgo writes.
-const POLICY_FILES: [&str; 7] =
-    [SUMMARY, REQUESTS, TIMELINE, ORIGINS, DECISIONS, HISTOGRAM_PLOT, TIMELINE_PLOT];
+const POLICY_FILES: [&str; 9] = [
+    SUMMARY,
+    REQUESTS,
+    TIMELINE,
+    ORIGINS,
+    DECISIONS,
+    TUNING,
+    HISTOGRAM_PLOT,
+    TIMELINE_PLOT,
+    TUNING_PLOT,
+];
 
 /// An open output directory.
 #[derive(Clone, Debug)]
@@ -111,6 +123,16 @@ impl OutputDir {
             self.stream(&file(ORIGINS), |out| write_origins(out, &run.legs))?;
         }
         self.write(&file(HISTOGRAM_PLOT), plot::ttft_histogram(run).as_bytes())
+    }
+
+    /// Writes what a policy's tuner did, step by step: `tune.jsonl` (its head, then a line a step) and a plot of it.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn write_tuning(&self, tuning: &Tuning<'_>) -> Result<(), ReportError> {
+        let directory = policy_directory(tuning.policy);
+        self.stream(&Path::new(&directory).join(TUNING), |out| tuning.write(out))?;
+        self.write(&Path::new(&directory).join(TUNING_PLOT), plot::tuning(tuning).as_bytes())
     }
 
     /// Writes the plots of all policies together.

@@ -14,6 +14,7 @@ mod parts;
 mod profile;
 mod timeline;
 mod trace;
+mod tuning;
 
 pub use cdf::ttft_cdf;
 pub use heat_map::{HeatCell, heat_map};
@@ -22,6 +23,7 @@ pub use parts::ttft_parts;
 pub use profile::{ProfileCurve, ProfilePanel, profile};
 pub use timeline::timeline;
 pub use trace::{trace_lengths, trace_rate, trace_reuse};
+pub use tuning::tuning;
 
 use gorgo_metrics::RunResult;
 

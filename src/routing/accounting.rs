@@ -38,6 +38,13 @@ pub(crate) struct InFlight {
     pub(crate) prompt: Option<BlockChain>,
 }
 
+impl Ticket {
+    /// Its place in tables of dispatched requests: used again once the request has ended.
+    pub(crate) const fn slot(self) -> usize {
+        self.slot as usize
+    }
+}
+
 #[derive(Debug, Default)]
 struct Slot {
     generation: u32,

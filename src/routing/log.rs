@@ -3,7 +3,7 @@
 //! `decisions.jsonl` is a [`LogHead`] and then one row per decision, in the order they were made. Rows are written as
 //! [`LogLine`], which borrows from the question and the decision, and read as [`LogRow`]. From a row alone every policy
 //! decides again ([`crate::verify`]): the signals of all candidates, the draw, the word that the policy remembered, and
-//! of the prompt what a policy may use, its length and its affinity key.
+//! of the prompt what a policy may use, its length and its affinity key; where a tuner changes weights, those too.
 //!
 //! Signals are kept as columns, one array per signal, in the order of the candidates. Times are nanoseconds of the
 //! run's clock, so an age is `now_ns` minus `rtt_at_ns` or `scraped_at_ns`. Words of 64 random bits are 16 hex digits,
@@ -17,9 +17,11 @@ use crate::policy::session_affinity::prefix_key;
 use crate::policy::{Policy, Question};
 use crate::reach::Home;
 use crate::signals::Signals;
+use crate::tuner::TunedWeights;
 use gorgo_types::{Nanos, RegionId, ReplicaId};
 use serde::ser::{SerializeSeq, SerializeStruct};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The version of the format, in [`LogHead::gorgo_decisions`].
@@ -45,6 +47,7 @@ pub struct LogLine<'a> {
     question: &'a Question<'a>,
     decision: &'a Decision,
     memory: Option<u64>,
+    weights: Option<TunedWeights<'a>>,
 }
 
 /// A row as it is read.
@@ -70,6 +73,10 @@ pub struct LogRow {
     pub draw: Hex,
     /// What the policy remembered.
     pub memory: Option<Hex>,
+    /// The weights that a tuner had given the policy, by name; not written where there was no tuner. The others are the
+    /// head's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<BTreeMap<String, f64>>,
     /// The signals of every candidate.
     pub candidates: SignalColumns,
     /// The rule that decided.
@@ -131,13 +138,19 @@ impl<'a> LogLine<'a> {
     /// The row of a decision that `policy` has just made.
     #[must_use]
     pub fn new(question: &'a Question<'a>, decision: &'a Decision, policy: &dyn Policy) -> Self {
-        Self { question, decision, memory: policy.memory() }
+        Self { question, decision, memory: policy.memory(), weights: None }
+    }
+
+    /// The row, with the weights that a tuner had given the policy ([`crate::Router::tuned_weights`]).
+    #[must_use]
+    pub const fn tuned(self, weights: Option<TunedWeights<'a>>) -> Self {
+        Self { weights, ..self }
     }
 
     /// The row as an owned value, to keep in memory.
     #[must_use]
     pub fn to_row(&self) -> LogRow {
-        let Self { question, decision, memory } = self;
+        let Self { question, decision, memory, weights } = self;
         let request = &question.request;
         let n = question.candidates.len();
         LogRow {
@@ -150,6 +163,9 @@ impl<'a> LogLine<'a> {
             home: question.home,
             draw: Hex(question.draw),
             memory: memory.map(Hex),
+            weights: weights.map(|weights| {
+                weights.iter().map(|(name, value)| (name.to_owned(), value)).collect()
+            }),
             candidates: SignalColumns::of(question.candidates),
             rule: decision.rule.to_owned(),
             chosen: decision.target,
@@ -220,9 +236,9 @@ impl Serialize for Terms<'_> {
 
 impl Serialize for LogLine<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { question, decision, memory } = self;
+        let Self { question, decision, memory, weights } = self;
         let request = &question.request;
-        let fields = 15 + usize::from(question.home.is_some());
+        let fields = 15 + usize::from(question.home.is_some()) + usize::from(weights.is_some());
         let mut out = serializer.serialize_struct("LogRow", fields)?;
         out.serialize_field("request", &format_args!("{}", request.id))?;
         out.serialize_field("now_ns", &question.now)?;
@@ -235,6 +251,9 @@ impl Serialize for LogLine<'_> {
         }
         out.serialize_field("draw", &Hex(question.draw))?;
         out.serialize_field("memory", &memory.map(Hex))?;
+        if let Some(weights) = weights {
+            out.serialize_field("weights", weights)?;
+        }
         out.serialize_field("candidates", &Columns(question.candidates))?;
         out.serialize_field("rule", decision.rule)?;
         out.serialize_field("chosen", &decision.target)?;

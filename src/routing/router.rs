@@ -17,6 +17,8 @@ use crate::policy::{Policy, Question};
 use crate::queue::{Action, Queue};
 use crate::reach::Reach;
 use crate::signals::{RoutingRequest, Signals};
+use crate::tuner::attached::Attached;
+use crate::tuner::{TuneStep, TunedWeights, Tuner, TunerConfig, TunerError};
 use gorgo_types::{BlockChain, Nanos, RegionId, ReplicaId, Tokens};
 
 /// News that a router ignored, counted. A simulation that ends with any of them non-zero has a bug in its driver; in a
@@ -47,6 +49,8 @@ pub struct Router {
     cached: Vec<u64>,
     decision: Decision,
     ignored: Ignored,
+    /// Apart, so that a router without one is no larger.
+    tuner: Option<Box<Attached>>,
 }
 
 /// Decides as a router does: by the policy, but at random (rule `no-metrics`) where the policy needs scraped metrics
@@ -109,7 +113,18 @@ impl Router {
             index,
             decision: Decision::new(),
             ignored: Ignored::default(),
+            tuner: None,
         })
+    }
+
+    /// Lets a tuner change the policy's weights from now on, starting from those that it has; `seed` keys its draws. A
+    /// tuner that was there before is gone, and the policy keeps the weights that it was given last.
+    ///
+    /// # Errors
+    /// When a parameter is out of range, or the policy has no such weight or starts outside of its box.
+    pub fn tune(&mut self, config: &TunerConfig, seed: u64) -> Result<(), TunerError> {
+        self.tuner = Some(Box::new(Attached::new(config, &*self.policy, seed)?));
+        Ok(())
     }
 
     // ------------------------------------------------------------------------------------------------- decisions
@@ -121,6 +136,9 @@ impl Router {
     /// queue and the queue is full, the target is [`Target::Reject`]. Requests that wait come first: call
     /// [`Router::poll`] until it gives nothing before deciding on a new one.
     pub fn decide(&mut self, now: Nanos, request: &RoutingRequest<'_>, draw: u64) -> &Decision {
+        if let Some(tuner) = &mut self.tuner {
+            tuner.before_decision(request.id, &mut *self.policy);
+        }
         if let Some(index) = &self.index {
             if request.prompt.block_tokens() == self.config.block_tokens {
                 index.match_all(request.prompt, &mut self.cached);
@@ -168,7 +186,7 @@ impl Router {
     /// The request is sent to `replica`: the decision's, or another one where the decision was overruled.
     pub fn dispatched(
         &mut self,
-        _now: Nanos,
+        now: Nanos,
         request: &RoutingRequest<'_>,
         replica: ReplicaId,
     ) -> Ticket {
@@ -191,7 +209,7 @@ impl Router {
                 prompt = Some(request.prompt.clone());
             }
         }
-        self.in_flight.insert(InFlight {
+        let ticket = self.in_flight.insert(InFlight {
             stage: Stage::Dispatched,
             replica,
             life: life.unwrap_or(u32::MAX),
@@ -199,7 +217,13 @@ impl Router {
             counted: life.is_some(),
             holds_queue: self.queue.take_turn(),
             prompt,
-        })
+        });
+        if let Some(tuner) = &mut self.tuner {
+            let signals = self.fleet.signals().iter();
+            let work = signals.map(|s| s.uncached_tokens(request)).min().unwrap_or(prompt_tokens);
+            tuner.dispatched(now, request.id, replica, &self.decision, work, ticket.slot());
+        }
+        ticket
     }
 
     /// The replica's response headers arrive; `ok`: with a good status. A prompt answered with a bad one is never
@@ -209,30 +233,50 @@ impl Router {
     }
 
     /// The first token arrives.
-    pub fn first_token(&mut self, _now: Nanos, ticket: Ticket) {
-        self.advance(ticket, Stage::FirstToken, true);
+    pub fn first_token(&mut self, now: Nanos, ticket: Ticket) {
+        let is_news = self.advance(ticket, Stage::FirstToken, true);
+        if let Some(tuner) = &mut self.tuner
+            && is_news
+        {
+            tuner.first_token(now, ticket.slot());
+        }
     }
 
     /// The response is complete. `sequence` is prompt and output, where the caller knows their blocks; it is learned
     /// if the configuration says so.
-    pub fn finished(&mut self, _now: Nanos, ticket: Ticket, sequence: Option<&BlockChain>) {
-        self.advance_to_end(ticket, true, sequence);
+    pub fn finished(&mut self, now: Nanos, ticket: Ticket, sequence: Option<&BlockChain>) {
+        let is_news = self.advance_to_end(ticket, true, sequence);
+        if let Some(tuner) = &mut self.tuner
+            && is_news
+        {
+            tuner.finished(now, ticket.slot());
+        }
     }
 
     /// The request failed: no answer, a bad one, or one that broke off.
-    pub fn failed(&mut self, _now: Nanos, ticket: Ticket) {
-        self.advance_to_end(ticket, false, None);
+    pub fn failed(&mut self, now: Nanos, ticket: Ticket) {
+        self.lost(now, ticket, true);
     }
 
     /// The client gave up, and the replica was told.
-    pub fn cancelled(&mut self, _now: Nanos, ticket: Ticket) {
-        self.advance_to_end(ticket, false, None);
+    pub fn cancelled(&mut self, now: Nanos, ticket: Ticket) {
+        self.lost(now, ticket, false);
     }
 
-    fn advance(&mut self, ticket: Ticket, stage: Stage, ok: bool) {
+    fn lost(&mut self, now: Nanos, ticket: Ticket, failed: bool) {
+        let is_news = self.advance_to_end(ticket, false, None);
+        if let Some(tuner) = &mut self.tuner
+            && is_news
+        {
+            tuner.lost(now, ticket.slot(), failed);
+        }
+    }
+
+    /// False: it was told before, or the request has ended.
+    fn advance(&mut self, ticket: Ticket, stage: Stage, ok: bool) -> bool {
         let Some(request) = self.in_flight.advance(ticket, stage) else {
             self.ignored.late_news += 1;
-            return;
+            return false;
         };
         let release = request.counted && stage >= release_stage(self.config.release_at);
         if release {
@@ -250,12 +294,14 @@ impl Router {
         if let Some(prompt) = prompt {
             self.learn(replica, life, &prompt);
         }
+        true
     }
 
-    fn advance_to_end(&mut self, ticket: Ticket, ok: bool, sequence: Option<&BlockChain>) {
+    /// False: the request had ended before.
+    fn advance_to_end(&mut self, ticket: Ticket, ok: bool, sequence: Option<&BlockChain>) -> bool {
         let Some(mut request) = self.in_flight.end(ticket) else {
             self.ignored.late_news += 1;
-            return;
+            return false;
         };
         if request.counted {
             self.release(request.replica, request.life, request.prompt_tokens);
@@ -264,7 +310,7 @@ impl Router {
             self.queue.end_turn();
         }
         if !ok {
-            return;
+            return true;
         }
         if let Some(prompt) = request.prompt.take() {
             self.learn(request.replica, request.life, &prompt);
@@ -272,6 +318,7 @@ impl Router {
         if let Some(sequence) = sequence.filter(|_| self.config.learn_output) {
             self.learn(request.replica, request.life, sequence);
         }
+        true
     }
 
     fn release(&mut self, replica: ReplicaId, life: u32, tokens: u64) {
@@ -450,6 +497,24 @@ impl Router {
     #[must_use]
     pub fn policy(&self) -> &dyn Policy {
         &*self.policy
+    }
+
+    /// The tuner; none: the policy keeps its weights.
+    #[must_use]
+    pub fn tuner(&self) -> Option<&Tuner> {
+        self.tuner.as_deref().map(Attached::tuner)
+    }
+
+    /// The step of the tuner's search that the last news ended, once: to be asked for after [`Router::first_token`],
+    /// [`Router::finished`], [`Router::failed`] and [`Router::cancelled`] by whoever logs them.
+    pub fn take_tune_step(&mut self) -> Option<TuneStep> {
+        self.tuner.as_mut().and_then(|tuner| tuner.take_step())
+    }
+
+    /// The tuned weights that the last decision was made with; none without a tuner.
+    #[must_use]
+    pub fn tuned_weights(&self) -> Option<TunedWeights<'_>> {
+        self.tuner.as_deref().map(Attached::installed)
     }
 
     /// The parameters.

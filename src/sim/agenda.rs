@@ -23,8 +23,13 @@ pub enum Event {
     EndAtRouter(Slot),
     /// The router learns that an attempt came to nothing. After ends, before what it frees is used.
     AttemptFailed(Slot),
-    /// The head of the router's queue may have waited too long. After ends, which may have freed its way.
-    RouterDeadline,
+    /// The first token of a response passes the router that had passed its request on. After the routers of the replicas'
+    /// own regions, which it comes from.
+    FirstTokenAtFirstRouter(Slot),
+    /// The end of such a response passes it, or the refusal of the router it was passed on to.
+    EndAtFirstRouter(Slot),
+    /// The head of a router's queue may be offered, or have waited too long. After ends, which may have freed its way.
+    RouterDeadline(u32),
     /// A request reaches the router, which decides.
     AtRouter(Slot),
     /// A replica is back after an outage: what reaches it at this instant is served.
@@ -75,15 +80,17 @@ impl Event {
             Self::FirstTokenAtRouter(_) => 3,
             Self::EndAtRouter(_) => 4,
             Self::AttemptFailed(_) => 5,
-            Self::RouterDeadline => 6,
-            Self::AtRouter(_) => 7,
-            Self::Up(_) => 8,
-            Self::AtReplica(_) => 9,
-            Self::Wake(..) => 10,
-            Self::Down(_) => 11,
-            Self::ProbeAtReplica(_) => 12,
-            Self::ProbeRound(..) => 13,
-            Self::Sample => 14,
+            Self::FirstTokenAtFirstRouter(_) => 6,
+            Self::EndAtFirstRouter(_) => 7,
+            Self::RouterDeadline(_) => 8,
+            Self::AtRouter(_) => 9,
+            Self::Up(_) => 10,
+            Self::AtReplica(_) => 11,
+            Self::Wake(..) => 12,
+            Self::Down(_) => 13,
+            Self::ProbeAtReplica(_) => 14,
+            Self::ProbeRound(..) => 15,
+            Self::Sample => 16,
         }
     }
 }
@@ -329,7 +336,9 @@ mod tests {
             Event::FirstTokenAtRouter(Slot(0)),
             Event::EndAtRouter(Slot(0)),
             Event::AttemptFailed(Slot(0)),
-            Event::RouterDeadline,
+            Event::FirstTokenAtFirstRouter(Slot(0)),
+            Event::EndAtFirstRouter(Slot(0)),
+            Event::RouterDeadline(0),
             Event::AtRouter(Slot(0)),
             Event::Up(ReplicaId(0)),
             Event::AtReplica(Slot(0)),

@@ -12,6 +12,9 @@ pub enum SimError {
     /// The router refused its configuration.
     #[error(transparent)]
     Routing(#[from] gorgo_routing::RoutingError),
+    /// The tuner refused its configuration, or does not fit the policy.
+    #[error(transparent)]
+    Tuner(#[from] gorgo_routing::tuner::TunerError),
     /// The scenario does not fit together.
     #[error(transparent)]
     Scenario(#[from] gorgo_scenario::ScenarioError),

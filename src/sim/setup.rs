@@ -1,10 +1,12 @@
 //! What a run is made of before it starts, and the totals of its replicas after it has ended.
 
 use crate::error::SimError;
+use crate::site::Ingress;
 use crate::world::{Station, World};
-use gorgo_metrics::{FleetNames, MeasureSpec, OriginLeg, ReplicaSummary};
+use gorgo_metrics::{FleetNames, MeasureSpec, OriginLeg, ReplicaSummary, TunerSummary};
 use gorgo_model::network::Connect;
-use gorgo_model::{ClientLeg, Femtos, Network, Replica, ReplicaConfig};
+use gorgo_model::{Femtos, Network, Replica, ReplicaConfig};
+use gorgo_routing::tuner::{TuneStep, TunerConfig};
 use gorgo_routing::{Policy, Router, RouterConfig, RoutingRequest, Target};
 use gorgo_scenario::{FailureSpec, Outage};
 use gorgo_types::{Nanos, Origin, RegionId, ReplicaId, RequestId};
@@ -14,6 +16,9 @@ use gorgo_workload::{ClientSpec, Source};
 /// Sees every decision: time, request, draw, the router (with its signals and the decision), and where the request
 /// goes in fact, which differs from the decision where one was forced.
 pub type Observer<'a> = dyn FnMut(Nanos, &RoutingRequest<'_>, u64, &Router, Target) + 'a;
+
+/// Sees every step of the tuner of the policy's weights.
+pub type TuneObserver<'a> = dyn FnMut(&TuneStep) + 'a;
 
 /// A replica and its place.
 #[derive(Clone, Debug)]
@@ -28,6 +33,17 @@ pub struct StationSetup {
     pub config: ReplicaConfig,
 }
 
+/// A router and its place.
+#[derive(Debug)]
+pub struct RouterSetup {
+    /// Its region.
+    pub region: RegionId,
+    /// Its configuration.
+    pub config: RouterConfig,
+    /// Its policy.
+    pub policy: Box<dyn Policy>,
+}
+
 /// How a run is watched and bent.
 #[derive(Default)]
 pub struct RunOptions<'a> {
@@ -35,6 +51,8 @@ pub struct RunOptions<'a> {
     pub forced: Option<(RequestId, ReplicaId)>,
     /// Sees every decision.
     pub observer: Option<&'a mut Observer<'a>>,
+    /// Sees every step of the tuner.
+    pub tuning: Option<&'a mut TuneObserver<'a>>,
     /// Hears now and then how many requests have ended.
     pub progress: Option<&'a dyn Fn(u64)>,
     /// Verifies every replica's books after each of its wakes, at a cost.
@@ -51,18 +69,19 @@ pub struct Setup<'a> {
     pub replicas: Vec<StationSetup>,
     /// Links between regions.
     pub network: Network,
+    /// The routers, at least one.
+    pub routers: Vec<RouterSetup>,
+    /// Where all requests pass a machine that sends each to the router nearest to its client; none: clients send to
+    /// that router themselves.
+    pub geo_proxy: Option<RegionId>,
     /// When replicas are down.
     pub outages: Vec<Outage>,
     /// What happens when an attempt fails.
     pub failures: FailureSpec,
     /// What opening a connection costs; `None`: connections are always open.
     pub connect: Option<Connect>,
-    /// Where the router stands.
-    pub router_region: RegionId,
-    /// The router's own configuration.
-    pub router: RouterConfig,
-    /// The policy.
-    pub policy: Box<dyn Policy>,
+    /// What tunes the weights of each router's policy; none: they stay.
+    pub tuner: Option<TunerConfig>,
     /// Time the router takes to decide on a request.
     pub decision_time: Nanos,
     /// Time between rounds of RTT probes; `None` leaves the router with what the first round told it.
@@ -96,7 +115,6 @@ impl Setup<'_> {
                     wake: 0,
                     wake_at: None,
                     down: 0,
-                    failed_scrapes: 0,
                     in_flight: 0,
                     requests: 0,
                 })
@@ -153,13 +171,28 @@ impl World<'_> {
         })
     }
 
+    /// What the tuner came to, where there was one; of several routers the first one's.
+    pub(crate) fn tuner_summary(&self) -> Option<TunerSummary> {
+        let tuner = self.sites.first()?.router.tuner()?;
+        let by_name =
+            |values: &[f64]| tuner.names().iter().cloned().zip(values.iter().copied()).collect();
+        let (steps, accepted) = tuner.steps();
+        Some(TunerSummary {
+            strategy: tuner.strategy().to_owned(),
+            steps,
+            accepted,
+            start: by_name(tuner.start()),
+            weights: by_name(tuner.best()),
+        })
+    }
+
     /// The ways of the origins that have sent something, in their order.
     pub(crate) fn origin_legs(&self) -> Vec<OriginLeg> {
-        let origins = self.client.source().origins().iter().zip(&self.legs);
-        let leg = |(origin, leg): (&Origin, &ClientLeg)| OriginLeg {
+        let origins = self.client.source().origins().iter().zip(&self.ingresses);
+        let leg = |(origin, way): (&Origin, &Ingress)| OriginLeg {
             origin: origin_name(origin),
-            rtt_p50_ms: leg.median.as_ms(),
-            how: self.network.leg_in_words(origin, self.router_region, leg),
+            rtt_p50_ms: way.leg.median.as_ms(),
+            how: self.network.leg_in_words(origin, self.sites[way.site as usize].region, &way.leg),
         };
         origins.map(leg).collect()
     }

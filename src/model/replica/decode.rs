@@ -199,7 +199,14 @@ impl Replica {
                 }
                 _ => None,
             };
-            added = self.cache.release(live.node, last).added_tokens;
+            let inserted = self.cache.release(live.node, last);
+            added = inserted.added_tokens;
+            if self.cache.needs_states() && !self.faulty(Mutation::EndLeavesNoState) {
+                match last {
+                    Some(_) => self.cache.leave_state(inserted.node, held),
+                    None => self.cache.leave_unreachable_state(),
+                }
+            }
         }
         self.own -= live.own;
         self.free +=

@@ -170,6 +170,33 @@ pub struct Gorgo {
     fleet: Weights,
     /// The weights of replica `i`, for the replicas up to the last with weights of its own; usually empty.
     replicas: Vec<Weights>,
+    /// What was given of them.
+    overrides: BTreeMap<ReplicaIndex, Overrides>,
+}
+
+impl Overrides {
+    /// A replica's weights: its own, and for what is not given the fleet's.
+    fn over(&self, fleet: Weights) -> Result<Weights, ParameterError> {
+        Weights::checked(
+            self.w_rtt.unwrap_or(fleet.rtt),
+            self.w_prefill.unwrap_or(fleet.prefill),
+            self.w_queue.unwrap_or(fleet.queue),
+            self.w_used.unwrap_or(fleet.used),
+        )
+    }
+}
+
+/// The weights of the replicas up to the last with weights of its own.
+fn by_replica(
+    fleet: Weights,
+    overrides: &BTreeMap<ReplicaIndex, Overrides>,
+) -> Result<Vec<Weights>, ParameterError> {
+    let known = overrides.last_key_value().map_or(0, |(last, _)| usize::from(last.0) + 1);
+    let mut all = vec![fleet; known];
+    for (index, own) in overrides {
+        all[usize::from(index.0)] = own.over(fleet)?;
+    }
+    Ok(all)
 }
 
 impl Gorgo {
@@ -179,6 +206,8 @@ impl Gorgo {
 }
 
 const TERMS: &[&str; 4] = &["rtt", "prefill", "queue", "used"];
+
+const WEIGHTS: &[Parameter] = &[W_RTT, W_PREFILL, W_QUEUE, W_USED];
 
 impl Configured for Gorgo {
     type Parameters = Parameters;
@@ -190,17 +219,7 @@ impl Configured for Gorgo {
     fn new(parameters: Parameters) -> Result<Self, ParameterError> {
         let Parameters { w_rtt, w_prefill, w_queue, w_used, replicas } = parameters;
         let fleet = Weights::checked(w_rtt, w_prefill, w_queue, w_used)?;
-        let known = replicas.last_key_value().map_or(0, |(last, _)| usize::from(last.0) + 1);
-        let mut of_replica = vec![fleet; known];
-        for (index, own) in replicas {
-            of_replica[usize::from(index.0)] = Weights::checked(
-                own.w_rtt.unwrap_or(w_rtt),
-                own.w_prefill.unwrap_or(w_prefill),
-                own.w_queue.unwrap_or(w_queue),
-                own.w_used.unwrap_or(w_used),
-            )?;
-        }
-        Ok(Self { fleet, replicas: of_replica })
+        Ok(Self { fleet, replicas: by_replica(fleet, &replicas)?, overrides: replicas })
     }
 }
 
@@ -233,5 +252,25 @@ impl Policy for Gorgo {
 
     fn draw_use(&self) -> DrawUse {
         DrawUse::None
+    }
+
+    fn tunable(&self) -> &'static [Parameter] {
+        WEIGHTS
+    }
+
+    fn weight(&self, index: usize) -> f64 {
+        let Weights { rtt, prefill, queue, used } = self.fleet;
+        [rtt, prefill, queue, used].get(index).copied().unwrap_or(f64::NAN)
+    }
+
+    /// A replica's own weight stays what it is.
+    fn set_weight(&mut self, index: usize, value: f64) {
+        let Weights { rtt, prefill, queue, used } = &mut self.fleet;
+        if let Some(weight) = [rtt, prefill, queue, used].into_iter().nth(index) {
+            *weight = value;
+        }
+        if let Ok(replicas) = by_replica(self.fleet, &self.overrides) {
+            self.replicas = replicas;
+        }
     }
 }

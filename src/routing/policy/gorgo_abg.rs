@@ -166,4 +166,20 @@ impl Policy for GorgoAbg {
     fn draw_use(&self) -> DrawUse {
         DrawUse::None
     }
+
+    fn tunable(&self) -> &'static [Parameter] {
+        &[ALPHA, BETA, GAMMA]
+    }
+
+    fn weight(&self, index: usize) -> f64 {
+        let Parameters { alpha, beta, gamma, .. } = self.parameters;
+        [alpha, beta, gamma].get(index).copied().unwrap_or(f64::NAN)
+    }
+
+    fn set_weight(&mut self, index: usize, value: f64) {
+        let Parameters { alpha, beta, gamma, .. } = &mut self.parameters;
+        if let Some(weight) = [alpha, beta, gamma].into_iter().nth(index) {
+            *weight = value;
+        }
+    }
 }

@@ -165,4 +165,20 @@ impl Policy for GorgoProxy {
     fn draw_use(&self) -> DrawUse {
         DrawUse::None
     }
+
+    fn tunable(&self) -> &'static [Parameter] {
+        &[PREFILL_MS_PER_TOKEN, RUNNING_FACTOR]
+    }
+
+    fn weight(&self, index: usize) -> f64 {
+        let Parameters { prefill_ms_per_token, running_factor, .. } = self.parameters;
+        [prefill_ms_per_token, running_factor].get(index).copied().unwrap_or(f64::NAN)
+    }
+
+    fn set_weight(&mut self, index: usize, value: f64) {
+        let Parameters { prefill_ms_per_token, running_factor, .. } = &mut self.parameters;
+        if let Some(weight) = [prefill_ms_per_token, running_factor].into_iter().nth(index) {
+            *weight = value;
+        }
+    }
 }

@@ -30,7 +30,7 @@ pub mod registry;
 pub mod round_robin;
 pub mod session_affinity;
 
-pub use parameter::{Configured, NoParameters, ParameterError};
+pub use parameter::{Configured, NoParameters, Parameter, ParameterError};
 
 use crate::decision::Decision;
 use crate::reach::Home;
@@ -108,6 +108,19 @@ pub trait Policy: Debug + Send {
 
     /// Puts a remembered word back, so that a logged decision can be made again.
     fn recall(&mut self, _memory: u64) {}
+
+    /// The parameters that may change while it routes: a tuner's, for example. None: it cannot be tuned.
+    fn tunable(&self) -> &'static [Parameter] {
+        &[]
+    }
+
+    /// The value of the `index`-th of [`Policy::tunable`]; NaN where there is none.
+    fn weight(&self, _index: usize) -> f64 {
+        f64::NAN
+    }
+
+    /// Changes the `index`-th of [`Policy::tunable`]; the caller has checked the value by its [`Parameter::check`].
+    fn set_weight(&mut self, _index: usize, _value: f64) {}
 }
 
 /// A count as a score term.

@@ -4,6 +4,7 @@
 //! [`super::evolution`] next.
 
 use super::one_fifth::OneFifthParameters;
+use super::paired::PairedParameters;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -49,6 +50,8 @@ pub struct Objective {
 pub enum StrategyConfig {
     /// GORGO v2's.
     OneFifth(OneFifthParameters),
+    /// This project's.
+    Paired(PairedParameters),
 }
 
 /// What a tuner refuses.
@@ -168,6 +171,7 @@ impl TunerConfig {
         self.objective.validate()?;
         match &self.strategy {
             StrategyConfig::OneFifth(parameters) => parameters.validate(),
+            StrategyConfig::Paired(parameters) => parameters.validate(),
         }
     }
 }

@@ -7,9 +7,9 @@
 //! Published faults that are kept, because published numbers rest on them: three quarters of a window of 128 with a
 //! hop of 32 were routed by older candidates; a sample counts for the candidate that is installed when it *ends*,
 //! whoever routed it; scores of different minutes are compared as if the load were the same; the best is never scored
-//! again, so one lucky window fixes it.
+//! again, so one lucky window fixes it. [`super::paired`] has none of these.
 //!
-//! Source: GORGO v2, `gorgo/tuner.py`, `OnlineTuner`. Read [`super::config`] next.
+//! Source: GORGO v2, `gorgo/tuner.py`, `OnlineTuner`. Read [`super::paired`] next.
 
 use super::config::{Bounds, Objective, TunerError, check};
 use super::evolution::{Evolution, EvolutionParameters};

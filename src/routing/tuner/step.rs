@@ -1,4 +1,4 @@
-//! One step of a tuner's search, as it is logged (`tune.jsonl`). Read [`super::config`] next.
+//! One step of a tuner's search, as it is logged (`tune.jsonl`). Read [`super::paired`] next.
 
 use gorgo_types::Nanos;
 use serde::{Deserialize, Serialize};

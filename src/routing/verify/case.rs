@@ -10,6 +10,7 @@ use crate::policy::Question;
 use crate::reach::Home;
 use crate::signals::{RoutingRequest, Signals};
 use gorgo_types::{BlockChain, BlockId, Nanos, RequestId, Tokens};
+use std::collections::BTreeMap;
 
 /// A value of a log that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +47,8 @@ pub struct Case {
     pub draw: Option<u64>,
     /// What the policy remembered; `None` where the log does not say.
     pub memory: Option<u64>,
+    /// The weights that a tuner had given the policy, by name.
+    pub weights: BTreeMap<String, f64>,
     /// What was chosen.
     pub chosen: Target,
     /// The recorded scores, where the log has them.
@@ -124,6 +127,7 @@ impl TryFrom<LogRow> for Case {
             home: row.home,
             draw: Some(row.draw.0),
             memory: row.memory.map(|memory| memory.0),
+            weights: row.weights.unwrap_or_default(),
             chosen: row.chosen,
             scores: Some(row.scores.iter().map(|score| score.0).collect()),
         })

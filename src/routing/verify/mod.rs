@@ -46,13 +46,25 @@ const ROUTER_RULES: &[&str] = &["no-metrics", "no-replica"];
 const KEPT_MISMATCHES: usize = 5;
 
 /// Why a case cannot be put to a policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
     /// The policy decides by lot which candidates it looks at, and the log does not have the lot.
     #[error("the log has no draws, and `{policy}` cannot be replayed without them")]
     NeedsDraw {
         /// The policy.
         policy: &'static str,
+    },
+    /// A row says with which weight the policy decided, and the policy has none of that name, or not of that value.
+    #[error("request {request}: `weights.{name}` is {value}, wanted {wanted}")]
+    Weight {
+        /// The request.
+        request: String,
+        /// The weight.
+        name: String,
+        /// Its value.
+        value: String,
+        /// What may stand there.
+        wanted: String,
     },
 }
 
@@ -163,6 +175,7 @@ impl Verifier {
         if let Some(memory) = case.memory {
             self.policy.recall(memory);
         }
+        self.set_weights(case)?;
         let question = case.question();
         decide(&*self.policy, &question, &mut self.decision);
         let by_router = ROUTER_RULES.contains(&self.decision.rule);
@@ -187,6 +200,25 @@ impl Verifier {
     #[must_use]
     pub fn into_report(self) -> VerifyReport {
         self.report
+    }
+
+    /// Gives the policy the weights that a tuner had given it when it decided.
+    fn set_weights(&mut self, case: &Case) -> Result<(), VerifyError> {
+        for (name, &value) in &case.weights {
+            let known = self.policy.tunable();
+            let wrong = |wanted: String| {
+                let (request, name) = (case.label.clone(), name.clone());
+                VerifyError::Weight { request, name, value: value.to_string(), wanted }
+            };
+            let Some(place) = known.iter().position(|weight| weight.name == name) else {
+                let names: Vec<_> = known.iter().map(|weight| weight.name).collect();
+                let policy = self.policy.name();
+                return Err(wrong(format!("a weight of `{policy}` ({})", names.join(", "))));
+            };
+            known[place].check(value).map_err(|error| wrong(error.wanted.to_string()))?;
+            self.policy.set_weight(place, value);
+        }
+        Ok(())
     }
 
     fn compare(&mut self, case: &Case) -> bool {

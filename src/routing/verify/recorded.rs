@@ -12,6 +12,7 @@ use super::case::{Case, RowError, stand_in, wrong};
 use crate::decision::Target;
 use crate::signals::Signals;
 use gorgo_types::{Nanos, RegionId, ReplicaId, RequestId, Tokens};
+use std::collections::BTreeMap;
 
 /// The tables begin when the first decision is made, at which time the scraped metrics are already some seconds old. So
 /// their time zero is laid at one hour of the clock, which cannot run below zero.
@@ -113,6 +114,7 @@ impl RecordedColumns {
             candidates,
             home: None,
             draw: None,
+            weights: BTreeMap::new(),
             memory: None,
             chosen: Target::Replica(ReplicaId(chosen)),
             scores: None,

@@ -18,6 +18,7 @@ macro_rules! gpu {
 
 /// The cost profiles of `data/gpus`, as (file, text). A file is named after its profile.
 pub const GPU_FILES: &[(&str, &str)] = &[
+    gpu!("2xl40s_qwen3.5-35b-a3b-fp8"),
     gpu!("a100-sxm-tp4_llama-3.3-70b"),
     gpu!("a100-sxm-tp8_llama-3.3-70b"),
     gpu!("a100-sxm_llama-3.1-8b"),

@@ -195,6 +195,10 @@ impl Context<'_> {
                 table.retract_decode_steps.as_ref(),
                 base.retract_decode_steps,
             ),
+            state_slots: match &table.state_slots {
+                Some(_) => Some(self.small(table.state_slots.as_ref(), 0)?),
+                None => base.state_slots,
+            },
         };
         let overhead = table.overhead.map_or(profile.overhead, |span| span.0);
         let kv_pool_tokens = self.pool(table, &profile)?;
@@ -294,6 +298,7 @@ fn explicit(
         new_token_ratio_min_ppb: Some(limits.new_token_ratio_min_ppb.into()),
         new_token_ratio_decay_steps: number(limits.new_token_ratio_decay_steps),
         retract_decode_steps: Some(limits.retract_decode_steps.into()),
+        state_slots: limits.state_slots.and_then(number),
         schedule: Some(limits.schedule),
         overhead: Some(overhead),
         prefix_cache: Some(config.prefix_cache),

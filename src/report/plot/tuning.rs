@@ -1,0 +1,162 @@
+//! What a tuner did over time: one panel for each weight, the best known as a line and every candidate as a dot (filled
+//! where it was accepted), then the step size and the score, on the same axis of time.
+
+use super::axis::{Frame, Scale, TICK_SIZE, TITLE_SIZE, Tick, short};
+use super::canvas::{Align, Canvas, GREY, Ink, Lettering, PALETTE, Point, Stroke, WHITE, draw};
+use super::legend::{HEADING, Legend, Sample, heading};
+use crate::Tuning;
+use gorgo_routing::tuner::TuneStep;
+
+const WIDTH: f64 = 800.0;
+const LEFT: f64 = 92.0;
+const PANEL: f64 = 118.0;
+const BETWEEN: f64 = 20.0;
+
+const BEST: Ink = PALETTE[0];
+const ACCEPTED: Ink = PALETTE[1];
+const REFUSED: Ink = PALETTE[7];
+
+/// The plot, as SVG.
+#[must_use]
+pub fn tuning(tuning: &Tuning<'_>) -> String {
+    let names = tuning.names();
+    let panels = names.len() + 2;
+    let bottom = HEADING + (PANEL + BETWEEN) * panels as f64;
+    let legend = Legend::new(
+        vec![
+            ("best known, and step size".to_owned(), Sample::Line(Stroke::solid(BEST, 1.8))),
+            ("candidate, accepted".to_owned(), Sample::Box(ACCEPTED)),
+            ("candidate, refused".to_owned(), Sample::Box(REFUSED)),
+        ],
+        WIDTH - 40.0,
+    );
+    let (time, unit_s, unit) = time_scale(tuning.steps);
+    draw(WIDTH, bottom + 34.0 + legend.height() + 14.0, |canvas| {
+        let title = format!("Weights of {}, tuned by {}", tuning.policy, tuning.summary.strategy);
+        let (steps, accepted) = (tuning.summary.steps, tuning.summary.accepted);
+        let (scenario, seed) = (tuning.scenario, tuning.seed);
+        let about = format!("{scenario}, seed {seed}, {steps} steps, {accepted} accepted");
+        heading(canvas, WIDTH, &title, &about);
+        for panel in 0..panels {
+            let top = HEADING + (PANEL + BETWEEN) * panel as f64;
+            let frame = Frame { left: LEFT, top, width: WIDTH - LEFT - 22.0, height: PANEL };
+            let is_last = panel + 1 == panels;
+            let mut ticks = time.linear_ticks(10.0, short);
+            if !is_last {
+                ticks =
+                    ticks.into_iter().map(|t| Tick { label: Some(String::new()), ..t }).collect();
+            }
+            frame.draw_x(canvas, time, &ticks);
+            let look =
+                Lettering { upward: true, ink: GREY, ..Lettering::new(TICK_SIZE, Align::Middle) };
+            let name = names.get(panel).copied();
+            let name = name.unwrap_or(if is_last { "score" } else { "step size" });
+            canvas.text(name, (26.0, frame.top + frame.height / 2.0), look);
+            if tuning.steps.is_empty() {
+                frame.say(canvas, "No step: too few requests.");
+            } else if panel < names.len() {
+                let start = tuning.summary.start.values().nth(panel).copied();
+                weight(canvas, frame, (time, unit_s), tuning.steps, panel, start.unwrap_or(1.0));
+            } else if is_last {
+                score(canvas, frame, (time, unit_s), tuning.steps);
+            } else {
+                sigma(canvas, frame, (time, unit_s), tuning.steps);
+            }
+            frame.draw_edges(canvas);
+        }
+        let look = Lettering::new(TITLE_SIZE, Align::Middle);
+        canvas.text(&format!("time, {unit}"), (WIDTH / 2.0, bottom + 14.0), look);
+        legend.draw(canvas, WIDTH / 2.0, bottom + 32.0);
+    })
+}
+
+fn time_scale(steps: &[TuneStep]) -> (Scale, f64, &'static str) {
+    let end_s = steps.last().map_or(1.0, |step| step.at_ns.as_s());
+    let (unit_s, unit) = match end_s {
+        end if end > 5.0 * 3_600.0 => (3_600.0, "h"),
+        end if end > 600.0 => (60.0, "min"),
+        _ => (1.0, "s"),
+    };
+    let to = if end_s > 0.0 { end_s / unit_s * 1.02 } else { 1.0 };
+    (Scale { from: 0.0, to, log: false }, unit_s, unit)
+}
+
+/// A line that stays level from one change to the next.
+fn stairs(points: &[Point]) -> Vec<Point> {
+    let mut stairs = Vec::with_capacity(2 * points.len());
+    for pair in points.windows(2) {
+        stairs.extend([pair[0], (pair[1].0, pair[0].1)]);
+    }
+    stairs.extend(points.last());
+    stairs
+}
+
+/// The candidates of one weight, and the best known.
+fn weight(
+    canvas: &mut Canvas<'_>,
+    frame: Frame,
+    (time, unit_s): (Scale, f64),
+    steps: &[TuneStep],
+    index: usize,
+    start: f64,
+) {
+    let all = steps.iter().flat_map(|step| [step.candidate[index], step.best[index]]);
+    let (least, most) =
+        all.fold((start, start), |(least, most), x| (f64::min(least, x), f64::max(most, x)));
+    let scale = Scale::log(least, most);
+    frame.draw_y(canvas, scale, &scale.log_ticks(short));
+    let changes = steps.iter().map(|step| (step.at_ns.as_s() / unit_s, step.best[index]));
+    let points: Vec<Point> = std::iter::once((0.0, start))
+        .chain(changes)
+        .chain(std::iter::once((time.to, steps.last().map_or(start, |step| step.best[index]))))
+        .map(|point| frame.place(time, scale, point))
+        .collect();
+    canvas.line(&stairs(&points), Stroke::solid(BEST, 1.8));
+    for step in steps {
+        let at = frame.place(time, scale, (step.at_ns.as_s() / unit_s, step.candidate[index]));
+        dot(canvas, at, step.accepted);
+    }
+}
+
+fn sigma(canvas: &mut Canvas<'_>, frame: Frame, (time, unit_s): (Scale, f64), steps: &[TuneStep]) {
+    let (least, most) = steps
+        .iter()
+        .map(|step| step.sigma)
+        .fold((f64::INFINITY, 0.0), |(least, most), s| (f64::min(least, s), f64::max(most, s)));
+    let scale = Scale::log(least, most);
+    frame.draw_y(canvas, scale, &scale.log_ticks(short));
+    let points = steps.iter().map(|step| (step.at_ns.as_s() / unit_s, step.sigma));
+    let points: Vec<Point> = points.map(|point| frame.place(time, scale, point)).collect();
+    canvas.line(&stairs(&points), Stroke::solid(BEST, 1.8));
+}
+
+fn score(canvas: &mut Canvas<'_>, frame: Frame, (time, unit_s): (Scale, f64), steps: &[TuneStep]) {
+    let finite = || steps.iter().map(|step| step.score).filter(|score| score.is_finite());
+    let least = finite().fold(0.0, f64::min);
+    let most = finite().fold(0.0, f64::max);
+    let room = ((most - least) * 0.06).max(1e-9);
+    let scale = Scale { from: least - room, to: most + room, log: false };
+    // Ticks of the span, moved so that one of them is 0.
+    let span = Scale { from: 0.0, to: scale.to - scale.from, log: false };
+    let step = span.linear_ticks(4.0, short).get(1).map_or(1.0, |tick| tick.value);
+    let first = (scale.from / step).ceil();
+    let ticks: Vec<Tick> = (0..16)
+        .map(|k| (first + f64::from(k)) * step)
+        .take_while(|&value| value <= scale.to)
+        .map(|value| Tick { value, label: Some(short(value + 0.0)) })
+        .collect();
+    frame.draw_y(canvas, scale, &ticks);
+    for step in steps {
+        let at = frame.place(time, scale, (step.at_ns.as_s() / unit_s, step.score));
+        dot(canvas, at, step.accepted);
+    }
+}
+
+/// A small square: filled where the candidate was accepted.
+fn dot(canvas: &mut Canvas<'_>, (x, y): Point, accepted: bool) {
+    let ink = if accepted { ACCEPTED } else { REFUSED };
+    canvas.rectangle((x - 3.5, y - 3.5), (x + 3.5, y + 3.5), ink);
+    if !accepted {
+        canvas.rectangle((x - 2.2, y - 2.2), (x + 2.2, y + 2.2), WHITE);
+    }
+}

@@ -1,0 +1,90 @@
+//! A policy's tuner: the routing crate checks it, and its errors are put where the value stands.
+
+use super::Context;
+use super::policies::policy_name;
+use crate::parsed::{PolicyTable, TunerTable};
+use gorgo_config::{Diagnostic, Located};
+use gorgo_routing::Policy;
+use gorgo_routing::tuner::{Bounds, StrategyConfig, Tuner, TunerConfig, TunerError};
+use toml::Spanned;
+use toml::de::DeValue;
+
+impl Context<'_> {
+    /// The tuner of a policy, checked against the policy as it starts.
+    pub(super) fn tuner(
+        &self,
+        policy: &Located<PolicyTable>,
+        built: &dyn Policy,
+    ) -> Result<Option<TunerConfig>, Diagnostic> {
+        let Some(given) = &policy.value.tuner else { return Ok(None) };
+        let config = TunerConfig {
+            weights: boxes(&given.value),
+            objective: given.value.objective.as_ref().map_or_else(Default::default, |o| o.value),
+            strategy: self.strategy(given)?,
+        };
+        match Tuner::of(&config, built, 0) {
+            Ok(_) => Ok(Some(config)),
+            Err(error) => Err(self.tuner_error(policy, given, &error)),
+        }
+    }
+
+    fn strategy(&self, given: &Located<TunerTable>) -> Result<StrategyConfig, Diagnostic> {
+        match (&given.value.one_fifth, &given.value.paired) {
+            (Some(parameters), None) => Ok(StrategyConfig::OneFifth(parameters.value)),
+            (None, Some(parameters)) => Ok(StrategyConfig::Paired(parameters.value)),
+            (Some(_), Some(second)) => {
+                let problem = "got a second strategy, wanted one of one_fifth and paired";
+                Err(self.document.blame(second, problem))
+            }
+            (None, None) => {
+                let problem = "got no strategy, wanted one of the tables one_fifth and paired";
+                Err(self.document.blame(given, problem))
+            }
+        }
+    }
+
+    fn tuner_error(
+        &self,
+        policy: &Located<PolicyTable>,
+        given: &Located<TunerTable>,
+        error: &TunerError,
+    ) -> Diagnostic {
+        let problem = match error {
+            TunerError::Parameter { value, wanted, .. } => format!("got {value}, wanted {wanted}"),
+            TunerError::UnknownWeight { .. } => error.to_string(),
+        };
+        let parameter = match error {
+            TunerError::Parameter { parameter, .. } => parameter.clone(),
+            TunerError::UnknownWeight { name, .. } => format!("weights.{name}"),
+        };
+        let table = self.element(policy).and_then(|place| place.get_ref().get("tuner"));
+        match table.and_then(|table| deepest(table, &parameter)) {
+            Some(place) => self.document.error(place.span(), problem),
+            None if given.span().is_some() => self.document.blame(given, error.to_string()),
+            None => self.document.blame(&policy_name(policy), error.to_string()),
+        }
+    }
+}
+
+fn boxes(given: &TunerTable) -> Vec<Bounds> {
+    let boxes = given.weights.value.iter();
+    let boxes = boxes.map(|(name, edges)| {
+        let [low, high] = edges.value;
+        Bounds { name: name.clone(), low, high }
+    });
+    boxes.collect()
+}
+
+/// Where a parameter stands: in the table itself or in that of the objective, the strategy or its search. A weight's
+/// name may have no dots, so `weights.w` leads from the top.
+fn deepest<'t, 'd>(
+    table: &'t Spanned<DeValue<'d>>,
+    parameter: &str,
+) -> Option<&'t Spanned<DeValue<'d>>> {
+    let follow =
+        |path: &[&str]| path.iter().try_fold(table, |place, step| place.get_ref().get(*step));
+    let steps: Vec<&str> = parameter.split('.').collect();
+    let folders: [&[&str]; 5] =
+        [&[], &["objective"], &["one_fifth"], &["one_fifth", "search"], &["paired"]];
+    folders.iter().find_map(|folder| follow(&[folder, steps.as_slice()].concat()))
+}
