@@ -26,6 +26,7 @@ pub struct Collector {
     gaps: Gaps,
     timeline: Vec<TimelineSample>,
     replicas: Vec<ReplicaSummary>,
+    legs: Vec<OriginLeg>,
     warnings: Vec<String>,
     never_sent: u64,
 }
@@ -51,6 +52,19 @@ pub struct RunResult {
     pub itl: Histogram<u64>,
     /// Samples in the order in which they were taken.
     pub timeline: Vec<TimelineSample>,
+    /// How far each origin in `names` is, and how that is known.
+    pub legs: Vec<OriginLeg>,
+}
+
+/// The way of an origin's requests to their router.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OriginLeg {
+    /// The origin in words.
+    pub origin: String,
+    /// Median round trip, ms.
+    pub rtt_p50_ms: f64,
+    /// How it was had: from a matrix, measured between cities, by a fit over the distance.
+    pub how: String,
 }
 
 impl Collector {
@@ -71,6 +85,7 @@ impl Collector {
             gaps: Gaps::new(),
             timeline: Vec::new(),
             replicas: Vec::new(),
+            legs: Vec::new(),
             warnings: Vec::new(),
             never_sent: 0,
         }
@@ -158,6 +173,11 @@ impl Collector {
         }
     }
 
+    /// The ways of the origins, in the order of their names.
+    pub fn set_legs(&mut self, legs: Vec<OriginLeg>) {
+        self.legs = legs;
+    }
+
     /// Sets the names of origins, which a streaming source may know only at the end.
     pub fn set_origins(&mut self, origins: Vec<String>) {
         self.names.origins = origins;
@@ -202,6 +222,7 @@ impl Collector {
             e2e: self.tally.e2e.histogram,
             itl: self.gaps.histogram,
             timeline: self.timeline,
+            legs: self.legs,
         })
     }
 }

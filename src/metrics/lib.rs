@@ -20,7 +20,7 @@ mod spec;
 mod summary;
 mod tally;
 
-pub use collector::{Collector, RunResult};
+pub use collector::{Collector, OriginLeg, RunResult};
 pub use compare::{
     CompareError, Comparison, PairedDifference, Side, SideNumbers, batch_means_interval, compare,
 };

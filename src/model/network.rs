@@ -1,11 +1,11 @@
 //! The network: round trips between regions and between clients and regions.
 //!
 //! A matrix of measured links, checked when it is built, and one draw of an RTT per request and pair. Published
-//! P95s are spreads over 30 days, not packet jitter; how they are split is [`Jitter`]. Cut links
-//! are not here. Reading `data/network/*.csv` is the caller's.
+//! P95s are spreads over 30 days, not packet jitter; how they are split is [`Jitter`]. Reading `data/network/*.csv` is the caller's.
 //! Read `network/spread.rs` next for the shape of a draw, `network/moving.rs` for what changes with time,
 //! `network/place.rs` for clients, `network/connect.rs` and `network/payload.rs` for what a request pays beside the RTT.
 
+mod changes;
 mod city;
 mod connect;
 mod drift;
@@ -17,6 +17,7 @@ mod spread;
 #[cfg(test)]
 mod tests;
 
+pub use changes::{Cut, Effect, Links, RttChange};
 pub use city::{CITY_WITHIN_KM, City, CityTable};
 pub use connect::{ClientConnections, Connect, Pool, ProbeConnections};
 pub use payload::Payload;
@@ -336,6 +337,18 @@ impl Network {
     pub fn cities_between(&self, a: LatLon, b: LatLon) -> Option<(&str, &str)> {
         self.cities.rtt_ms(a, b)?;
         self.cities.names(a, b)
+    }
+
+    /// How a leg was had, with the cities whose round trip it is where it is measured between such.
+    #[must_use]
+    pub fn leg_in_words(&self, origin: &Origin, to: RegionId, leg: &ClientLeg) -> String {
+        let (place, _, by_cities) = self.place_of(origin);
+        match self.cities_between(place, self.regions[to.index()].position) {
+            Some((near, far)) if leg.how == by_cities && origin.region.is_none() => {
+                format!("{}: {near} to {far}", leg.how)
+            }
+            _ => leg.how.to_owned(),
+        }
     }
 
     /// The RTT of a client's leg that this draw stands for in a network in which nothing changes with time.

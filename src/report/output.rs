@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! DIR/            run.json, scenario.resolved.toml, plots/{ttft_cdf,ttft_parts,timeline}.svg
-//! DIR/<policy>/   summary.json, requests.csv, timeline.csv, decisions.jsonl, plots/{ttft_histogram,timeline}.svg
+//! DIR/<policy>/   summary.json, requests.csv, timeline.csv, origins.csv, decisions.jsonl, plots/{ttft_histogram,timeline}.svg
 //! ```
 //!
 //! A directory that holds anything is refused unless overwriting was asked for; then exactly the files above are
 //! removed first, so that nothing of an earlier run is mixed with this one, and everything else stays as it is.
 
 use crate::json::{pretty, summary_json};
+use crate::origins::write_origins;
 use crate::requests_reader::read_requests;
 use crate::{ReportError, plot, write_requests, write_timeline};
 use gorgo_metrics::{FleetNames, RequestRecord, RunResult, Side, Summary, Window};
@@ -23,6 +24,7 @@ const SCENARIO: &str = "scenario.resolved.toml";
 const SUMMARY: &str = "summary.json";
 const REQUESTS: &str = "requests.csv";
 const TIMELINE: &str = "timeline.csv";
+const ORIGINS: &str = "origins.csv";
 const DECISIONS: &str = "decisions.jsonl";
 const CDF_PLOT: &str = "plots/ttft_cdf.svg";
 const PARTS_PLOT: &str = "plots/ttft_parts.svg";
@@ -32,8 +34,8 @@ const HISTOGRAM_PLOT: &str = "plots/ttft_histogram.svg";
 /// Files at the top that gorgo writes.
 const TOP_FILES: [&str; 5] = [RUN, SCENARIO, CDF_PLOT, PARTS_PLOT, TIMELINE_PLOT];
 /// Files of a policy that gorgo writes.
-const POLICY_FILES: [&str; 6] =
-    [SUMMARY, REQUESTS, TIMELINE, DECISIONS, HISTOGRAM_PLOT, TIMELINE_PLOT];
+const POLICY_FILES: [&str; 7] =
+    [SUMMARY, REQUESTS, TIMELINE, ORIGINS, DECISIONS, HISTOGRAM_PLOT, TIMELINE_PLOT];
 
 /// An open output directory.
 #[derive(Clone, Debug)]
@@ -104,6 +106,9 @@ impl OutputDir {
         if !run.timeline.is_empty() {
             self.stream(&file(TIMELINE), |out| write_timeline(out, run))?;
             self.write(&file(TIMELINE_PLOT), plot::timeline(&[run]).as_bytes())?;
+        }
+        if !run.legs.is_empty() {
+            self.stream(&file(ORIGINS), |out| write_origins(out, &run.legs))?;
         }
         self.write(&file(HISTOGRAM_PLOT), plot::ttft_histogram(run).as_bytes())
     }

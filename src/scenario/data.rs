@@ -13,8 +13,9 @@ pub use network::{
 pub use prices::{GpuPrice, PriceTables, Trust};
 
 use gorgo_config::{Diagnostic, Source};
-use gorgo_model::ProfileSpec;
+use gorgo_model::{CostProfile, ModelError, ProfileSpec};
 use serde::de::DeserializeOwned;
+use std::path::Path;
 
 /// A profile's file and its text.
 macro_rules! gpu {
@@ -60,16 +61,73 @@ pub fn read_profile(file: &str, text: &str) -> Result<ProfileSpec, Diagnostic> {
     Source::new(file, text).document()?.read()
 }
 
-/// The rows of a CSV text with a header; columns that the row type does not know are passed over.
+/// Reads a cost profile and checks that it is one; `file` is what errors call it, and without its ending the profile's
+/// name where it has none.
+///
+/// # Errors
+/// Where it is malformed or a number makes no sense, with its place.
+pub fn read_checked_profile(file: &str, text: &str) -> Result<ProfileSpec, Diagnostic> {
+    let source = Source::new(file, text);
+    let document = source.document()?;
+    let mut spec: ProfileSpec = document.read()?;
+    if spec.name.is_empty() {
+        let stem = Path::new(file).file_stem().unwrap_or_default();
+        spec.name = stem.to_string_lossy().into_owned();
+    }
+    CostProfile::try_from(spec.clone()).map_err(|error| {
+        let ModelError::Invalid { field, value, wanted, .. } = &error else {
+            return Diagnostic::whole_file(file, error.to_string());
+        };
+        // A field may name a point of a table, `prefill_table[3]`: the table is what can be found.
+        let keys: Vec<&str> =
+            field.split('.').map(|key| key.split(['[', ' ']).next().unwrap_or(key)).collect();
+        let problem = format!("{field}: got {value}, wanted {wanted}");
+        match document.at(&keys) {
+            Some(place) => document.error(place.span(), problem),
+            None => Diagnostic::whole_file(file, problem),
+        }
+    })?;
+    Ok(spec)
+}
+
+/// The rows of a CSV text with a header; columns that the row type does not know are passed over, where it does not
+/// deny them.
 ///
 /// # Errors
 /// Where a row is malformed, with the line and field.
 pub fn read_csv<T: DeserializeOwned>(file: &str, text: &str) -> Result<Vec<T>, Diagnostic> {
+    Ok(read_csv_lines(file, text)?.into_iter().map(|(_, row)| row).collect())
+}
+
+/// As [`read_csv`], each row with the line that it begins in.
+///
+/// # Errors
+/// As [`read_csv`].
+pub fn read_csv_lines<T: DeserializeOwned>(
+    file: &str,
+    text: &str,
+) -> Result<Vec<(u64, T)>, Diagnostic> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let headers = reader.headers().map_err(|error| explain(file, text, None, &error))?.clone();
-    (reader.deserialize())
-        .map(|row| row.map_err(|error| explain(file, text, Some(&headers), &error)))
-        .collect()
+    let mut rows = Vec::new();
+    let mut record = csv::StringRecord::new();
+    let wrong = |error: csv::Error| explain(file, text, Some(&headers), &error);
+    let (mut counted, mut line) = (0, 1);
+    while reader.read_record(&mut record).map_err(wrong)? {
+        let start = start_of(text, record.position());
+        line += text.get(counted..start).unwrap_or_default().matches('\n').count() as u64;
+        counted = start.max(counted);
+        rows.push((line, record.deserialize(Some(&headers)).map_err(wrong)?));
+    }
+    Ok(rows)
+}
+
+/// Where a row begins. The reader's own position is that of the line feed before it, where lines end in CR LF, and of
+/// the blank lines before it, which it passes over.
+fn start_of(text: &str, position: Option<&csv::Position>) -> usize {
+    let byte = position.map_or(0, |at| usize::try_from(at.byte()).unwrap_or(0));
+    let rest = text.get(byte..).unwrap_or_default();
+    byte + rest.len() - rest.trim_start_matches(['\r', '\n']).len()
 }
 
 fn explain(
@@ -78,7 +136,7 @@ fn explain(
     headers: Option<&csv::StringRecord>,
     error: &csv::Error,
 ) -> Diagnostic {
-    let start = error.position().map_or(0, |at| usize::try_from(at.byte()).unwrap_or(0));
+    let start = start_of(text, error.position());
     let end =
         text.get(start..).and_then(|rest| rest.find('\n')).map_or(text.len(), |at| start + at);
     let (field, problem) = match error.kind() {

@@ -30,8 +30,8 @@ pub use error::ScenarioError;
 pub use gorgo_config::Diagnostic;
 pub use parse::{Parsed, ReplayTrace};
 pub use resolved::{
-    CostParams, GpuShare, IndexSpec, MeasureParams, PolicySpec, Records, ReplicaSpec, Resolved,
-    RouterSpec,
+    CostParams, FailureSpec, GpuShare, IndexSpec, MeasureParams, Outage, PolicySpec, Records,
+    ReplicaSpec, Resolved, RouterSpec,
 };
 pub use schema::schema;
 pub use series::{SeriesSource, SeriesSpec};

@@ -7,6 +7,7 @@
 
 mod client;
 mod cost;
+mod event;
 mod fleet;
 mod link;
 mod load;
@@ -17,6 +18,7 @@ mod workload;
 
 pub use client::ClientTable;
 pub use cost::{CostTable, EgressPriceTable, EgressTable, GpuPriceTable, ReceiverTable};
+pub use event::{EventTable, FailuresTable, OutageTable, PartitionTable, RttTable};
 pub use fleet::{FleetTable, ReplicaTable};
 pub use link::{ConnectTable, SeriesTable};
 pub use load::{
@@ -65,6 +67,9 @@ pub struct ScenarioTable {
     pub client: ClientTable,
     /// The router and the policies to compare.
     pub router: RouterTable,
+    /// What goes wrong, and when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub event: Vec<Located<EventTable>>,
     /// What is measured.
     #[serde(default)]
     pub measure: MeasureTable,

@@ -7,6 +7,7 @@
 mod client;
 mod cost;
 mod demand;
+mod event;
 mod fleet;
 mod link;
 mod load;
@@ -50,6 +51,7 @@ pub(crate) fn resolve(
     let demand = context.demand(&network.network)?;
     let client = context.client()?;
     let measure = context.measure()?;
+    let (moved, outages) = context.events(network.network.clone(), &fleet.replicas)?;
     let cost = context.cost(&network.network, &fleet.replicas, &fleet.profiles, router.region)?;
     let explicit = ScenarioTable {
         fleet: FleetTable { replicas: fleet.groups.into() },
@@ -65,7 +67,8 @@ pub(crate) fn resolve(
         description: table.description.clone().unwrap_or_default(),
         seed: seed.value,
         regions: network.network.regions().to_vec(),
-        network: network.network,
+        network: moved,
+        outages,
         connect: network.connect,
         series: network.series,
         replicas: fleet.replicas,

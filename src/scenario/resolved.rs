@@ -8,7 +8,7 @@ use crate::{ScenarioError, SeriesSpec};
 use gorgo_model::network::Connect;
 use gorgo_model::{Network, RegionPlace, ReplicaConfig};
 use gorgo_routing::{LearnAt, Policy, ReleaseAt, registry};
-use gorgo_types::{Nanos, RegionId};
+use gorgo_types::{Nanos, RegionId, ReplicaId};
 use gorgo_workload::ClientSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,8 @@ pub struct Resolved {
     pub regions: Vec<RegionPlace>,
     /// The times between regions, and between clients and regions.
     pub network: Network,
+    /// When replicas are down.
+    pub outages: Vec<Outage>,
     /// What opening a connection costs; none: connections are always open.
     pub connect: Option<Connect>,
     /// Recorded round trips, not read yet: [`Resolved::network_with_series`].
@@ -92,6 +94,45 @@ pub struct RouterSpec {
     pub queue_timeout: Option<Nanos>,
     /// Whether prompt and output enter the index when a request has finished, where their blocks are known.
     pub learn_output: bool,
+    /// What happens when an attempt fails.
+    pub failures: FailureSpec,
+}
+
+/// A time during which a replica is down: what it held is lost, and afterwards it is empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// Which one.
+    pub replica: ReplicaId,
+    /// From when.
+    pub from: Nanos,
+    /// Up to when.
+    pub to: Nanos,
+}
+
+/// What the router does when an attempt fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailureSpec {
+    /// How often a request is tried in all, as long as its client has seen no token; at least 1.
+    pub attempts: u16,
+    /// How long an attempt waits for its request to get through to the replica.
+    pub connect_timeout: Nanos,
+    /// So many failed scrapes in a row, and a replica is not chosen until one succeeds; 0: never.
+    pub unhealthy_after: u32,
+    /// How long a probe waits for its answer over a cut link.
+    pub probe_timeout: Nanos,
+}
+
+impl Default for FailureSpec {
+    /// One attempt (GORGO's proxies try no second replica), 30 s and three scrapes (GORGO v1's router), 2 s (GORGO
+    /// v2's probes).
+    fn default() -> Self {
+        Self {
+            attempts: 1,
+            connect_timeout: Nanos::from_secs(30),
+            unhealthy_after: 3,
+            probe_timeout: Nanos::from_secs(2),
+        }
+    }
 }
 
 /// One policy with its parameters.

@@ -1,10 +1,10 @@
 //! A resolved scenario as TOML text that leaves nothing unsaid.
 
 use crate::parsed::{
-    ClientTable, IndexTable, LruTable, MeasureTable, PolicyTable, RouterTable, ScenarioTable,
-    UnboundedTable,
+    ClientTable, FailuresTable, IndexTable, LruTable, MeasureTable, PolicyTable, RouterTable,
+    ScenarioTable, UnboundedTable,
 };
-use crate::{IndexSpec, MeasureParams, Resolved, RouterSpec};
+use crate::{FailureSpec, IndexSpec, MeasureParams, Resolved, RouterSpec};
 use gorgo_config::{Count, Duration, Located, PositiveDuration, Share};
 use gorgo_model::{ProfileRange, ProfileSpec};
 use gorgo_workload::ClientSpec;
@@ -105,6 +105,7 @@ impl Resolved {
                 .map(Located::nowhere),
             queue_timeout: spec.queue_timeout.map(PositiveDuration),
             learn_output: Some(spec.learn_output),
+            failures: Some(failures_table(spec.failures).into()),
         }
     }
 }
@@ -114,6 +115,15 @@ fn client_table(spec: &ClientSpec) -> ClientTable {
         workers: spec.workers.map(|workers| Count(u64::from(workers)).into()),
         queue: spec.queue.map(Located::nowhere),
         startup_stall: Some(Duration(spec.startup_stall)),
+    }
+}
+
+fn failures_table(spec: FailureSpec) -> FailuresTable {
+    FailuresTable {
+        attempts: Some(spec.attempts.into()),
+        connect_timeout: Some(PositiveDuration(spec.connect_timeout)),
+        unhealthy_after: Some(spec.unhealthy_after),
+        probe_timeout: Some(PositiveDuration(spec.probe_timeout)),
     }
 }
 

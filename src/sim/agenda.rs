@@ -18,15 +18,21 @@ pub enum Event {
     FirstTokenAtRouter(Slot),
     /// The end of a response passes the router: it releases load and may let a queued request go.
     EndAtRouter(Slot),
+    /// The router learns that an attempt came to nothing. After ends, before what it frees is used.
+    AttemptFailed(Slot),
     /// The head of the router's queue may have waited too long. After ends, which may have freed its way.
     RouterDeadline,
     /// A request reaches the router, which decides.
     AtRouter(Slot),
+    /// A replica is back after an outage: what reaches it at this instant is served.
+    Up(ReplicaId),
     /// A request reaches its replica. After all decisions of the instant; before the replica moves, because a request
     /// that arrives exactly at an iteration's boundary joins it.
     AtReplica(Slot),
     /// A replica reaches an iteration boundary that the outside must hear of. The number tells stale wakes apart.
     Wake(ReplicaId, u32),
+    /// A replica crashes: after all that it still did at this instant.
+    Down(ReplicaId),
     /// A probe reaches a replica and reads its metrics: after the replica has moved, so that it reads the new state.
     ProbeAtReplica(Slot),
     /// The router sends the next round of probes of a kind.
@@ -64,13 +70,16 @@ impl Event {
             Self::ProbeAnswered(_) => 2,
             Self::FirstTokenAtRouter(_) => 3,
             Self::EndAtRouter(_) => 4,
-            Self::RouterDeadline => 5,
-            Self::AtRouter(_) => 6,
-            Self::AtReplica(_) => 7,
-            Self::Wake(..) => 8,
-            Self::ProbeAtReplica(_) => 9,
-            Self::ProbeRound(..) => 10,
-            Self::Sample => 11,
+            Self::AttemptFailed(_) => 5,
+            Self::RouterDeadline => 6,
+            Self::AtRouter(_) => 7,
+            Self::Up(_) => 8,
+            Self::AtReplica(_) => 9,
+            Self::Wake(..) => 10,
+            Self::Down(_) => 11,
+            Self::ProbeAtReplica(_) => 12,
+            Self::ProbeRound(..) => 13,
+            Self::Sample => 14,
         }
     }
 }
@@ -196,10 +205,13 @@ mod tests {
             Event::ProbeAnswered(Slot(0)),
             Event::FirstTokenAtRouter(Slot(0)),
             Event::EndAtRouter(Slot(0)),
+            Event::AttemptFailed(Slot(0)),
             Event::RouterDeadline,
             Event::AtRouter(Slot(0)),
+            Event::Up(ReplicaId(0)),
             Event::AtReplica(Slot(0)),
             Event::Wake(ReplicaId(0), 0),
+            Event::Down(ReplicaId(0)),
             Event::ProbeAtReplica(Slot(0)),
             Event::ProbeRound(Watch::Rtt, 0),
             Event::Sample,

@@ -51,6 +51,11 @@ impl Connections {
         }
     }
 
+    /// The replica is gone, and all connections to it.
+    pub fn break_all(&mut self, replica: ReplicaId) {
+        self.pools[replica.index()].clear();
+    }
+
     /// The time in which a client opens its connection to the router, and what slow start adds.
     pub fn of_client(&self, rtt: Nanos, bytes: u64) -> (Nanos, Nanos) {
         match self.spec.clients {

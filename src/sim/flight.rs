@@ -20,6 +20,12 @@ pub(crate) struct Flight {
     /// When it reached the replica.
     pub at_replica: Nanos,
     pub ticket: Option<Ticket>,
+    /// When this attempt was dispatched.
+    pub dispatched: Nanos,
+    /// The time this attempt took to open its connection.
+    pub set_up: Nanos,
+    /// When the router heard, or will hear, the last of this attempt: a connection keeps its order.
+    pub heard: Nanos,
     /// Counts towards the end of the run.
     pub measured: bool,
 }
@@ -47,6 +53,9 @@ impl Flight {
             at_router: Nanos::ZERO,
             at_replica: Nanos::ZERO,
             ticket: None,
+            dispatched: Nanos::ZERO,
+            set_up: Nanos::ZERO,
+            heard: Nanos::ZERO,
             measured,
         }
     }
@@ -57,11 +66,6 @@ impl Flight {
     /// Before it was dispatched.
     pub fn replica(&self) -> ReplicaId {
         self.record.replica.expect("the request was dispatched")
-    }
-
-    /// From the replica to the client.
-    pub fn back(&self) -> Nanos {
-        back_of(self.replica_rtt) + back_of(self.client_rtt)
     }
 }
 

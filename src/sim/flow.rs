@@ -66,7 +66,7 @@ impl World<'_> {
     }
 
     /// The router decides on a request: a new one, or the head of its queue.
-    fn decide(&mut self, slot: Slot, is_new: bool) -> Result<(), SimError> {
+    pub(crate) fn decide(&mut self, slot: Slot, is_new: bool) -> Result<(), SimError> {
         let flight = self.flights.get_mut(slot);
         let request = visible(&flight.request);
         let draw = self
@@ -126,6 +126,9 @@ impl World<'_> {
             (set_up, slow_start) = connections.take(replica, self.now, rtt, bytes);
             out += slow_start;
         }
+        let start = self.now + self.decision_time;
+        let opened = self.network.passes(from, region, start, rtt) + set_up;
+        let sent = self.network.passes(from, region, opened, rtt);
         station.in_flight += 1;
         station.requests += 1;
         let record = &mut flight.record;
@@ -135,17 +138,24 @@ impl World<'_> {
         record.score = self.router.decision().scores().get(replica.index()).copied().unwrap_or(0.0);
         record.predicted_cached_tokens =
             self.router.signals().get(replica.index()).map_or(0, |s| s.cached_tokens as u32);
-        record.parts.router_queue = self.now - flight.at_router;
+        record.parts.router_queue += self.now - flight.at_router;
         record.parts.routing = self.decision_time;
         record.parts.connect += set_up;
-        record.parts.network_out = out;
+        record.parts.network_out = sent - start - set_up + out;
         flight.ticket = Some(ticket);
+        (flight.dispatched, flight.set_up, flight.heard) = (self.now, set_up, Nanos::ZERO);
         flight.replica_rtt = rtt;
-        self.agenda.push(self.now + self.decision_time + set_up + out, Event::AtReplica(slot));
+        // Opening the connection and sending the request both need the link.
+        if sent - start - set_up > self.failures.connect_timeout {
+            let gives_up = start + self.failures.connect_timeout;
+            self.agenda.push(gives_up, Event::AttemptFailed(slot));
+        } else {
+            self.agenda.push(sent + out, Event::AtReplica(slot));
+        }
     }
 
     /// The router turns a request away; the client hears of it half a round trip later.
-    fn refuse(&mut self, slot: Slot, status: Status) -> Result<(), SimError> {
+    pub(crate) fn refuse(&mut self, slot: Slot, status: Status) -> Result<(), SimError> {
         let flight = self.flights.get(slot);
         let id = flight.request.id;
         let at_client = self.now + back_of(flight.client_rtt);
@@ -161,6 +171,10 @@ impl World<'_> {
         let flight = self.flights.get_mut(slot);
         flight.at_replica = self.now;
         let replica = flight.replica();
+        if self.stations[replica.index()].down > 0 {
+            self.reset(slot);
+            return Ok(());
+        }
         let station = &mut self.stations[replica.index()];
         let request = EngineRequest {
             prompt: flight.request.prompt.clone(),
@@ -182,7 +196,7 @@ impl World<'_> {
     }
 
     /// Puts the replica's next wake on the agenda, if it changed.
-    fn plan_wake(&mut self, replica: ReplicaId) {
+    pub(crate) fn plan_wake(&mut self, replica: ReplicaId) {
         let station = &mut self.stations[replica.index()];
         let next = station.engine.next_wake();
         if next == station.wake_at {
@@ -202,6 +216,14 @@ impl World<'_> {
             return Ok(());
         }
         station.wake_at = None;
+        self.advance(replica)?;
+        self.plan_wake(replica);
+        Ok(())
+    }
+
+    /// Moves a replica on to now and passes on what it did.
+    pub(crate) fn advance(&mut self, replica: ReplicaId) -> Result<(), SimError> {
+        let station = &mut self.stations[replica.index()];
         self.output.clear();
         station.engine.advance(self.now, &mut self.output);
         if self.check {
@@ -217,14 +239,16 @@ impl World<'_> {
             let event = self.output.events[index];
             self.replica_event(event);
         }
-        self.plan_wake(replica);
         Ok(())
     }
 
     fn replica_event(&mut self, event: ReplicaEvent) {
         let slot = Slot(event.key().0);
         let flight = self.flights.get_mut(slot);
-        let passes_router = event.at() + back_of(flight.replica_rtt);
+        let (rtt, region) = (flight.replica_rtt, self.stations[flight.replica().index()].region);
+        let sent = self.network.passes(region, self.router_region, event.at(), rtt);
+        let passes_router = (sent + back_of(rtt)).max(flight.heard);
+        flight.heard = passes_router;
         match event {
             ReplicaEvent::FirstToken { at, ready, admitted, cached_tokens, .. } => {
                 let parts = &mut flight.record.parts;
@@ -232,9 +256,9 @@ impl World<'_> {
                 parts.replica_queue = admitted - ready;
                 parts.prefill = at - admitted;
                 flight.record.cached_tokens = cached_tokens.get() as u32;
-                let back = flight.back();
-                flight.record.parts.network_back = back;
-                flight.record.first_token = Some(at + back);
+                let at_client = passes_router + back_of(flight.client_rtt);
+                flight.record.parts.network_back = at_client - at;
+                flight.record.first_token = Some(at_client);
                 self.agenda.push(passes_router, Event::FirstTokenAtRouter(slot));
             }
             ReplicaEvent::Finished { .. } => {
@@ -290,7 +314,7 @@ impl World<'_> {
     }
 
     /// Lets requests of the router's queue go, as long as it gives any.
-    fn serve_queue(&mut self) -> Result<(), SimError> {
+    pub(crate) fn serve_queue(&mut self) -> Result<(), SimError> {
         while let Some(action) = self.router.poll(self.now) {
             match action {
                 Action::Retry(key) => self.decide(Slot(key), false)?,

@@ -10,6 +10,7 @@ mod connections;
 mod error;
 mod flight;
 mod flow;
+mod incidents;
 mod probes;
 mod regret;
 mod scenario;

@@ -6,6 +6,7 @@
 //! answered round of both: it has been up for a while when the load begins.
 
 use crate::agenda::{Event, Slot, Watch};
+use crate::error::SimError;
 use crate::flight::{back_of, out_of};
 use crate::world::World;
 use gorgo_model::Observation;
@@ -19,27 +20,33 @@ use gorgo_types::{Nanos, ReplicaId};
 pub(crate) struct Probe {
     watch: Watch,
     replica: ReplicaId,
-    /// Opening its connection, before it travels.
-    set_up: Nanos,
     rtt: Nanos,
+    /// When the router sent it.
+    asked: Nanos,
+    /// It stays without an answer.
+    failed: bool,
     taken_at: Nanos,
     seen: Observation,
 }
 
 impl World<'_> {
     /// The rounds that were answered before the load began.
-    pub(crate) fn first_probes(&mut self) {
+    pub(crate) fn first_probes(&mut self) -> Result<(), SimError> {
         for watch in [Watch::Rtt, Watch::Metrics] {
             for index in 0..self.stations.len() {
                 let replica = ReplicaId(index as u32);
                 let (set_up, rtt) = self.probe_rtt(watch, replica, 0);
                 let seen = self.stations[index].engine.observe(self.now);
-                self.tell_router(&Probe { watch, replica, set_up, rtt, taken_at: self.now, seen });
+                let asked = self.now;
+                let probe =
+                    Probe { watch, replica, rtt, asked, failed: false, taken_at: asked, seen };
+                self.tell_router(&probe, set_up + rtt)?;
             }
             if let Some(interval) = self.interval(watch) {
                 self.agenda.push(interval, Event::ProbeRound(watch, 1));
             }
         }
+        Ok(())
     }
 
     const fn interval(&self, watch: Watch) -> Option<Nanos> {
@@ -55,44 +62,83 @@ impl World<'_> {
             let replica = ReplicaId(index as u32);
             let (set_up, rtt) = self.probe_rtt(watch, replica, round);
             let seen = Observation::default();
-            let slot = self.probes.insert(Probe {
-                watch,
-                replica,
-                set_up,
-                rtt,
-                taken_at: Nanos::ZERO,
-                seen,
-            });
-            let sent = self.now + set_up;
-            match watch {
-                Watch::Rtt => self.agenda.push(sent + rtt, Event::ProbeAnswered(slot)),
-                Watch::Metrics => self.agenda.push(sent + out_of(rtt), Event::ProbeAtReplica(slot)),
-            }
+            let (asked, taken_at) = (self.now, Nanos::ZERO);
+            let probe = Probe { watch, replica, rtt, asked, failed: false, taken_at, seen };
+            let slot = self.probes.insert(probe);
+            self.send_probe(slot, set_up);
         }
         if let Some(interval) = self.interval(watch) {
             self.agenda.push(self.now + interval, Event::ProbeRound(watch, round.wrapping_add(1)));
         }
     }
 
-    /// A scrape reads the replica's metrics.
+    /// Sends a probe whose connection takes so long to open. An RTT probe is not looked at before its answer is back.
+    fn send_probe(&mut self, slot: Slot, set_up: Nanos) {
+        let &Probe { watch, replica, rtt, asked, .. } = self.probes.get(slot);
+        let region = self.stations[replica.index()].region;
+        let through = self.network.passes(self.router_region, region, asked, rtt);
+        let there = through + set_up + out_of(rtt);
+        if through - asked > self.failures.probe_timeout {
+            self.give_probe_up(slot);
+        } else if watch == Watch::Metrics {
+            self.agenda.push(there, Event::ProbeAtReplica(slot));
+        } else {
+            self.answer_probe(slot, there);
+        }
+    }
+
+    /// A replica answers a probe at this time: the answer may be late, or too late.
+    fn answer_probe(&mut self, slot: Slot, at: Nanos) {
+        let &Probe { replica, rtt, asked, .. } = self.probes.get(slot);
+        let region = self.stations[replica.index()].region;
+        let sent = self.network.passes(region, self.router_region, at, rtt);
+        if sent > at && sent + back_of(rtt) - asked > self.failures.probe_timeout {
+            self.give_probe_up(slot);
+        } else {
+            self.agenda.push(sent + back_of(rtt), Event::ProbeAnswered(slot));
+        }
+    }
+
+    /// Nothing passes a cut link in the time that the router waits.
+    fn give_probe_up(&mut self, slot: Slot) {
+        let probe = self.probes.get_mut(slot);
+        probe.failed = true;
+        let at = (probe.asked + self.failures.probe_timeout).max(self.now);
+        self.agenda.push(at, Event::ProbeAnswered(slot));
+    }
+
+    /// A scrape reads the replica's metrics, or is refused.
     pub(crate) fn probe_at_replica(&mut self, slot: Slot) {
         let probe = self.probes.get_mut(slot);
+        let station = &self.stations[probe.replica.index()];
         probe.taken_at = self.now;
-        probe.seen = self.stations[probe.replica.index()].engine.observe(self.now);
-        self.agenda.push(self.now + back_of(probe.rtt), Event::ProbeAnswered(slot));
+        probe.seen = station.engine.observe(self.now);
+        probe.failed = station.down > 0;
+        self.answer_probe(slot, self.now);
     }
 
     /// The answer is back.
-    pub(crate) fn probe_answered(&mut self, slot: Slot) {
-        let probe = self.probes.remove(slot);
-        self.tell_router(&probe);
+    pub(crate) fn probe_answered(&mut self, slot: Slot) -> Result<(), SimError> {
+        let mut probe = self.probes.remove(slot);
+        probe.failed |= probe.watch == Watch::Rtt && self.stations[probe.replica.index()].down > 0;
+        let took = self.now - probe.asked;
+        self.tell_router(&probe, took)
     }
 
-    fn tell_router(&mut self, probe: &Probe) {
+    fn tell_router(&mut self, probe: &Probe, took: Nanos) -> Result<(), SimError> {
+        if probe.failed {
+            match probe.watch {
+                Watch::Rtt => self.router.probe_result(self.now, probe.replica, None),
+                Watch::Metrics => {
+                    self.router.scrape_failed(self.now, probe.replica);
+                    self.scrape_told(probe.replica, false)?;
+                }
+            }
+            return Ok(());
+        }
         if let Some(connections) = &mut self.connections {
             connections.give_back_of_probe(probe.replica, self.now);
         }
-        let took = probe.set_up + probe.rtt;
         match probe.watch {
             Watch::Rtt => self.router.probe_result(self.now, probe.replica, Some(took)),
             Watch::Metrics => {
@@ -105,8 +151,12 @@ impl World<'_> {
                     latency: took,
                 };
                 self.router.scraped(self.now, probe.replica, scrape);
+                if self.stations[probe.replica.index()].failed_scrapes > 0 {
+                    self.scrape_told(probe.replica, true)?;
+                }
             }
         }
+        Ok(())
     }
 
     /// The time to open a probe's connection, and its round trip.

@@ -63,6 +63,8 @@ pub fn setup_of(run: PolicyRun<'_>) -> Result<Setup<'_>, SimError> {
         names,
         replicas,
         network: scenario.network_with_series()?,
+        outages: scenario.outages.clone(),
+        failures: scenario.router.failures,
         connect: scenario.connect,
         router_region: scenario.router.region,
         router: router_config(scenario, source.block_tokens()),

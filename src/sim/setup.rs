@@ -2,11 +2,13 @@
 
 use crate::error::SimError;
 use crate::world::{Station, World};
-use gorgo_metrics::{FleetNames, MeasureSpec, ReplicaSummary};
+use gorgo_metrics::{FleetNames, MeasureSpec, OriginLeg, ReplicaSummary};
 use gorgo_model::network::Connect;
-use gorgo_model::{Femtos, Network, Replica, ReplicaConfig};
+use gorgo_model::{ClientLeg, Femtos, Network, Replica, ReplicaConfig};
 use gorgo_routing::{Policy, Router, RouterConfig, RoutingRequest, Target};
-use gorgo_types::{Nanos, RegionId, ReplicaId, RequestId};
+use gorgo_scenario::{FailureSpec, Outage};
+use gorgo_types::{Nanos, Origin, RegionId, ReplicaId, RequestId};
+use gorgo_workload::info::origin_name;
 use gorgo_workload::{ClientSpec, Source};
 
 /// Sees every decision: time, request, draw, the router (with its signals and the decision), and where the request
@@ -49,6 +51,10 @@ pub struct Setup<'a> {
     pub replicas: Vec<StationSetup>,
     /// Links between regions.
     pub network: Network,
+    /// When replicas are down.
+    pub outages: Vec<Outage>,
+    /// What happens when an attempt fails.
+    pub failures: FailureSpec,
     /// What opening a connection costs; `None`: connections are always open.
     pub connect: Option<Connect>,
     /// Where the router stands.
@@ -89,6 +95,8 @@ impl Setup<'_> {
                     engine,
                     wake: 0,
                     wake_at: None,
+                    down: 0,
+                    failed_scrapes: 0,
                     in_flight: 0,
                     requests: 0,
                 })
@@ -136,6 +144,17 @@ impl World<'_> {
                 said.join(" and ")
             )
         })
+    }
+
+    /// The ways of the origins that have sent something, in their order.
+    pub(crate) fn origin_legs(&self) -> Vec<OriginLeg> {
+        let origins = self.client.source().origins().iter().zip(&self.legs);
+        let leg = |(origin, leg): (&Origin, &ClientLeg)| OriginLeg {
+            origin: origin_name(origin),
+            rtt_p50_ms: leg.median.as_ms(),
+            how: self.network.leg_in_words(origin, self.router_region, leg),
+        };
+        origins.map(leg).collect()
     }
 
     /// A replica's totals at the end, its books checked.

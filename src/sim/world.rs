@@ -15,6 +15,7 @@ use gorgo_metrics::{Collector, RunResult, Status, TimelineSample};
 use gorgo_model::{ClientLeg, Network, Replica, ReplicaOutput};
 use gorgo_random::Key;
 use gorgo_routing::{Ignored, Router};
+use gorgo_scenario::FailureSpec;
 use gorgo_types::{Nanos, RegionId, ReplicaId, RequestId};
 use gorgo_workload::{Client, Due, Outgoing};
 
@@ -28,6 +29,10 @@ pub(crate) struct Station {
     /// Tells a scheduled wake from those that were scheduled before the plan changed.
     pub wake: u32,
     pub wake_at: Option<Nanos>,
+    /// Outages under way.
+    pub down: u32,
+    /// Scrapes that have failed since the last one that did not.
+    pub failed_scrapes: u32,
     /// Requests dispatched there whose response has not passed the router.
     pub in_flight: u32,
     pub requests: u64,
@@ -42,6 +47,7 @@ pub struct World<'a> {
     pub(crate) stations: Vec<Station>,
     pub(crate) network: Network,
     pub(crate) connections: Option<Connections>,
+    pub(crate) failures: FailureSpec,
     pub(crate) legs: Vec<ClientLeg>,
     pub(crate) router: Router,
     pub(crate) router_region: RegionId,
@@ -100,6 +106,7 @@ impl<'a> World<'a> {
             regions: setup.names.regions.len(),
             network: setup.network.with_key(Key::new(setup.seed)),
             connections,
+            failures: setup.failures,
             legs: Vec::new(),
             router,
             router_region: setup.router_region,
@@ -131,7 +138,8 @@ impl<'a> World<'a> {
         if let Some(requests) = world.client.source().size_hint() {
             world.collector.expect(requests);
         }
-        world.first_probes();
+        world.plan_outages(&setup.outages);
+        world.first_probes()?;
         if world.timeline_step.is_some() {
             world.agenda.push(Nanos::ZERO, Event::Sample);
         }
@@ -181,9 +189,12 @@ impl<'a> World<'a> {
     fn happen(&mut self, event: Event) -> Result<(), SimError> {
         match event {
             Event::AtClient(slot) => return self.at_client(slot),
-            Event::ProbeAnswered(slot) => self.probe_answered(slot),
+            Event::ProbeAnswered(slot) => return self.probe_answered(slot),
             Event::FirstTokenAtRouter(slot) => self.first_token_at_router(slot),
             Event::EndAtRouter(slot) => return self.end_at_router(slot),
+            Event::AttemptFailed(slot) => return self.attempt_failed(slot),
+            Event::Up(replica) => self.up(replica),
+            Event::Down(replica) => return self.down(replica),
             Event::RouterDeadline => return self.router_deadline(),
             Event::AtRouter(slot) => return self.at_router(slot),
             Event::AtReplica(slot) => return self.at_replica(slot),
@@ -346,6 +357,7 @@ impl<'a> World<'a> {
         let origins =
             self.client.source().origins().iter().map(gorgo_workload::info::origin_name).collect();
         self.collector.set_origins(origins);
+        self.collector.set_legs(self.origin_legs());
         self.collector
             .finish(end, self.sent)
             .map_err(|invalid| SimError::Invalid(invalid.to_string()))

@@ -124,6 +124,8 @@ pub struct OriginShare {
     pub country: Option<String>,
     /// State or province name.
     pub state: Option<String>,
+    /// One of the cities of `data/network/cities.csv`; whoever reads the scenario turns it into `lat` and `lon`.
+    pub city: Option<String>,
     /// Degrees north; needs `lon`.
     pub lat: Option<f64>,
     /// Degrees east; needs `lat`.
@@ -160,6 +162,13 @@ impl Origins {
         let (mut list, mut sums, mut sum) = (vec![Origin::default()], Vec::new(), 0.0);
         for share in shares {
             in_range("origins.share", share.share, 1e-9, 1e9, "weight")?;
+            if let Some(city) = share.city.as_ref().filter(|_| share.lat.is_none()) {
+                return Err(WorkloadError::Parameter {
+                    field: "origins.city",
+                    got: format!("{city:?} without its position"),
+                    wanted: "lat and lon".to_owned(),
+                });
+            }
             if share.lat.is_some() != share.lon.is_some() {
                 return Err(WorkloadError::Parameter {
                     field: "origins.lat",

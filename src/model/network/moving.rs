@@ -1,9 +1,10 @@
 //! What of the network changes with time, in one place beside the tables that do not.
 //!
 //! Where nothing changes, there is no [`Moving`] at all, and a draw costs what it cost without. A link takes its recorded
-//! series where it has one for this traffic, else its distribution, of which a share may drift. Read `drift.rs` and
-//! `series.rs` next.
+//! series where it has one for this traffic, else its distribution, of which a share may drift; on that events are laid.
+//! Read `drift.rs`, `series.rs` and `changes.rs` next.
 
+use super::changes::Changes;
 use super::drift::Drift;
 use super::series::{Series, Traffic};
 use super::spread::Jitter;
@@ -18,6 +19,7 @@ pub(super) struct Moving {
     drift: Option<Drift>,
     /// For each link the series of each kind of traffic; empty where no link has one.
     series: Vec<[Option<Arc<Series>>; 3]>,
+    pub(super) changes: Changes,
 }
 
 impl Moving {
@@ -28,8 +30,8 @@ impl Moving {
     }
 
     /// Nothing yet.
-    pub(super) const fn still() -> Self {
-        Self { drift: None, series: Vec::new() }
+    pub(super) fn still() -> Self {
+        Self { drift: None, series: Vec::new(), changes: Changes::default() }
     }
 
     pub(super) fn set_key(&mut self, jitter: Jitter, key: Key) {
@@ -96,17 +98,20 @@ impl Network {
         draw: Draw,
     ) -> Nanos {
         let link = self.index(from, to);
-        if let Some(series) = moving.series(link, traffic) {
-            return series.at(now);
-        }
         let spread = &self.spreads[link];
-        match &moving.drift {
-            Some(drift) if !spread.is_still() => {
-                let own = self.quantiles.normal(draw.unit());
-                spread.at(drift.mix(region_path(from, to), now, own, &self.quantiles))
+        let (median, rtt) = match (moving.series(link, traffic), &moving.drift) {
+            (Some(series), _) => {
+                let recorded = series.at(now);
+                (recorded, recorded)
             }
-            _ => spread.draw(&self.quantiles, draw),
-        }
+            (None, Some(drift)) if !spread.is_still() => {
+                let own = self.quantiles.normal(draw.unit());
+                let z = drift.mix(region_path(from, to), now, own, &self.quantiles);
+                (spread.median(), spread.at(z))
+            }
+            _ => (spread.median(), spread.draw(&self.quantiles, draw)),
+        };
+        moving.changes.rtt((from, to), now, median, rtt)
     }
 
     /// The RTT of a client's message that is sent now, by its draw.

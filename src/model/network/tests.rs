@@ -1,5 +1,6 @@
 //! Tests of the network: draws against the measured numbers, client legs, what is refused.
 
+mod changing;
 mod drifting;
 
 use super::*;

@@ -63,7 +63,7 @@ fn draw_cell(canvas: &mut Canvas<'_>, (x, y): (f64, f64), side: f64, cell: HeatC
     let text = if cell.estimated { format!("({digits})") } else { digits };
     let size = (side * 0.36).min(14.0) * if cell.estimated { 0.85 } else { 1.0 };
     let look = Lettering {
-        ink: if share > 0.55 { WHITE } else { BLACK },
+        ink: if share > 0.5 { WHITE } else { BLACK },
         ..Lettering::new(size, Align::Middle)
     };
     canvas.text(&text, (x + side / 2.0, y + side / 2.0), look);

@@ -1,5 +1,6 @@
 //! `[router]`: where it stands, what it knows and when, and the policies to compare.
 
+use super::FailuresTable;
 use gorgo_config::{Count, Duration, Located, PositiveDuration, Share};
 use gorgo_routing::{LearnAt, ReleaseAt};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -53,6 +54,9 @@ pub struct RouterTable {
     /// blocks. Default: false, as in GORGO's proxies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learn_output: Option<bool>,
+    /// What happens when an attempt fails; nothing does without an `[[event]]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures: Option<Located<FailuresTable>>,
 }
 
 /// The names of `gorgo_routing::LearnAt`, for the schema.

@@ -103,7 +103,8 @@ impl Context<'_> {
             Kind::Recorded(_) => return Err(self.document.blame(given, "got recorded times")),
             Kind::Sweep(_) => return Err(self.no_sweep("chat")),
         };
-        let spec = ChatSpec { start, turn_timing, ..spec };
+        let mut spec = ChatSpec { start, turn_timing, ..spec };
+        self.cities(&PATH, &mut spec.origins)?;
         spec.validate().map_err(|error| self.workload_error(&PATH, &error))?;
         self.origins(&PATH, &spec.origins, network)?;
         let workload_table = WorkloadTable { chat: Some(chat.into()), ..WorkloadTable::default() };
@@ -130,6 +131,7 @@ impl Context<'_> {
             Kind::Sweep(sweep) => LoadSpec::Sweep(*sweep),
             Kind::Recorded(_) => LoadSpec::Own,
         };
+        self.cities(&PATH, &mut spec.origins)?;
         spec.validate().map_err(|error| self.workload_error(&PATH, &error))?;
         self.origins(&PATH, &spec.origins, network)?;
         let workload_table =

@@ -5,6 +5,7 @@ use crate::parsed::{ConnectTable, SeriesTable};
 use crate::series::{BUILT_IN, SeriesSource, SeriesSpec};
 use gorgo_config::{Bytes, Diagnostic, Located, PositiveDuration};
 use gorgo_model::network::{Connect, Traffic};
+use gorgo_workload::OriginShare;
 use std::path::PathBuf;
 
 impl Context<'_> {
@@ -86,5 +87,38 @@ impl Context<'_> {
             interpolation: Some(interpolation),
         };
         Ok((SeriesSpec { source, applies_to, interpolation }, Located::nowhere(full)))
+    }
+
+    /// Gives origins that name a city its position.
+    pub(super) fn cities(
+        &self,
+        path: &[&str],
+        origins: &mut [OriginShare],
+    ) -> Result<(), Diagnostic> {
+        if origins.iter().all(|origin| origin.city.is_none()) {
+            return Ok(());
+        }
+        let cities = crate::data::cities()?;
+        for (index, origin) in origins.iter_mut().enumerate() {
+            let Some(name) = &origin.city else { continue };
+            let index = index.to_string();
+            let full = [path, &["origins", &index, "city"]].concat();
+            let span = || self.document.at(&full).map_or(0..0, toml::Spanned::span);
+            if origin.lat.is_some() || origin.lon.is_some() {
+                let problem = format!("got {name:?} beside lat and lon, wanted one of them");
+                return Err(self.document.error(span(), problem));
+            }
+            let Some(city) = cities.iter().find(|city| city.name.eq_ignore_ascii_case(name)) else {
+                let problem = format!("got {name:?}, wanted one of the known cities");
+                let known = cities.iter().map(|city| city.name.as_str());
+                return Err(self.document.error(span(), problem).known(
+                    "known cities",
+                    name,
+                    known,
+                ));
+            };
+            (origin.lat, origin.lon) = (Some(city.position.lat), Some(city.position.lon));
+        }
+        Ok(())
     }
 }

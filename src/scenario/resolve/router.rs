@@ -48,6 +48,7 @@ impl Context<'_> {
             max_queue: given.queue_limit.as_ref().map_or(u32::MAX, |most| most.value),
             queue_timeout: given.queue_timeout.map(|span| span.0),
             learn_output: given.learn_output.unwrap_or(false),
+            failures: self.failures()?,
         })
     }
 

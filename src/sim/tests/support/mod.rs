@@ -8,6 +8,7 @@ use gorgo_model::{
     CostProfile, EngineLimits, Jitter, NamedLink, Network, RegionPlace, ReplicaConfig,
 };
 use gorgo_routing::{Policy, RouterConfig, registry};
+use gorgo_scenario::{FailureSpec, Outage};
 use gorgo_sim::{RunOptions, Setup, StationSetup};
 use gorgo_types::{LatLon, Nanos, Origin, OriginId, RegionId, Request};
 use gorgo_workload::{Completed, Due, Source, WorkloadError};
@@ -27,6 +28,8 @@ pub struct Bench {
     pub router: RouterConfig,
     pub jitter: Jitter,
     pub connect: Option<Connect>,
+    pub outages: Vec<Outage>,
+    pub failures: FailureSpec,
     /// P95 over median of every link.
     pub p95_ratio: f64,
 }
@@ -45,6 +48,8 @@ impl Bench {
             router: RouterConfig::default(),
             jitter: Jitter::NONE,
             connect: None,
+            outages: Vec::new(),
+            failures: FailureSpec::default(),
             p95_ratio: 1.0,
         }
     }
@@ -121,6 +126,8 @@ impl Bench {
             },
             replicas: stations,
             network: self.network(),
+            outages: self.outages.clone(),
+            failures: self.failures,
             connect: self.connect,
             router_region: RegionId(0),
             router: RouterConfig { block_tokens: source.block_tokens(), ..self.router },

@@ -1,0 +1,94 @@
+//! What goes wrong: replicas that crash and come back, requests that fail on the way, probes that stay unanswered.
+//!
+//! A crash is a process that dies on a host that lives: what it held is reset, and what reaches it while it is down is
+//! refused, both of which the router hears of half a round trip later. A cut link is not heard of at all: a request that
+//! does not get through in the router's time fails, and an answer comes late. What a replica's engine goes on computing
+//! behind a cut link is not cancelled. The router's index does not learn that a cache is gone.
+
+use crate::agenda::{Event, Slot};
+use crate::error::SimError;
+use crate::flight::back_of;
+use crate::world::World;
+use gorgo_metrics::Status;
+use gorgo_scenario::Outage;
+use gorgo_types::ReplicaId;
+
+impl World<'_> {
+    /// Puts the beginnings and ends of the outages on the agenda.
+    pub(crate) fn plan_outages(&mut self, outages: &[Outage]) {
+        for &Outage { replica, from, to } in outages {
+            self.agenda.push(from, Event::Down(replica));
+            self.agenda.push(to, Event::Up(replica));
+        }
+    }
+
+    /// A replica crashes, after everything that it does at this instant.
+    pub(crate) fn down(&mut self, replica: ReplicaId) -> Result<(), SimError> {
+        self.stations[replica.index()].down += 1;
+        if self.stations[replica.index()].down > 1 {
+            return Ok(());
+        }
+        self.advance(replica)?;
+        let lost = self.stations[replica.index()].engine.fail(self.now);
+        for key in lost {
+            self.reset(Slot(key.0));
+        }
+        if let Some(connections) = &mut self.connections {
+            connections.break_all(replica);
+        }
+        self.plan_wake(replica);
+        Ok(())
+    }
+
+    /// A replica is back, empty. (Outages may overlap: the last end counts.)
+    pub(crate) fn up(&mut self, replica: ReplicaId) {
+        self.stations[replica.index()].down -= 1;
+    }
+
+    /// The replica's host resets a request's connection: the router hears of it after what was sent before.
+    pub(crate) fn reset(&mut self, slot: Slot) {
+        let flight = self.flights.get(slot);
+        let region = self.stations[flight.replica().index()].region;
+        let rtt = flight.replica_rtt;
+        let sent = self.network.passes(region, self.router_region, self.now, rtt);
+        let at = (sent + back_of(rtt)).max(flight.heard);
+        self.agenda.push(at, Event::AttemptFailed(slot));
+    }
+
+    /// The router learns that an attempt came to nothing: it tries again, or gives up.
+    pub(crate) fn attempt_failed(&mut self, slot: Slot) -> Result<(), SimError> {
+        let now = self.now;
+        let flight = self.flights.get_mut(slot);
+        let replica = flight.replica();
+        if let Some(ticket) = flight.ticket.take() {
+            self.router.failed(now, ticket);
+        }
+        self.stations[replica.index()].in_flight -= 1;
+        let record = &mut flight.record;
+        if record.first_token.is_none() && record.attempts < self.failures.attempts {
+            // What this attempt took is one part; the next one starts as a request that has just come.
+            record.parts.connect = record.parts.connect - flight.set_up;
+            record.parts.failed_attempts += now - flight.dispatched;
+            record.cached_tokens = 0;
+            flight.at_router = now;
+            self.decide(slot, true)?;
+        } else {
+            self.refuse(slot, Status::Failed)?;
+        }
+        self.serve_queue()
+    }
+
+    /// A scrape has succeeded or failed: the router may find a replica unhealthy, or healthy again.
+    pub(crate) fn scrape_told(&mut self, replica: ReplicaId, ok: bool) -> Result<(), SimError> {
+        let limit = self.failures.unhealthy_after;
+        let failed = &mut self.stations[replica.index()].failed_scrapes;
+        let before = *failed;
+        *failed = if ok { 0 } else { before.saturating_add(1) };
+        let (was, is) = (before >= limit, *failed >= limit);
+        if limit == 0 || was == is {
+            return Ok(());
+        }
+        self.router.set_health(self.now, replica, !is)?;
+        self.serve_queue()
+    }
+}
