@@ -14,7 +14,7 @@ const P99_SAMPLES: u64 = 1_000;
 /// Share of requests that may wait in the client before one must hear of it.
 const WAITED_SHARE: f64 = 0.01;
 
-/// Parts that a run is cut into, by time or by requests.
+/// Parts that a run is cut into, by time or by number.
 const PARTS: usize = 10;
 
 /// Fewest requests in half of the load for a word about saturation.
@@ -124,9 +124,8 @@ fn saturated(records: &[RequestRecord], window: Window, end: Nanos) -> Option<St
     let backlog = |part: usize| backlog_ns[part] as f64 / part_ns as f64;
     let fits = ended as f64 / seconds;
     Some(format!(
-        "saturated: in the second half of the load {:.2} requests/s came and {fits:.2} ended, and from the first tenth \
-         of it to the last those under way grew from {:.0} to {:.0}; latencies then tell how long the run was rather \
-         than how fast the fleet is: stay below {fits:.2} requests/s, or add replicas",
+        "saturated: {:.1} requests/s came and {fits:.1} ended in the second half of the load, and those under way grew \
+         from {:.0} to {:.0}: latencies tell how long the run was; stay below {fits:.1} requests/s or add replicas",
         came as f64 / seconds,
         backlog(0),
         backlog(PARTS - 1),
