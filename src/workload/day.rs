@@ -205,8 +205,8 @@ mod tests {
         // Greenwich at UTC, the date line twelve hours from it, and one origin without a place.
         let origins = [(1.0, Some(0.0)), (1.0, Some(180.0)), (2.0, None)];
         let mut day = Day::new(spec(0.0), Key::new(1), &origins);
-        let (mut counts, n) = ([[0_u32; 24]; 3], 400_000_u32);
-        // One a second of the constant process for some days: evenly spaced, so that only the picks are random.
+        let (mut counts, n) = ([[0_u32; 24]; 3], 5 * 86_400_u32);
+        // One a second of the constant process for five days: evenly spaced, so that only the picks are random.
         for i in 0..n {
             let at = day.stretch(Nanos::from_secs(u64::from(i)));
             let origin = day.pick(Key::new(2).word(u64::from(i)).draw());

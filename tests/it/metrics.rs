@@ -32,8 +32,14 @@ fn every_key_of_the_summary_is_defined() {
     let help = gorgo_ok(&["help", "metrics"]);
     let defined = words(&help);
     // With a client that has a limit, so that its keys are there.
-    let small =
-        ["--set", "workload.chat.requests=300", "--set", "client.workers=4", "--policy", "gorgo"];
+    let small = [
+        "--set",
+        "workload.wildchat.requests=300",
+        "--set",
+        "client.workers=4",
+        "--policy",
+        "gorgo",
+    ];
     let run = ["run", "--quiet", "--no-files", "--format", "json"];
     let document: Value =
         serde_json::from_str(&gorgo_ok(&[&run[..], &small[..]].concat())).expect("JSON");

@@ -129,7 +129,7 @@ fn a_policy_may_run_in_a_router_of_another_kind() {
     let text = include_str!("good.toml")
         .replace("\"gorgo\"]", "{ name = \"gorgo-regional\", router = \"v1\" }]");
     let v1 = "[router.variants.v1]\nlearn_at = \"finished\"\nserial_queue = true\nqueue_interval = \"20ms\"\n\
-              per_region = { local_first = {}, geo_proxy = \"home\" }\nindex = { end_tagged = {} }\n\n[measure]";
+              per_region = { reaches_all = true, local_first = {}, geo_proxy = \"home\" }\nindex = { end_tagged = {} }\n\n[measure]";
     let text = text.replace("[measure]", v1);
     let resolved = resolve("v1.toml", &text);
     let router = &resolved.router;
