@@ -29,8 +29,13 @@ pub struct PolicyRun<'a> {
 /// As [`World::new`] and [`World::run`].
 pub fn run_policy(run: PolicyRun<'_>) -> Result<RunResult, SimError> {
     let prices = prices(run.scenario);
+    let router = run.scenario.router.of(&run.scenario.router.policies[run.policy]);
+    // Records do not say which of several routers a request came in at, so what crossed regions is not known.
+    let is_known = router.per_region.is_none() && router.region == prices.router_region;
     let mut result = World::new(setup_of(run)?)?.run()?;
-    result.charge(&prices);
+    if is_known {
+        result.charge(&prices);
+    }
     Ok(result)
 }
 
