@@ -13,6 +13,7 @@ The run
   duration_s             from time zero to the end of the run
   window.from_s, window.to_s, window.stop_s   the measured window: warm-up; stop or end of the run; stop as asked for
   window.measured, window.measured_completed   requests scheduled in it; of these, completed
+  window.warm_up, window.cool_down   requests scheduled before it and after it, which only keep up the load
   slo_ms.ttft, slo_ms.tpot, slo_ms.e2e   the objectives of a good request
   requests.injected      all requests of the run: completed + failed + rejected + cancelled + timed_out + in_flight
                          (when the run ended), checked in every run
@@ -105,6 +106,14 @@ tune.jsonl: a head that names the weights, then one line a step of the tuner
 
 Percentiles are nearest rank, ceil(q n). Requests that failed, were rejected, timed out or had not finished when the
 run ended count as infinite: a percentile that falls on one is null.
+
+Warnings, and when they come:
+  saturated          of the requests of the second half of the load at least 5 % piled up, and the mean number under way
+                     grew over its ten tenths (Kendall's tau 0.6 or more); not for runs without records
+  warm-up too short  the mean TTFT of the first tenth of the measured requests lies more than 4 deviations of the other
+                     nine tenths, and more than 10 %, away from theirs; not for saturated runs or those without records
+  few requests       fewer than 1,000 are measured: fewer than ten lie beyond a P99
+  waited in client   more than 1 % of the requests were sent later than scheduled
 
 Regret of a decision: the run repeated under the same draws with this decision forced to each candidate in turn;
 reported are the request's own TTFT and the summed change of all others'.";

@@ -1,7 +1,10 @@
-//! `gorgo profile`: how long GPUs take, where the numbers come from, and how far off they are.
+//! `gorgo profile`: how long GPUs take, where the numbers come from, and how far off they are. One of your own from
+//! timings: `profile_import.rs`.
 
 use crate::exit::{Exit, Failure};
+use crate::profile_import::{ImportArgs, import};
 use crate::simulate::print;
+use crate::text::read_text;
 use gorgo_model::{CostProfile, PrefillItem, ProfileSpec, TableRow};
 use gorgo_report::plot::{ProfileCurve, ProfilePanel};
 use gorgo_scenario::data;
@@ -36,16 +39,6 @@ pub struct PlotArgs {
     /// Where to write; NAME.svg by default.
     #[arg(long, short)]
     output: Option<PathBuf>,
-}
-
-/// Arguments of `gorgo profile import`.
-#[derive(Debug, clap::Args)]
-pub struct ImportArgs {
-    /// Columns phase (prefill or decode), sequences, tokens (new ones, or context of each), cached_tokens, ms.
-    csv: PathBuf,
-    /// The profile's name.
-    #[arg(long)]
-    name: String,
 }
 
 /// Runs the command.
@@ -103,21 +96,14 @@ fn list() -> Result<String, Failure> {
 }
 
 fn find(name: &str) -> Result<(ProfileSpec, CostProfile), Failure> {
-    let built_in = data::profiles().map_err(Failure::input)?;
-    let spec = match built_in.iter().find(|spec| spec.name == name) {
-        Some(spec) => spec.clone(),
+    let spec = match data::profile(name).map_err(Failure::input)? {
+        Some((spec, _)) => spec.clone(),
         None if name.ends_with(".toml") => {
-            let text = std::fs::read_to_string(name)
-                .map_err(|e| Failure::input(format!("{name}: {e}")))?;
-            let mut spec = data::read_profile(name, &text).map_err(Failure::input)?;
-            if spec.name.is_empty() {
-                let stem = Path::new(name).file_stem().unwrap_or_default();
-                spec.name = stem.to_string_lossy().into_owned();
-            }
-            spec
+            let text = read_text(Path::new(name))?;
+            data::read_checked_profile(name, &text).map_err(Failure::input)?
         }
         None => {
-            let known: Vec<&str> = built_in.iter().map(|spec| spec.name.as_str()).collect();
+            let known: Vec<&str> = data::profile_names().collect();
             return Err(Failure::input(format!(
                 "profile: got {name:?}, wanted a TOML file or one of {}",
                 known.join(", ")
@@ -175,6 +161,17 @@ fn describe(spec: &ProfileSpec, profile: &CostProfile) -> String {
                 percent(p95),
                 percent(fit_mean),
                 percent(fit_p95)
+            ),
+        );
+    }
+    if from.prefill_between_error_mean > 0.0 {
+        let percent = |share: f64| share * 100.0;
+        line(
+            "prefill between",
+            format!(
+                "mean {:.1} %, p95 {:.1} % where every other number of new tokens is cut from the table",
+                percent(from.prefill_between_error_mean),
+                percent(from.prefill_between_error_p95)
             ),
         );
     }
@@ -275,7 +272,7 @@ fn decode_by_context(spec: &ProfileSpec, profile: &CostProfile) -> ProfilePanel 
         let measured = points(&spec.decode_table, u64::from(batch));
         let most = measured.last().map_or(32_768, |point| point.0 as u32);
         ProfileCurve {
-            name: format!("{batch} sequences"),
+            name: if batch == 1 { "1 sequence".to_owned() } else { format!("{batch} sequences") },
             line: grid(16, most)
                 .into_iter()
                 .map(|c| {
@@ -291,87 +288,4 @@ fn decode_by_context(spec: &ProfileSpec, profile: &CostProfile) -> ProfilePanel 
         x_title: "tokens of context each".to_owned(),
         curves: [1, 16, 64, 256].map(curve).to_vec(),
     }
-}
-
-/// One row of a CSV of timings.
-#[derive(Debug, serde::Deserialize)]
-struct Timing {
-    phase: String,
-    sequences: u64,
-    tokens: u64,
-    #[serde(default)]
-    cached_tokens: u64,
-    ms: f64,
-}
-
-/// Tables as they stand in the file, and lines through their ends for what lies beyond.
-fn import(args: &ImportArgs) -> Result<String, Failure> {
-    let file = args.csv.display().to_string();
-    let text =
-        std::fs::read_to_string(&args.csv).map_err(|e| Failure::input(format!("{file}: {e}")))?;
-    let rows: Vec<Timing> = data::read_csv(&file, &text).map_err(Failure::input)?;
-    let mut spec = ProfileSpec { name: args.name.clone(), ..ProfileSpec::default() };
-    for (index, row) in rows.into_iter().enumerate() {
-        let place = format!("{file}:{}", index + 2);
-        let (table, at) = match (row.phase.as_str(), row.sequences) {
-            ("prefill", 1) => (&mut spec.prefill_table, row.cached_tokens),
-            ("prefill", more) => {
-                let problem = format!("{place}: sequences: got {more}, wanted 1 for prefill");
-                return Err(Failure::input(problem));
-            }
-            ("decode", sequences) => (&mut spec.decode_table, sequences),
-            (other, _) => {
-                let problem = format!("{place}: phase: got {other:?}, wanted prefill or decode");
-                return Err(Failure::input(problem));
-            }
-        };
-        let point = (row.tokens, row.ms);
-        match table.iter_mut().find(|row| row.0 == at) {
-            Some(row) => row.1.push(point),
-            None => table.push((at, vec![point])),
-        }
-    }
-    for table in [&mut spec.prefill_table, &mut spec.decode_table] {
-        if table.is_empty() {
-            let problem = "wanted at least one row of prefill and one of decode";
-            return Err(Failure::input(format!("{file}: {problem}")));
-        }
-        table.sort_by_key(|row| row.0);
-        table.iter_mut().for_each(|row| row.1.sort_by_key(|point| point.0));
-    }
-    let (first, last) = (spec.prefill_table[0].1[0], spec.prefill_table[0].1.last());
-    spec.prefill_ms_per_token = slope(first, *last.unwrap_or(&first));
-    let heads: Vec<(u64, f64)> = spec.decode_table.iter().map(|row| (row.0, row.1[0].1)).collect();
-    spec.decode_ms_per_sequence = slope(heads[0], *heads.last().unwrap_or(&heads[0]));
-    CostProfile::try_from(spec.clone()).map_err(|e| Failure::input(format!("{file}: {e}")))?;
-    Ok(as_toml(&spec))
-}
-
-fn slope(first: (u64, f64), last: (u64, f64)) -> f64 {
-    let span = last.0.saturating_sub(first.0);
-    if span == 0 { 0.0 } else { ((last.1 - first.1) / span as f64).max(0.0) }
-}
-
-fn as_toml(spec: &ProfileSpec) -> String {
-    let mut text = format!(
-        "[[profiles]]\nname = {:?}\nprefill_ms_per_token = {:?}\ndecode_ms_per_sequence = {:?}\n\
-         overhead_ms = 10.0\nkv_bytes_per_token = {}\nkv_pool_tokens = {}\n",
-        spec.name,
-        spec.prefill_ms_per_token,
-        spec.decode_ms_per_sequence,
-        spec.kv_bytes_per_token,
-        spec.kv_pool_tokens
-    );
-    for (name, table) in
-        [("prefill_table", &spec.prefill_table), ("decode_table", &spec.decode_table)]
-    {
-        let _ = writeln!(text, "{name} = [");
-        for (at, points) in table {
-            let points: Vec<String> =
-                points.iter().map(|(x, ms)| format!("[{x}, {ms:?}]")).collect();
-            let _ = writeln!(text, "    [{at}, [{}]],", points.join(", "));
-        }
-        text.push_str("]\n");
-    }
-    text
 }

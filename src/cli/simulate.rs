@@ -115,7 +115,8 @@ fn keep_policies(scenario: &mut Resolved, wanted: &[String]) -> Result<(), Failu
         }
         if found.is_empty() && registry::names().contains(&name.as_str()) {
             let (name, label) = (name.clone(), name.clone());
-            found.push(PolicySpec { name, label, parameters: Default::default(), tuner: None });
+            let (router, tuner) = (None, None);
+            found.push(PolicySpec { name, label, router, parameters: Default::default(), tuner });
         }
         if found.is_empty() {
             let labels: Vec<_> = listed.iter().map(|policy| policy.label.as_str()).collect();

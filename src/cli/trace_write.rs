@@ -34,7 +34,7 @@ pub struct SynthArgs {
     /// the times that `assumed_service` plans.
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
-    /// Change a value of the scenario, such as workload.chat.requests=1000; may be given several times.
+    /// Change a value of the scenario, such as workload.wildchat.requests=1000; may be given several times.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     sets: Vec<String>,
     /// Show no progress.

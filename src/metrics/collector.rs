@@ -4,6 +4,7 @@
 //! record goes into sums and histograms at once and is dropped. Both ways end in the same [`Tally`], so a number
 //! has one definition. Read `tally.rs` next.
 
+use crate::advice;
 use crate::distribution::{Gaps, exact_percentiles};
 use crate::spec::AUTO_RECORDS_LIMIT;
 use crate::tally::Tally;
@@ -133,6 +134,12 @@ impl Collector {
         }
     }
 
+    /// The warm-up ends: measured are the requests scheduled from here on. For a warm-up of so many requests, whose end
+    /// is known when they have been sent.
+    pub const fn measure_from(&mut self, at: Nanos) {
+        self.tally.window.from = at;
+    }
+
     /// Counts a request that was due and that its client still held when the run ended. Its record is pushed as well.
     pub const fn never_sent(&mut self) {
         self.never_sent += 1;
@@ -141,7 +148,7 @@ impl Collector {
     /// Whether what happens at this moment belongs to the measured window: gaps outside of it should not be told.
     #[must_use]
     pub fn in_window(&self, at: Nanos) -> bool {
-        self.spec.window().contains(at)
+        self.tally.window.contains(at)
     }
 
     /// Takes in a run of inter-token gaps: `first_ns + k * increment_ns` for k in `0..steps`, each held by
@@ -207,20 +214,21 @@ impl Collector {
             client.never_sent = self.never_sent;
         }
         if let Some(records) = &self.records {
-            self.tally.sharpen(&mut summary, records, self.spec.window());
+            self.tally.sharpen(&mut summary, records, self.tally.window);
         }
-        let about_numbers = std::mem::take(&mut summary.warnings);
+        let mut about_numbers = std::mem::take(&mut summary.warnings);
+        about_numbers.extend(advice::of(&summary, self.records.as_deref(), self.tally.window, end));
         summary.warnings = self.warnings;
         summary.warnings.extend(about_numbers);
         Ok(RunResult {
             names: self.names,
             summary,
-            window: self.spec.window(),
+            window: self.tally.window,
             records: self.records,
             served: self.tally.served,
-            ttft: self.tally.ttft.histogram,
-            e2e: self.tally.e2e.histogram,
-            itl: self.gaps.histogram,
+            ttft: self.tally.ttft.buckets.histogram(),
+            e2e: self.tally.e2e.buckets.histogram(),
+            itl: self.gaps.buckets.histogram(),
             timeline: self.timeline,
             legs: self.legs,
         })

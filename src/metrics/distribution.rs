@@ -3,8 +3,8 @@
 //! A request that never got as far as a metric counts as +infinity. What falls on one is `None`.
 
 use crate::Distribution;
+use crate::buckets::{Buckets, bucket_top};
 use gorgo_types::Nanos;
-use hdrhistogram::Histogram;
 
 /// The percentiles of a [`Distribution`], as exact fractions: q = numerator / 100.
 const PERCENTILES: [u64; 4] = [50, 90, 95, 99];
@@ -16,16 +16,10 @@ pub const fn nearest_rank(percent: u64, n: u64) -> u64 {
     if rank == 0 { 1 } else { rank }
 }
 
-/// An empty histogram of nanoseconds: three significant digits over all of `u64`, so that nothing is clamped. It is
-/// 450 KB of zeros, of which only what is touched takes memory.
-pub(crate) fn empty_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, u64::MAX, 3).expect("3 digits over all of u64 are valid bounds")
-}
-
 /// Values of one metric as they come: a histogram, and what it cannot say exactly.
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
-    pub histogram: Histogram<u64>,
+    pub buckets: Buckets,
     sum_ns: u128,
     max_ns: u64,
     infinite: u64,
@@ -33,7 +27,7 @@ pub(crate) struct Series {
 
 impl Series {
     pub fn new() -> Self {
-        Self { histogram: empty_histogram(), sum_ns: 0, max_ns: 0, infinite: 0 }
+        Self { buckets: Buckets::new(), sum_ns: 0, max_ns: 0, infinite: 0 }
     }
 
     /// Adds one value; none is +infinity.
@@ -42,7 +36,7 @@ impl Series {
             self.infinite += 1;
             return;
         };
-        self.histogram.saturating_record(ns);
+        self.buckets.add(ns, 1);
         self.sum_ns += u128::from(ns);
         self.max_ns = self.max_ns.max(ns);
     }
@@ -54,16 +48,16 @@ impl Series {
 
     /// Mean and maximum are exact, percentiles the histogram's.
     pub fn distribution(&self) -> Distribution {
-        let finite = self.histogram.len();
+        let finite = self.buckets.len();
         let n = finite + self.infinite;
         let [p50, p90, p95, p99] =
-            histogram_ranks(&self.histogram, PERCENTILES.map(|percent| nearest_rank(percent, n)));
+            bucket_ranks(&self.buckets, PERCENTILES.map(|percent| nearest_rank(percent, n)));
         self.with_percentiles([p50, p90, p95, p99])
     }
 
     /// The distribution with percentiles found elsewhere, in nanoseconds.
     pub fn with_percentiles(&self, percentiles: [Option<u64>; 4]) -> Distribution {
-        let finite = self.histogram.len();
+        let finite = self.buckets.len();
         let exact = finite > 0 && self.infinite == 0;
         let [p50, p90, p95, p99] = percentiles.map(|ns| ns.map(|ns| Nanos(ns).as_ms()));
         #[expect(clippy::cast_precision_loss, reason = "a mean for display")]
@@ -73,17 +67,14 @@ impl Series {
     }
 }
 
-/// The values at given ascending ranks (from 1) of a histogram; none beyond its last.
-pub(crate) fn histogram_ranks<const N: usize>(
-    histogram: &Histogram<u64>,
-    ranks: [u64; N],
-) -> [Option<u64>; N] {
+/// The values at given ascending ranks (from 1), each the largest of its bucket; none beyond the last.
+fn bucket_ranks<const N: usize>(buckets: &Buckets, ranks: [u64; N]) -> [Option<u64>; N] {
     let mut found = [None; N];
     let (mut seen, mut next) = (0, 0);
-    for bucket in histogram.iter_recorded() {
-        seen += bucket.count_at_value();
+    for (top, count) in buckets.filled() {
+        seen += count;
         while next < N && ranks[next] <= seen {
-            found[next] = Some(bucket.value_iterated_to().min(histogram.max()));
+            found[next] = Some(top);
             next += 1;
         }
     }
@@ -110,14 +101,14 @@ pub(crate) fn exact_percentiles(values: &mut [u64], infinite: u64) -> [Option<u6
 /// Inter-token gaps, entered in runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Gaps {
-    pub histogram: Histogram<u64>,
+    pub buckets: Buckets,
     sum_ns: f64,
     max_ns: f64,
 }
 
 impl Gaps {
     pub fn new() -> Self {
-        Self { histogram: empty_histogram(), sum_ns: 0.0, max_ns: 0.0 }
+        Self { buckets: Buckets::new(), sum_ns: 0.0, max_ns: 0.0 }
     }
 
     /// Adds the gaps `first + k * increment` for k in `0..steps`, each `sequences` times. The run goes bucket by
@@ -133,16 +124,16 @@ impl Gaps {
         self.sum_ns += mean_ns * as_float(steps) * f64::from(sequences);
         self.max_ns = self.max_ns.max(last_ns).max(first_ns);
         let first = value(0);
-        if self.histogram.equivalent(first, value(steps - 1)) {
-            self.histogram.saturating_record_n(first, steps * times);
+        // Gaps never shrink within a run: where the last is in the first one's bucket, all are.
+        if rounded(last_ns) <= bucket_top(first) {
+            self.buckets.add(first, steps * times);
             return;
         }
         let mut at = 0;
         let mut start = first;
         while at < steps {
-            let top = self.histogram.highest_equivalent(start);
-            let next = first_above(top, at, steps, first_ns, increment_ns);
-            self.histogram.saturating_record_n(start, (next - at) * times);
+            let next = first_above(bucket_top(start), at, steps, first_ns, increment_ns);
+            self.buckets.add(start, (next - at) * times);
             at = next;
             start = value(at);
         }
@@ -150,13 +141,13 @@ impl Gaps {
 
     /// Mean and maximum are exact to the float, percentiles the histogram's.
     pub fn distribution(&self) -> Distribution {
-        let n = self.histogram.len();
+        let n = self.buckets.len();
         if n == 0 {
             return Distribution::default();
         }
         let ranks = PERCENTILES.map(|percent| nearest_rank(percent, n));
         let [p50, p90, p95, p99] =
-            histogram_ranks(&self.histogram, ranks).map(|ns| ns.map(|ns| Nanos(ns).as_ms()));
+            bucket_ranks(&self.buckets, ranks).map(|ns| ns.map(|ns| Nanos(ns).as_ms()));
         let mean = Some(self.sum_ns / as_float(n) / 1e6);
         Distribution { mean, p50, p90, p95, p99, max: Some(self.max_ns / 1e6) }
     }
@@ -248,23 +239,15 @@ mod tests {
         assert!((p50 / Nanos(1 << 62).as_ms() - 1.0).abs() < 1e-3);
     }
 
-    /// Counts by bucket.
-    fn filled(histogram: &Histogram<u64>) -> Vec<(u64, u64)> {
-        histogram
-            .iter_recorded()
-            .map(|bucket| (bucket.value_iterated_to(), bucket.count_at_value()))
-            .collect()
-    }
-
-    fn step_by_step(runs: &[(f64, f64, u64, u32)]) -> Histogram<u64> {
-        let mut histogram = empty_histogram();
+    fn step_by_step(runs: &[(f64, f64, u64, u32)]) -> Buckets {
+        let mut buckets = Buckets::new();
         for &(first, increment, steps, sequences) in runs {
             for k in 0..steps {
                 let gap = rounded(first + increment * k as f64);
-                (0..sequences).for_each(|_| histogram.saturating_record(gap));
+                (0..sequences).for_each(|_| buckets.add(gap, 1));
             }
         }
-        histogram
+        buckets
     }
 
     proptest! {
@@ -280,7 +263,7 @@ mod tests {
             for &(first, increment, steps, sequences) in &runs {
                 gaps.add(first, increment, steps, sequences);
             }
-            prop_assert_eq!(filled(&gaps.histogram), filled(&step_by_step(&runs)));
+            prop_assert_eq!(gaps.buckets.filled().collect::<Vec<_>>(), step_by_step(&runs).filled().collect::<Vec<_>>());
         }
 
         #[test]

@@ -8,6 +8,8 @@
 //! It does no I/O, knows no clock and draws no random numbers. Files, tables and plots are `gorgo-report`'s.
 //! Read `record.rs` first, then `tally.rs`, where every number is defined.
 
+mod advice;
+mod buckets;
 mod collector;
 mod compare;
 mod cost;
@@ -30,7 +32,8 @@ pub use hdrhistogram::Histogram;
 pub use record::{RequestRecord, Status, TtftParts};
 pub use rolling::{Rolling, rolling};
 pub use spec::{
-    AUTO_RECORDS_LIMIT, FleetNames, MeasureSpec, Records, ReplicaSummary, TimelineSample, Window,
+    AUTO_RECORDS_LIMIT, ErrorLimit, FleetNames, MeasureSpec, Records, ReplicaSummary,
+    TimelineSample, Window,
 };
 pub use summary::{
     CacheRates, ClientHeld, Distribution, Load, MeasuredWindow, PartsMs, PercentilesFrom,

@@ -24,8 +24,15 @@ pub const AUTO_RECORDS_LIMIT: usize = 2_000_000;
 pub struct MeasureSpec {
     /// Requests scheduled before this are not measured.
     pub warm_up: Nanos,
+    /// Instead: so many requests are not measured, nor any that is scheduled by the time of the last of them. The driver
+    /// finds that time out and tells [`crate::Collector::measure_from`].
+    pub warm_up_requests: Option<u64>,
     /// Requests scheduled at or after this are not measured; none: to the end of the run.
     pub stop: Option<Nanos>,
+    /// Nothing is sent after so many requests; kept here for those who drive the run.
+    pub stop_after_requests: Option<u64>,
+    /// The run ends where so many fail; kept here likewise.
+    pub max_errors: Option<ErrorLimit>,
     /// How long after `stop` (or the last arrival) the run may still go on; kept here for those who drive it.
     pub drain: Option<Nanos>,
     /// Longest TTFT of a good request.
@@ -42,11 +49,21 @@ pub struct MeasureSpec {
     pub client_holds_back: bool,
 }
 
+/// How many requests may fail. Failed, rejected and timed-out ones count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErrorLimit {
+    /// With so many errors the run ends, 1 or more.
+    pub errors: u32,
+    /// Among so many requests that ended last; before so many have ended nothing is said.
+    pub window: u32,
+}
+
 impl MeasureSpec {
-    /// The window that measured requests are scheduled in.
+    /// The window that measured requests are scheduled in, as far as it is known before the run.
     #[must_use]
     pub const fn window(&self) -> Window {
-        Window { from: self.warm_up, to: self.stop }
+        let from = if self.warm_up_requests.is_some() { Nanos::MAX } else { self.warm_up };
+        Window { from, to: self.stop }
     }
 }
 

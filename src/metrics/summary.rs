@@ -109,6 +109,12 @@ pub struct MeasuredWindow {
     pub measured: u64,
     /// Of these, completed.
     pub measured_completed: u64,
+    /// Requests scheduled before it.
+    #[serde(default)]
+    pub warm_up: u64,
+    /// Requests scheduled after it: they keep up the load until the measured ones have ended.
+    #[serde(default)]
+    pub cool_down: u64,
 }
 
 /// Objectives in milliseconds; null where there is none.

@@ -14,7 +14,9 @@ use gorgo_types::Nanos;
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
     spec: MeasureSpec,
-    window: Window,
+    pub window: Window,
+    warm_up: u64,
+    cool_down: u64,
     counts: RequestCounts,
     measured: RequestCounts,
     good: u64,
@@ -48,6 +50,8 @@ impl Tally {
         Self {
             spec: *spec,
             window: spec.window(),
+            warm_up: 0,
+            cool_down: 0,
             counts: RequestCounts::default(),
             measured: RequestCounts::default(),
             good: 0,
@@ -78,6 +82,9 @@ impl Tally {
         self.counts.add(record.status);
         self.add_presence(record);
         if !self.window.contains(record.scheduled) {
+            let early = record.scheduled < self.window.from;
+            self.warm_up += u64::from(early);
+            self.cool_down += u64::from(!early);
             return;
         }
         self.measured.add(record.status);
@@ -173,6 +180,8 @@ impl Tally {
                 stop_s: self.window.to.map(Nanos::as_s),
                 measured,
                 measured_completed: completed,
+                warm_up: self.warm_up,
+                cool_down: self.cool_down,
             },
             slo_ms: Slo { ttft: ms(spec.slo_ttft), tpot: ms(spec.slo_tpot), e2e: ms(spec.slo_e2e) },
             requests,

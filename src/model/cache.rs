@@ -14,6 +14,7 @@
 
 mod check;
 mod list;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +52,9 @@ struct Node {
     /// Locks on it and below it.
     locks: u32,
     children: u32,
+    /// The tokens that the state of recurrent layers kept at its end stands for: all of its own, and fewer than a block
+    /// more. 0: none is kept.
+    state: u32,
     /// Neighbours in the list of unlocked nodes.
     newer: NodeId,
     older: NodeId,
@@ -164,6 +168,7 @@ pub struct PrefixCache {
     stamp: u64,
     tokens: u64,
     evictable: u64,
+    states: state::States,
 }
 
 /// Where a walk along a chain ended.
@@ -192,6 +197,7 @@ impl PrefixCache {
             parent: NodeId::ROOT,
             locks: 0,
             children: 0,
+            state: 0,
             newer: NodeId::NONE,
             older: NodeId::NONE,
         };
@@ -205,6 +211,7 @@ impl PrefixCache {
             stamp: 0,
             tokens: 0,
             evictable: 0,
+            states: state::States::default(),
         }
     }
 
@@ -384,7 +391,7 @@ impl PrefixCache {
 
     /// Empties the tree, locks and all.
     pub fn clear(&mut self) {
-        *self = Self { stamp: self.stamp, ..Self::new() };
+        *self = Self { stamp: self.stamp, states: self.states.cleared(), ..Self::new() };
     }
 
     /// Follows a chain from the end of `node`, at which its first `blocks` blocks end, as far as the tree goes.
@@ -420,7 +427,7 @@ impl PrefixCache {
         let above = node.depth - node.tokens;
         assert!(above < depth && depth < node.depth, "a split leaves tokens on both sides");
         let (first, second) = (above_run.first, below_run.first);
-        let part = Node { depth, tokens: depth - above, children: 1, ..node };
+        let part = Node { depth, tokens: depth - above, children: 1, state: 0, ..node };
         let upper = self.allocate(part, above_run);
         let here = &mut self.nodes[lower.index()];
         here.tokens = here.depth - depth;
@@ -456,6 +463,7 @@ impl PrefixCache {
             parent,
             locks: 0,
             children: 0,
+            state: 0,
             newer: NodeId::NONE,
             older: NodeId::NONE,
         };
@@ -486,6 +494,10 @@ impl PrefixCache {
         let node = &self.nodes[leaf.index()];
         assert!(node.children == 0 && node.locks == 0, "only unlocked leaves are evicted");
         let (tokens, parent) = (u64::from(node.tokens), node.parent);
+        if node.state > 0 {
+            self.nodes[leaf.index()].state = 0;
+            self.states.forget(leaf);
+        }
         let run = std::mem::replace(&mut self.runs[leaf.index()], Run::NONE);
         let known = self.by_first_id.remove(&run.first);
         assert!(known == Some(leaf), "the map knows every node");

@@ -38,6 +38,10 @@ pub struct EngineLimits {
     pub new_token_ratio_decay_steps: u32,
     /// Room for so many further steps is made when requests are retracted.
     pub retract_decode_steps: u32,
+    /// For a model with recurrent layers (linear attention, Mamba): how many of their states the prefix cache keeps; a
+    /// prompt hits only up to one of them (SGLang: `max_mamba_cache_size`). None: the model has no such layers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_slots: Option<u32>,
 }
 
 impl Default for EngineLimits {
@@ -52,6 +56,7 @@ impl Default for EngineLimits {
             new_token_ratio_min_ppb: 98_000_000,
             new_token_ratio_decay_steps: 600,
             retract_decode_steps: 20,
+            state_slots: None,
         }
     }
 }
@@ -83,7 +88,9 @@ impl ReplicaConfig {
             ("max_running_requests", u64::from(limits.max_running_requests)),
             ("new_token_ratio_decay_steps", u64::from(limits.new_token_ratio_decay_steps)),
         ];
-        for (field, value) in at_least_one {
+        let at_least_one = at_least_one.into_iter();
+        let slots = limits.state_slots.map(|slots| ("state_slots", u64::from(slots)));
+        for (field, value) in at_least_one.chain(slots) {
             if value == 0 {
                 return Err(invalid(field, value, "at least 1"));
             }

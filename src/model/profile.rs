@@ -3,20 +3,23 @@
 //! A [`CostProfile`] is a handful of integers in femtoseconds, made from a [`ProfileSpec`] (milliseconds, as in
 //! `data/gpus/*.toml`) or by [`CostProfile::constant`] for tests. It knows GPU time alone: no queue, no HTTP, no
 //! scheduler; a request's fixed overhead is carried beside it. No noise is drawn here.
-//! A profile may have measured tables beside its fit (`profile/table.rs`); the fit then goes on where they end.
+//! A profile may have measured tables beside its fit (`profile/prefill_table.rs`, `profile/decode_table.rs`); the fit then goes on where they end.
 //! Outside its measured [`ProfileRange`] it goes on with the same formulas; `*_in_range` say when that happens.
 //! Read `profile/spec.rs` next for the file form, `replica.rs` for who calls this.
 
+mod decode_table;
+mod knots;
+mod prefill_table;
 mod spec;
-mod table;
 #[cfg(test)]
 mod tests;
 
 pub use spec::{ProfileRange, ProfileSpec, Provenance, TableRow};
 
 use crate::{EngineLimits, Femtos};
+use decode_table::DecodeTable;
 use gorgo_types::Nanos;
-use table::{DecodeTable, PrefillTable};
+use prefill_table::PrefillTable;
 
 /// One request's part of a prefill batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,19 +160,39 @@ impl CostProfile {
         DecodeSegment { first: Femtos(self.decode.floor), increment: Femtos::ZERO, steps }
     }
 
-    /// Whether measurements cover this prefill batch; if not, [`CostProfile::prefill`] extrapolates.
+    /// Whether measurements cover this prefill batch; if not, [`CostProfile::prefill`] extrapolates. With a table that
+    /// takes rows of the table that reach as far, for each request and for the new tokens of all.
     #[must_use]
     pub fn prefill_in_range(&self, batch: &[PrefillItem]) -> bool {
         let new: u64 = batch.iter().map(|item| u64::from(item.new_tokens)).sum();
         let cached = batch.iter().map(|item| u64::from(item.cached_tokens)).max().unwrap_or(0);
-        new <= self.range.prefill_tokens && cached <= self.range.cached_tokens
+        let in_range = new <= self.range.prefill_tokens && cached <= self.range.cached_tokens;
+        let Some(table) = &self.prefill.table else { return in_range };
+        let covered = |item: &PrefillItem| {
+            table.covers(u64::from(item.new_tokens), u64::from(item.cached_tokens))
+        };
+        in_range && table.covers(new, 0) && batch.iter().all(covered)
     }
 
-    /// Whether measurements cover this decode step; if not, [`CostProfile::decode_step`] extrapolates.
+    /// Whether measurements cover this decode step; if not, [`CostProfile::decode_step`] extrapolates. With a table that
+    /// takes rows that reach as far in the mean context.
     #[must_use]
     pub fn decode_in_range(&self, sequences: u32, context_tokens: u64) -> bool {
-        sequences <= self.range.decode_sequences
-            && context_tokens <= self.range.decode_context_tokens
+        self.decode_range(sequences).is_some_and(|most| context_tokens <= most)
+    }
+
+    /// The most context, over all of so many sequences, that measurements of decode steps cover. None: they do not cover
+    /// so many sequences.
+    #[must_use]
+    pub fn decode_range(&self, sequences: u32) -> Option<u64> {
+        if sequences > self.range.decode_sequences {
+            return None;
+        }
+        let most = self.range.decode_context_tokens;
+        match &self.decode.table {
+            None => Some(most),
+            Some(table) => table.range(sequences).map(|end| end.min(most)),
+        }
     }
 
     /// A plain profile for tests and queueing theory: exact nanoseconds, no floors, no quadratic term, no overhead.

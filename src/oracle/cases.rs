@@ -220,6 +220,7 @@ fn draw_config(dice: &mut Dice, shape: &Shape, actions: &[(Nanos, Action)]) -> R
         new_token_ratio_min_ppb: dice.below(u64::from(init) + 1) as u32,
         new_token_ratio_decay_steps: dice.pick(&[1, 5, 50, 600]),
         retract_decode_steps: dice.pick(&[0, 1, 5, 20, 20]),
+        state_slots: None,
     };
     let needs = actions.iter().filter_map(|(_, action)| match action {
         Action::Arrive(request) => {
@@ -236,12 +237,16 @@ fn draw_config(dice: &mut Dice, shape: &Shape, actions: &[(Nanos, Action)]) -> R
         dice.pick(&[100, 100, 103, 110, 130, 130, 200, 300, 1000, 90])
     };
     let more = dice.below(actions.len() as u64 * 3);
-    ReplicaConfig {
+    let mut config = ReplicaConfig {
         profile: Arc::new(draw_profile(dice)),
         kv_pool_tokens: (least * percent / 100 + if shape.flock { more } else { 0 }).max(2),
         limits,
         prefix_cache: !dice.one_in(10),
-    }
+    };
+    // Drawn last, so that the other cases stay what they were.
+    config.limits.state_slots =
+        if dice.one_in(3) { Some(dice.pick(&[1, 2, 4, 12, 1000])) } else { None };
+    config
 }
 
 /// Steps of whole tens of nanoseconds; or of odd femtoseconds, with floors.
@@ -265,7 +270,7 @@ fn draw_profile(dice: &mut Dice) -> CostProfile {
         prefill_ms_per_token: 1.370_1e-6,
         prefill_ms_per_token_squared: 8.674_3e-9,
         prefill_floor: floors,
-        decode_base_ms: 5.446_1e-5,
+        decode_base_ms: Some(5.446_1e-5),
         decode_ms_per_sequence: 1.234_5e-6,
         decode_ms_per_context_token: dice.pick(&[4.211_6e-8, 4.211_6e-7, 4.211_6e-7, 0.0]),
         decode_floor_ms: dice.pick(&[0.0, 6e-5, 7.000_3e-5, 7.000_3e-5, 9e-5, 1.2e-4]),

@@ -74,6 +74,12 @@ counts! {
     lone_requests,
     /// Whole prompts found in the cache.
     whole_prompt_hits,
+    /// Matches that ended at a kept state.
+    matches_to_state,
+    /// Matches that were cut to a kept state, or to nothing.
+    matches_cut_to_state,
+    /// States dropped for want of a slot.
+    states_dropped,
     /// Decode steps.
     decode_steps,
     /// Requests that ended.

@@ -42,6 +42,8 @@ struct Token {
     stamp: u64,
     /// A unit of eviction ends with this token.
     ends_unit: bool,
+    /// The state of recurrent layers is kept here, and stands for so many tokens.
+    state: Option<usize>,
 }
 
 /// The tree of cached tokens.
@@ -51,6 +53,8 @@ pub struct TokenTrie {
     unused: Vec<Place>,
     touches: u64,
     count: u64,
+    /// When states were left that no prompt can be matched to.
+    lost_states: Vec<u64>,
 }
 
 impl Default for TokenTrie {
@@ -70,8 +74,15 @@ impl TokenTrie {
             locks: 0,
             stamp: 0,
             ends_unit: true,
+            state: None,
         };
-        Self { tokens: vec![Some(root)], unused: Vec::new(), touches: 0, count: 0 }
+        Self {
+            tokens: vec![Some(root)],
+            unused: Vec::new(),
+            touches: 0,
+            count: 0,
+            lost_states: Vec::new(),
+        }
     }
 
     /// Number of cached tokens.
@@ -182,6 +193,52 @@ impl TokenTrie {
         path
     }
 
+    /// The longest cached beginning after which a state is kept that stands for at most `most` tokens.
+    #[must_use]
+    pub fn walk_to_state(&self, names: &[TokenName], most: usize) -> Vec<Place> {
+        let mut path = self.walk(names);
+        while let Some(&end) = path.last() {
+            // Not at the end of another prompt's partial block.
+            let own = self.token(end).name.block == names[path.len() - 1].block;
+            if own && self.token(end).state.is_some_and(|tokens| tokens <= most) {
+                break;
+            }
+            path.pop();
+        }
+        path
+    }
+
+    /// A state is left after the token at `end` (and stands for so many tokens), or (none) where no prompt can be matched to; of more than `slots`
+    /// the one least recently touched goes, on a path the one nearest to the root. Returns whether one went.
+    pub fn leave_state(&mut self, end: Option<(Place, usize)>, slots: usize) -> bool {
+        match end {
+            Some((end, tokens)) => {
+                let kept = &mut self.token_mut(end).state;
+                *kept = Some(kept.map_or(tokens, |before| before.min(tokens)));
+            }
+            None => {
+                self.touches += 1;
+                self.lost_states.push(self.touches);
+            }
+        }
+        let used = self.tokens.iter().enumerate();
+        let used = used.filter_map(|(place, token)| token.as_ref().map(|token| (place, token)));
+        let kept = used.filter(|(_, token)| token.state.is_some());
+        let mut all: Vec<(u64, usize, Option<Place>)> = kept
+            .map(|(place, token)| (token.stamp, self.path_to(place).len(), Some(place)))
+            .chain(self.lost_states.iter().map(|&stamp| (stamp, 0, None)))
+            .collect();
+        all.sort_unstable();
+        if all.len() <= slots {
+            return false;
+        }
+        match all[0] {
+            (_, _, Some(place)) => self.token_mut(place).state = None,
+            (stamp, _, None) => self.lost_states.retain(|&other| other != stamp),
+        }
+        true
+    }
+
     /// Puts a sequence in; returns the place of its last token. `prompt_end` is where its own prompt ended, if that
     /// was inside a block: what comes after the prompt hangs there, unless it is in the tree already.
     ///
@@ -209,7 +266,8 @@ impl TokenTrie {
     /// A new token below `parent`, with the stamp of the latest touch.
     fn append(&mut self, parent: Place, name: TokenName) -> Place {
         let stamp = self.touches;
-        let token = Token { name, parent, children: Vec::new(), locks: 0, stamp, ends_unit: false };
+        let (children, locks, ends_unit, state) = (Vec::new(), 0, false, None);
+        let token = Token { name, parent, children, locks, stamp, ends_unit, state };
         let place = match self.unused.pop() {
             Some(place) => {
                 self.tokens[place] = Some(token);
@@ -296,6 +354,10 @@ impl TokenTrie {
         for (place, token) in self.tokens.iter().enumerate() {
             let Some(token) = token else { continue };
             let branches = token.children.len() > 1;
+            assert!(
+                token.ends_unit || token.state.is_none(),
+                "a state is kept at the end of a unit"
+            );
             assert!(
                 token.ends_unit || (!branches && !token.children.is_empty()),
                 "units do not branch"

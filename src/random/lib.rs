@@ -41,6 +41,12 @@ pub enum Purpose {
     Tuner = 20,
     /// The slow drift of a path: keyed by path and knot.
     NetworkDrift = 30,
+    /// The slow drift of a rate of arrivals: keyed by the minute.
+    RateDrift = 40,
+    /// Who asks what in the ART-Chat workload: keyed by what is drawn.
+    ArtChat = 41,
+    /// Clients and gaps of the ServeGen workload: keyed by client and ordinal.
+    Servegen = 42,
 }
 
 /// A key under construction.

@@ -237,7 +237,13 @@ fn measured(runs: &[&Summary]) -> String {
         }
         None => String::new(),
     };
-    format!("measured: {measured} of {injected} requests{scheduled}\n")
+    let early = range(runs.iter().map(|run| run.window.warm_up).collect());
+    let late = range(runs.iter().map(|run| run.window.cool_down).collect());
+    let phases = match (&*early, &*late) {
+        ("0", "0") => String::new(),
+        _ => format!(" (warm-up {early}, after the stop {late})"),
+    };
+    format!("measured: {measured} of {injected} requests{scheduled}{phases}\n")
 }
 
 fn percentile(run: &Summary, of: Distribution, pick: fn(Distribution) -> Option<f64>) -> Cell {

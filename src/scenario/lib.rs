@@ -18,6 +18,7 @@ pub mod data;
 mod error;
 mod parse;
 pub mod parsed;
+mod published;
 mod resolve;
 mod resolved;
 mod schema;
@@ -30,8 +31,8 @@ pub use error::ScenarioError;
 pub use gorgo_config::Diagnostic;
 pub use parse::{Parsed, ReplayTrace};
 pub use resolved::{
-    CostParams, FailureSpec, GpuShare, IndexSpec, MeasureParams, Outage, PolicySpec, Records,
-    ReplicaSpec, Resolved, RouterSpec,
+    CostParams, FailureSpec, GpuShare, IndexSpec, MeasureParams, Outage, PerRegionSpec, PolicySpec,
+    Records, ReplicaSpec, Resolved, RouterSpec,
 };
 pub use schema::schema;
 pub use series::{SeriesSource, SeriesSpec};

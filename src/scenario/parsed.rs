@@ -9,6 +9,7 @@ mod client;
 mod cost;
 mod event;
 mod fleet;
+mod generators;
 mod link;
 mod load;
 mod measure;
@@ -21,6 +22,7 @@ pub use client::ClientTable;
 pub use cost::{CostTable, EgressPriceTable, EgressTable, GpuPriceTable, ReceiverTable};
 pub use event::{EventTable, FailuresTable, OutageTable, PartitionTable, RttTable};
 pub use fleet::{FleetTable, ReplicaTable};
+pub use generators::{ArtChatTable, ArtWindow, BurstsTable, ServegenService, ServegenTable};
 pub use link::{ConnectTable, SeriesTable};
 pub use load::{
     ConcurrentTable, DiurnalTable, GammaTable, LoadTable, RampTable, RateTable, RecordedTable,
@@ -28,11 +30,13 @@ pub use load::{
 };
 pub use measure::MeasureTable;
 pub use network::{ClientsBy, ClientsTable, FillMissing, LinkTable, NetworkTable, RegionTable};
-pub use router::{IndexTable, LruTable, PolicyTable, RouterTable, UnboundedTable};
+pub use router::{
+    IndexTable, LocalFirstTable, LruTable, PerRegionTable, PolicyTable, RouterTable, UnboundedTable,
+};
 pub use tuner::TunerTable;
 pub use workload::{
-    ArrivalsCsvTable, ChatTable, CountrySample, PrefixGroupsTable, ServiceTable, ThinkTable,
-    TraceTable, WildchatTable, WorkloadTable,
+    ArrivalsCsvTable, ChatTable, CountrySample, DayTable, HourlyCurve, PrefixGroupsTable,
+    ServiceTable, ThinkTable, TraceTable, WildchatTable, WorkloadTable,
 };
 
 use gorgo_config::Located;
@@ -68,6 +72,7 @@ pub struct ScenarioTable {
     #[serde(default)]
     pub client: ClientTable,
     /// The router and the policies to compare.
+    #[serde(default)]
     pub router: RouterTable,
     /// What goes wrong, and when.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

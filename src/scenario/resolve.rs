@@ -6,18 +6,22 @@
 
 mod client;
 mod cost;
+mod day;
 mod demand;
 mod event;
 mod fleet;
+mod generators;
 mod link;
 mod load;
 mod measure;
 mod network;
+mod policies;
 mod router;
+mod short;
 mod tuner;
 
+use crate::Resolved;
 use crate::parsed::{FleetTable, ScenarioTable};
-use crate::{Resolved, data};
 use gorgo_config::{Diagnostic, Document, Located};
 use gorgo_model::ModelError;
 use gorgo_workload::WorkloadError;
@@ -38,6 +42,7 @@ pub(crate) fn resolve(
     document: Document<'_>,
     base: &Path,
 ) -> Result<Resolved, Diagnostic> {
+    let table = &short::spelt_out(table, &document)?;
     let context = Context { table, document };
     let name = context.text(&table.name, "a name")?;
     let seed = table.seed.clone().unwrap_or(Located::nowhere(DEFAULT_SEED));
@@ -48,14 +53,15 @@ pub(crate) fn resolve(
     }
     let network = context.network()?;
     let fleet = context.fleet(&network.network)?;
-    let router = context.router(&network.network)?;
+    let places: Vec<_> = fleet.replicas.iter().map(|replica| replica.region).collect();
+    let router = context.router(&network.network, &places)?;
     let demand = context.demand(&network.network)?;
     let client = context.client()?;
     let measure = context.measure()?;
     let (moved, outages) = context.events(network.network.clone(), &fleet.replicas)?;
     let cost = context.cost(&network.network, &fleet.replicas, &fleet.profiles, router.region)?;
     let explicit = ScenarioTable {
-        fleet: FleetTable { replicas: fleet.groups.into() },
+        fleet: FleetTable { replicas: fleet.groups.into(), ..FleetTable::default() },
         network: network.table,
         workload: Some(demand.workload_table.into()),
         load: demand.load_table.into(),
@@ -146,9 +152,4 @@ impl Context<'_> {
             diagnostic.known(&format!("known {what}s"), &name.value, known.iter().copied())
         })
     }
-}
-
-/// Whether built-in data can be had at all: `data` names file, line and field where not.
-pub(crate) fn built_in_profiles() -> Result<Vec<gorgo_model::ProfileSpec>, Diagnostic> {
-    data::profiles()
 }

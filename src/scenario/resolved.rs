@@ -8,7 +8,7 @@ use crate::{ScenarioError, SeriesSpec};
 use gorgo_model::network::Connect;
 use gorgo_model::{Network, RegionPlace, ReplicaConfig};
 use gorgo_routing::tuner::TunerConfig;
-use gorgo_routing::{LearnAt, Policy, ReleaseAt, registry};
+use gorgo_routing::{LearnAt, Policy, ReleaseAt, Room, registry};
 use gorgo_types::{Nanos, RegionId, ReplicaId};
 use gorgo_workload::ClientSpec;
 use schemars::JsonSchema;
@@ -69,10 +69,14 @@ pub struct ReplicaSpec {
 /// The router and the policies to compare.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RouterSpec {
-    /// Where it stands.
+    /// Where it stands; of several, the first.
     pub region: RegionId,
+    /// The routers of several regions; none: one router for all.
+    pub per_region: Option<PerRegionSpec>,
     /// The policies, each of which is run on the same draws; at least one, labels unique.
     pub policies: Vec<PolicySpec>,
+    /// Other routers by name, without policies and variants of their own.
+    pub variants: BTreeMap<String, RouterSpec>,
     /// Spacing of RTT probes to each replica.
     pub probe_interval: Nanos,
     /// Spacing of metric scrapes of each replica.
@@ -93,6 +97,10 @@ pub struct RouterSpec {
     pub max_queue: u32,
     /// How long a request may wait in the router; none: for ever.
     pub queue_timeout: Option<Nanos>,
+    /// Whether the queue is served one request at a time.
+    pub serial_queue: bool,
+    /// How often the queue is looked at; none: whenever something has changed.
+    pub queue_interval: Option<Nanos>,
     /// Whether prompt and output enter the index when a request has finished, where their blocks are known.
     pub learn_output: bool,
     /// What happens when an attempt fails.
@@ -136,6 +144,23 @@ impl Default for FailureSpec {
     }
 }
 
+/// A router in each of several regions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PerRegionSpec {
+    /// The regions, each once; at least one.
+    pub regions: Vec<RegionId>,
+    /// Each sends to every replica itself.
+    pub reaches_all: bool,
+    /// How often a request may be passed on: 0 or 1.
+    pub max_hops: u32,
+    /// When a region serves a request whatever the policy says; none: never.
+    pub local_first: Option<Room>,
+    /// Whether the policy may choose to wait for a region without room.
+    pub may_wait: bool,
+    /// The region of the machine that all requests come by way of; none: clients send to the routers themselves.
+    pub geo_proxy: Option<RegionId>,
+}
+
 /// One policy with its parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PolicySpec {
@@ -143,6 +168,8 @@ pub struct PolicySpec {
     pub name: String,
     /// What it is called in results; unique in the scenario. The name, where none was given.
     pub label: String,
+    /// The variant of the router that it runs in, by name; none: the router itself.
+    pub router: Option<String>,
     /// Its parameters, checked against the policy.
     pub parameters: toml::Table,
     /// What tunes its weights; none: they stay.
@@ -154,11 +181,21 @@ pub struct PolicySpec {
 pub enum IndexSpec {
     /// Everything.
     Unbounded,
+    /// Everything, by the tree of GORGO v1's balancers.
+    EndTagged,
     /// The most recently used tokens of each replica.
     Lru {
         /// How many tokens per replica.
         capacity_tokens_per_replica: u64,
     },
+}
+
+impl RouterSpec {
+    /// The router that a policy runs in.
+    #[must_use]
+    pub fn of(&self, policy: &PolicySpec) -> &Self {
+        policy.router.as_ref().and_then(|name| self.variants.get(name)).unwrap_or(self)
+    }
 }
 
 impl PolicySpec {
@@ -174,10 +211,18 @@ impl PolicySpec {
 }
 
 /// What is measured, in the words of `gorgo_metrics::MeasureSpec`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct MeasureParams {
     /// Requests scheduled before this are not measured.
     pub warm_up: Nanos,
+    /// Instead: so many requests are not measured.
+    pub warm_up_requests: Option<u64>,
+    /// Nothing more is sent after so many requests.
+    pub stop_after_requests: Option<u64>,
+    /// The run ends when this share of the requests that ended last failed; none: never.
+    pub max_error_share: Option<f64>,
+    /// How many requests that ended last that looks at.
+    pub error_window: u32,
     /// Requests scheduled at or after this are not measured; none: all to the end.
     pub stop: Option<Nanos>,
     /// How long the run may go on after the last measured request was scheduled; none: until all have ended.

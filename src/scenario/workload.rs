@@ -5,10 +5,11 @@
 
 use crate::Resolved;
 use gorgo_random::Key;
+use gorgo_workload::art_chat::Arrival;
 use gorgo_workload::{
-    ArrivalSpec, ArrivalsCsv, ArrivalsOptions, ChatGenerator, ChatSpec, ClosedLoop, ClosedLoopSpec,
-    PrefixGroups, PrefixGroupsSpec, Recorded, Retimed, Source, TraceOptions, TurnTiming,
-    WorkloadError,
+    ArrivalSpec, ArrivalsCsv, ArrivalsOptions, ArtChat, ArtChatSpec, ChatGenerator, ChatSpec,
+    ClosedLoop, ClosedLoopSpec, Due, PrefixGroups, PrefixGroupsSpec, Recorded, Retimed, Servegen,
+    ServegenSpec, Source, TraceOptions, TurnTiming, WorkloadError,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,18 @@ pub enum WorkloadSpec {
     },
     /// Generated lone requests that share prefixes; when they arrive is part of it.
     PrefixGroups(PrefixGroupsSpec),
+    /// Long chats with high reuse.
+    ArtChat {
+        /// Users, conversations, lengths and reuse.
+        spec: ArtChatSpec,
+        /// A table of arrival times and lengths to use instead of drawing them; a relative path starts at the scenario
+        /// file's folder.
+        arrivals: Option<PathBuf>,
+        /// At most so many requests of that table.
+        limit: Option<u64>,
+    },
+    /// Lone requests of a mix of clients; when they arrive is part of it.
+    Servegen(ServegenSpec),
 }
 
 /// What is laid over the workload's own times.
@@ -136,9 +149,10 @@ impl DemandSpec {
         match &self.workload {
             WorkloadSpec::Chat(spec) => spec.turn_timing,
             WorkloadSpec::Trace { options, .. } => options.turns,
-            WorkloadSpec::ArrivalsCsv { .. } | WorkloadSpec::PrefixGroups(_) => {
-                TurnTiming::Recorded
-            }
+            WorkloadSpec::ArrivalsCsv { .. }
+            | WorkloadSpec::PrefixGroups(_)
+            | WorkloadSpec::ArtChat { .. }
+            | WorkloadSpec::Servegen(_) => TurnTiming::Recorded,
         }
     }
 
@@ -147,7 +161,10 @@ impl DemandSpec {
     pub fn path(&self) -> Option<&Path> {
         match &self.workload {
             WorkloadSpec::Trace { path, .. } | WorkloadSpec::ArrivalsCsv { path, .. } => Some(path),
-            WorkloadSpec::Chat(_) | WorkloadSpec::PrefixGroups(_) => None,
+            WorkloadSpec::ArtChat { arrivals, .. } => arrivals.as_deref(),
+            WorkloadSpec::Chat(_) | WorkloadSpec::PrefixGroups(_) | WorkloadSpec::Servegen(_) => {
+                None
+            }
         }
     }
 }
@@ -162,9 +179,10 @@ impl Resolved {
         let mut requests = Requests { demand, base, seed, shared: None };
         let small =
             |path| std::fs::metadata(path).is_ok_and(|file| file.len() <= SHARED_FILE_BYTES);
-        if self.demand.turns() == TurnTiming::Recorded
-            && self.demand.path().is_some_and(|path| small(self.base.join(path)))
-        {
+        // Who asks what in art_chat is planned ahead and searched for: once is enough.
+        let planned = matches!(self.demand.workload, WorkloadSpec::ArtChat { .. });
+        let small_file = self.demand.path().is_some_and(|path| small(self.base.join(path)));
+        if planned || self.demand.turns() == TurnTiming::Recorded && small_file {
             requests.shared = Some(Recorded::read(&mut *requests.own_times()?)?);
         }
         Ok(requests)
@@ -209,7 +227,11 @@ impl Requests {
         match &self.demand.workload {
             WorkloadSpec::Chat(spec) => spec.requests,
             WorkloadSpec::PrefixGroups(spec) => Some(spec.requests),
-            WorkloadSpec::Trace { .. } | WorkloadSpec::ArrivalsCsv { .. } => None,
+            WorkloadSpec::Servegen(spec) if spec.duration_s.is_none() => spec.requests,
+            WorkloadSpec::Trace { .. }
+            | WorkloadSpec::ArrivalsCsv { .. }
+            | WorkloadSpec::ArtChat { .. }
+            | WorkloadSpec::Servegen(_) => None,
         }
     }
 
@@ -228,8 +250,33 @@ impl Requests {
             WorkloadSpec::ArrivalsCsv { path, options } => {
                 Box::new(ArrivalsCsv::open(&shortest(&self.base.join(path)), *options)?)
             }
+            WorkloadSpec::ArtChat { spec, arrivals: None, .. } => {
+                Box::new(ArtChat::new(spec.clone(), self.seed)?)
+            }
+            WorkloadSpec::ArtChat { spec, arrivals: Some(path), limit } => {
+                let arrivals = arrivals(&shortest(&self.base.join(path)), *limit)?;
+                Box::new(ArtChat::over(spec.clone(), self.seed, &arrivals)?)
+            }
+            WorkloadSpec::Servegen(spec) => Box::new(Servegen::new(spec.clone(), self.seed)?),
         })
     }
+}
+
+/// The times and lengths of a table of arrivals.
+fn arrivals(path: &Path, limit: Option<u64>) -> Result<Vec<Arrival>, WorkloadError> {
+    let options = ArrivalsOptions { limit, ..ArrivalsOptions::default() };
+    let mut table = ArrivalsCsv::open(path, options)?;
+    let mut arrivals = Vec::new();
+    while let Due::At(_) = table.next_due()? {
+        let (at, request) = table.take()?;
+        let tokens = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
+        arrivals.push(Arrival {
+            at,
+            input_tokens: tokens(request.prompt.tokens().0),
+            output_tokens: tokens(request.output_tokens.0),
+        });
+    }
+    Ok(arrivals)
 }
 
 /// The same file without detours: `a/../b` is `b`, unless `a` is a link that leads elsewhere. Warnings name the file,

@@ -1,12 +1,13 @@
 //! A resolved scenario as TOML text that leaves nothing unsaid.
 
 use crate::parsed::{
-    ClientTable, FailuresTable, IndexTable, LruTable, MeasureTable, PolicyTable, RouterTable,
-    ScenarioTable, TunerTable, UnboundedTable,
+    ClientTable, FailuresTable, IndexTable, LocalFirstTable, LruTable, MeasureTable,
+    PerRegionTable, PolicyTable, RouterTable, ScenarioTable, TunerTable, UnboundedTable,
 };
 use crate::{FailureSpec, IndexSpec, MeasureParams, Resolved, RouterSpec};
 use gorgo_config::{Count, Duration, Located, PositiveDuration, Share};
 use gorgo_model::{ProfileRange, ProfileSpec};
+use gorgo_types::RegionId;
 use gorgo_workload::ClientSpec;
 use std::path::{Component, Path, PathBuf};
 use toml::{Table, Value};
@@ -35,12 +36,13 @@ impl Resolved {
     pub fn to_toml_in(&self, folder: &Path) -> String {
         let mut table = self.table();
         let workload = table.workload.as_mut().map(|workload| &mut workload.value);
-        let path =
-            workload.and_then(|workload| match (&mut workload.trace, &mut workload.arrivals_csv) {
-                (Some(trace), _) => Some(&mut trace.value.path.value),
-                (None, Some(arrivals)) => Some(&mut arrivals.value.path.value),
-                (None, None) => None,
-            });
+        let path = workload.and_then(|workload| {
+            let trace = workload.trace.as_mut().map(|trace| &mut trace.value.path);
+            let table = workload.arrivals_csv.as_mut().map(|table| &mut table.value.path);
+            let art_chat = workload.art_chat.as_mut();
+            let art_chat = art_chat.and_then(|table| table.value.arrivals.as_mut());
+            trace.or(table).or(art_chat).map(|path| &mut path.value)
+        });
         if let Some(path) = path
             && Path::new(path.as_str()).is_relative()
             && let Some(moved) = from_folder(folder, &self.base.join(path.as_str()))
@@ -73,26 +75,54 @@ impl Resolved {
     }
 
     fn router_table(&self, spec: &RouterSpec) -> RouterTable {
+        let name = |region: RegionId| Located::nowhere(self.regions[region.index()].name.clone());
         let policies = spec.policies.iter().map(|policy| {
             Located::nowhere(PolicyTable {
                 name: policy.name.clone().into(),
                 label: Some(policy.label.clone().into()),
+                router: policy.router.clone().map(Located::nowhere),
                 tuner: policy.tuner.as_ref().map(|tuner| TunerTable::of(tuner).into()),
                 parameters: policy.parameters.clone(),
             })
         });
         let index = match spec.index {
-            IndexSpec::Unbounded => IndexTable { unbounded: Some(UnboundedTable {}), lru: None },
+            IndexSpec::Unbounded => {
+                IndexTable { unbounded: Some(UnboundedTable {}), ..IndexTable::default() }
+            }
+            IndexSpec::EndTagged => {
+                IndexTable { end_tagged: Some(UnboundedTable {}.into()), ..IndexTable::default() }
+            }
             IndexSpec::Lru { capacity_tokens_per_replica } => {
                 let lru =
                     LruTable { capacity_tokens_per_replica: Count(capacity_tokens_per_replica) };
-                IndexTable { unbounded: None, lru: Some(lru.into()) }
+                IndexTable { lru: Some(lru.into()), ..IndexTable::default() }
             }
         };
         let limit = spec.max_in_flight_per_replica;
         RouterTable {
-            region: self.regions[spec.region.index()].name.clone().into(),
-            policies: policies.collect::<Vec<_>>().into(),
+            region: spec.per_region.is_none().then(|| name(spec.region)),
+            per_region: spec.per_region.as_ref().map(|per_region| {
+                let regions: Vec<_> = per_region.regions.iter().map(|&id| name(id)).collect();
+                let room = per_region.local_first.map(|room| LocalFirstTable {
+                    running_requests_below: Some(
+                        Count(u64::from(room.running_requests_below)).into(),
+                    ),
+                    kv_share_below: Some(Share(room.kv_share_below).into()),
+                });
+                let table = PerRegionTable {
+                    regions: Some(regions.into()),
+                    reaches_all: Some(per_region.reaches_all),
+                    max_hops: Some(per_region.max_hops.into()),
+                    local_first: room.map(Located::nowhere),
+                    may_wait: Some(per_region.may_wait),
+                    geo_proxy: per_region.geo_proxy.map(name),
+                };
+                table.into()
+            }),
+            policies: (!spec.policies.is_empty()).then(|| policies.collect::<Vec<_>>().into()),
+            variants: (spec.variants.iter())
+                .map(|(name, spec)| (name.clone(), self.router_table(spec).into()))
+                .collect(),
             probe_interval: Some(PositiveDuration(spec.probe_interval)),
             scrape_interval: Some(PositiveDuration(spec.scrape_interval)),
             rtt_ewma_alpha: Some(Share(spec.rtt_ewma_alpha).into()),
@@ -105,6 +135,8 @@ impl Resolved {
                 .filter(|most| *most != u32::MAX)
                 .map(Located::nowhere),
             queue_timeout: spec.queue_timeout.map(PositiveDuration),
+            serial_queue: Some(spec.serial_queue),
+            queue_interval: spec.queue_interval.map(PositiveDuration),
             learn_output: Some(spec.learn_output),
             failures: Some(failures_table(spec.failures).into()),
         }
@@ -130,7 +162,11 @@ fn failures_table(spec: FailureSpec) -> FailuresTable {
 
 fn measure_table(spec: &MeasureParams) -> MeasureTable {
     MeasureTable {
-        warm_up: Some(Duration(spec.warm_up)),
+        warm_up: spec.warm_up_requests.is_none().then_some(Duration(spec.warm_up)),
+        warm_up_requests: spec.warm_up_requests.map(|requests| Count(requests).into()),
+        stop_after_requests: spec.stop_after_requests.map(|requests| Count(requests).into()),
+        max_error_share: spec.max_error_share.map(|share| Share(share).into()),
+        error_window: spec.max_error_share.map(|_| Count(u64::from(spec.error_window)).into()),
         stop: spec.stop.map(|span| PositiveDuration(span).into()),
         drain: spec.drain.map(Duration),
         slo_ttft: spec.slo_ttft.map(PositiveDuration),

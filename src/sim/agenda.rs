@@ -2,6 +2,9 @@
 //!
 //! Events are ordered by (time, class, sequence). The class order is written here and nowhere else. What an event
 //! *does* is not known here; read `world.rs` for that.
+//!
+//! Two events of five are wakes of replicas, and a replica has one at a time. They stand in a tree of their own
+//! (`Wakes`), where a new wake takes the old one's place; everything else is in a heap.
 
 use gorgo_types::{Nanos, ReplicaId};
 use std::cmp::Ordering;
@@ -20,8 +23,13 @@ pub enum Event {
     EndAtRouter(Slot),
     /// The router learns that an attempt came to nothing. After ends, before what it frees is used.
     AttemptFailed(Slot),
-    /// The head of the router's queue may have waited too long. After ends, which may have freed its way.
-    RouterDeadline,
+    /// The first token of a response passes the router that had passed its request on. After the routers of the replicas'
+    /// own regions, which it comes from.
+    FirstTokenAtFirstRouter(Slot),
+    /// The end of such a response passes it, or the refusal of the router it was passed on to.
+    EndAtFirstRouter(Slot),
+    /// The head of a router's queue may be offered, or have waited too long. After ends, which may have freed its way.
+    RouterDeadline(u32),
     /// A request reaches the router, which decides.
     AtRouter(Slot),
     /// A replica is back after an outage: what reaches it at this instant is served.
@@ -29,7 +37,8 @@ pub enum Event {
     /// A request reaches its replica. After all decisions of the instant; before the replica moves, because a request
     /// that arrives exactly at an iteration's boundary joins it.
     AtReplica(Slot),
-    /// A replica reaches an iteration boundary that the outside must hear of. The number tells stale wakes apart.
+    /// A replica reaches an iteration boundary that the outside must hear of. It takes the place of the replica's wake
+    /// that was planned before, if any; the number tells an outdated one, where none took its place.
     Wake(ReplicaId, u32),
     /// A replica crashes: after all that it still did at this instant.
     Down(ReplicaId),
@@ -71,15 +80,17 @@ impl Event {
             Self::FirstTokenAtRouter(_) => 3,
             Self::EndAtRouter(_) => 4,
             Self::AttemptFailed(_) => 5,
-            Self::RouterDeadline => 6,
-            Self::AtRouter(_) => 7,
-            Self::Up(_) => 8,
-            Self::AtReplica(_) => 9,
-            Self::Wake(..) => 10,
-            Self::Down(_) => 11,
-            Self::ProbeAtReplica(_) => 12,
-            Self::ProbeRound(..) => 13,
-            Self::Sample => 14,
+            Self::FirstTokenAtFirstRouter(_) => 6,
+            Self::EndAtFirstRouter(_) => 7,
+            Self::RouterDeadline(_) => 8,
+            Self::AtRouter(_) => 9,
+            Self::Up(_) => 10,
+            Self::AtReplica(_) => 11,
+            Self::Wake(..) => 12,
+            Self::Down(_) => 13,
+            Self::ProbeAtReplica(_) => 14,
+            Self::ProbeRound(..) => 15,
+            Self::Sample => 16,
         }
     }
 }
@@ -122,10 +133,81 @@ impl Ord for Entry {
     }
 }
 
+/// The next wake of each replica, as a knock-out tree: every node has the earlier one of each of the two below it.
+#[derive(Debug)]
+struct Wakes {
+    /// The key of the earliest, as in [`Entry`].
+    first: u128,
+    /// Keys of two neighbours; nodes 2n and 2n + 1 stand below node n, the root is 1, the lower half has the replicas.
+    pairs: Vec<[u128; 2]>,
+    /// What tells an outdated wake, by replica.
+    numbers: Vec<u32>,
+}
+
+impl Default for Wakes {
+    fn default() -> Self {
+        Self { first: Self::NONE, pairs: Vec::new(), numbers: Vec::new() }
+    }
+}
+
+impl Wakes {
+    /// No wake.
+    const NONE: u128 = u128::MAX;
+
+    fn set(&mut self, replica: ReplicaId, number: u32, key: u128) {
+        if replica.index() >= self.numbers.len() {
+            self.grow(replica.index() + 1);
+        }
+        self.numbers[replica.index()] = number;
+        self.put(replica.index(), key);
+    }
+
+    /// Takes the earliest.
+    fn pop(&mut self) -> (u128, Event) {
+        let (key, nodes) = (self.first, self.pairs.len());
+        let mut node = 1;
+        while node < nodes {
+            // No two keys are the same.
+            node = 2 * node + usize::from(self.pairs[node][0] != key);
+        }
+        let replica = node - nodes;
+        self.put(replica, Self::NONE);
+        (key, Event::Wake(ReplicaId(replica as u32), self.numbers[replica]))
+    }
+
+    /// Sets a replica's key, and what stands above it as far as that changes.
+    fn put(&mut self, replica: usize, key: u128) {
+        let (mut place, mut key) = (self.pairs.len() + replica, key);
+        while place > 1 {
+            let pair = &mut self.pairs[place / 2];
+            let before = pair[0].min(pair[1]);
+            pair[place % 2] = key;
+            key = pair[0].min(pair[1]);
+            if key == before {
+                return;
+            }
+            place /= 2;
+        }
+        self.first = key;
+    }
+
+    fn grow(&mut self, replicas: usize) {
+        // Node 0 is not used. At least one other, so that there is a root.
+        let nodes = replicas.next_power_of_two().max(2);
+        let old = std::mem::replace(&mut self.pairs, vec![[Self::NONE; 2]; nodes]);
+        self.numbers.resize(nodes, 0);
+        self.first = Self::NONE;
+        for (replica, key) in old[old.len() / 2..].iter().flatten().enumerate() {
+            self.put(replica, *key);
+        }
+    }
+}
+
 /// Events to come.
 #[derive(Debug, Default)]
 pub struct Agenda {
     heap: BinaryHeap<Entry>,
+    wakes: Wakes,
     sequence: u64,
 }
 
@@ -134,18 +216,31 @@ impl Agenda {
     pub fn push(&mut self, at: Nanos, event: Event) {
         let order = (u64::from(event.class()) << 56) | self.sequence;
         self.sequence += 1;
-        self.heap.push(Entry { key: (u128::from(at.0) << 64) | u128::from(order), event });
+        let key = (u128::from(at.0) << 64) | u128::from(order);
+        match event {
+            Event::Wake(replica, number) => self.wakes.set(replica, number, key),
+            _ => self.heap.push(Entry { key, event }),
+        }
     }
 
     /// Time and class of the next event.
     #[must_use]
     pub fn next(&self) -> Option<(Nanos, u8)> {
-        self.heap.peek().map(|entry| (entry.at(), (entry.key >> 56) as u8))
+        let key = self.heap.peek().map_or(Wakes::NONE, |entry| entry.key).min(self.wakes.first);
+        (key != Wakes::NONE).then_some((Nanos((key >> 64) as u64), (key >> 56) as u8))
     }
 
     /// Takes the next event.
     pub fn pop(&mut self) -> Option<(Nanos, Event)> {
-        self.heap.pop().map(|entry| (entry.at(), entry.event))
+        let wake = self.wakes.first;
+        if self.heap.peek().is_some_and(|entry| entry.key < wake) {
+            return self.heap.pop().map(|entry| (entry.at(), entry.event));
+        }
+        if wake == Wakes::NONE {
+            return None;
+        }
+        let (key, event) = self.wakes.pop();
+        Some((Nanos((key >> 64) as u64), event))
     }
 }
 
@@ -198,6 +293,41 @@ mod tests {
         }
     }
 
+    /// Wakes among other events, replaced and taken in turn, against a list of what is next for each replica.
+    #[test]
+    fn a_replica_has_one_wake_at_a_time() {
+        let key = gorgo_random::Key::new(2);
+        let mut agenda = Agenda::default();
+        let mut planned: Vec<(Nanos, u8, u64, Event)> = Vec::new();
+        for step in 0..20_000_u64 {
+            let draw = key.word(step).draw();
+            // One replica after the other comes into use.
+            let replica = ReplicaId(draw.next().below(1 + step / 500) as u32);
+            let at = Nanos(step / 50 + draw.next().next().below(60));
+            match draw.below(5) {
+                0..2 => {
+                    let event = Event::Wake(replica, step as u32);
+                    agenda.push(at, event);
+                    planned.retain(
+                        |entry| !matches!(entry.3, Event::Wake(other, _) if other == replica),
+                    );
+                    planned.push((at, event.class(), step, event));
+                }
+                2 => {
+                    let event = Event::AtRouter(Slot(step as u32));
+                    agenda.push(at, event);
+                    planned.push((at, event.class(), step, event));
+                }
+                _ => {
+                    planned.sort();
+                    let next = (!planned.is_empty()).then(|| planned.remove(0));
+                    assert_eq!(agenda.next(), next.map(|(at, class, ..)| (at, class)));
+                    assert_eq!(agenda.pop(), next.map(|(at, .., event)| (at, event)));
+                }
+            }
+        }
+    }
+
     #[test]
     fn variant_order_is_class_order() {
         let events = [
@@ -206,7 +336,9 @@ mod tests {
             Event::FirstTokenAtRouter(Slot(0)),
             Event::EndAtRouter(Slot(0)),
             Event::AttemptFailed(Slot(0)),
-            Event::RouterDeadline,
+            Event::FirstTokenAtFirstRouter(Slot(0)),
+            Event::EndAtFirstRouter(Slot(0)),
+            Event::RouterDeadline(0),
             Event::AtRouter(Slot(0)),
             Event::Up(ReplicaId(0)),
             Event::AtReplica(Slot(0)),

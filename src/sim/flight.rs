@@ -13,13 +13,17 @@ pub(crate) struct Flight {
     pub record: RequestRecord,
     /// Round trip between client and router, one draw for all of the request.
     pub client_rtt: Nanos,
-    /// Round trip between router and replica, one draw for all of the request.
+    /// Round trip between the last router and the replica, one draw for all of the request.
     pub replica_rtt: Nanos,
     /// When it reached the router.
     pub at_router: Nanos,
     /// When it reached the replica.
     pub at_replica: Nanos,
     pub ticket: Option<Ticket>,
+    /// The router that has it.
+    pub site: u32,
+    /// The router that passed it on.
+    pub passed_on: Option<PassedOn>,
     /// When this attempt was dispatched.
     pub dispatched: Nanos,
     /// The time this attempt took to open its connection.
@@ -28,6 +32,19 @@ pub(crate) struct Flight {
     pub heard: Nanos,
     /// Counts towards the end of the run.
     pub measured: bool,
+}
+
+/// What the first of two routers must be told in the end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PassedOn {
+    pub site: u32,
+    /// The replica it had chosen.
+    pub replica: ReplicaId,
+    pub ticket: Ticket,
+    /// Round trip between the two.
+    pub rtt: Nanos,
+    /// The second one refused it.
+    pub refused: Option<Status>,
 }
 
 /// The way out of a round trip.
@@ -42,7 +59,7 @@ pub(crate) const fn back_of(rtt: Nanos) -> Nanos {
 
 impl Flight {
     /// A request that its client sends.
-    pub fn new(outgoing: Outgoing, client_rtt: Nanos, measured: bool) -> Self {
+    pub fn new(outgoing: Outgoing, site: u32, client_rtt: Nanos, measured: bool) -> Self {
         let mut record = record_of(&outgoing);
         record.parts.client_to_router = out_of(client_rtt);
         Self {
@@ -53,6 +70,8 @@ impl Flight {
             at_router: Nanos::ZERO,
             at_replica: Nanos::ZERO,
             ticket: None,
+            site,
+            passed_on: None,
             dispatched: Nanos::ZERO,
             set_up: Nanos::ZERO,
             heard: Nanos::ZERO,

@@ -5,14 +5,15 @@
 
 use crate::agenda::{Event, Slot};
 use crate::error::SimError;
-use crate::flight::{Flight, back_of, out_of};
+use crate::flight::{Flight, PassedOn, back_of, out_of};
 use crate::setup::as_ns;
+use crate::site::{Ingress, Site};
 use crate::world::World;
 use gorgo_metrics::Status;
 use gorgo_model::network::Traffic;
 use gorgo_model::{EngineRequest, ReplicaEvent, RequestKey};
 use gorgo_random::{Draw, Key, Purpose};
-use gorgo_routing::{Action, RoutingRequest, Target};
+use gorgo_routing::{Action, RoutingRequest, Target, Ticket};
 use gorgo_types::{Nanos, ReplicaId, Request, RequestId};
 use gorgo_workload::{Completed, Outgoing};
 
@@ -20,13 +21,13 @@ use gorgo_workload::{Completed, Outgoing};
 const CLIENT_LINK: u64 = u64::MAX;
 
 /// What the router may see of a request.
-fn visible(request: &Request) -> RoutingRequest<'_> {
+fn visible(request: &Request, hops: u32) -> RoutingRequest<'_> {
     RoutingRequest {
         id: request.id,
         prompt: &request.prompt,
         max_tokens: request.max_tokens,
         session: request.has_session.then_some(request.id.session),
-        hops: 0,
+        hops,
     }
 }
 
@@ -40,15 +41,15 @@ impl World<'_> {
     /// A client sends a request.
     pub(crate) fn set_out(&mut self, outgoing: Outgoing, measured: bool) {
         let request = &outgoing.request;
-        let leg = &self.legs[request.origin.index()];
+        let Ingress { site, leg } = self.ingresses[request.origin.index()];
         let draw = link_draw(self.key, request.id, CLIENT_LINK);
         let sent = outgoing.sent;
-        let client_rtt = self.network.client_rtt_at(leg, sent, draw);
+        let client_rtt = self.network.client_rtt_at(&leg, sent, draw);
         let prompt = request.prompt.tokens();
-        let mut flight = Flight::new(outgoing, client_rtt, measured);
+        let mut flight = Flight::new(outgoing, site, client_rtt, measured);
         let parts = &mut flight.record.parts;
         parts.client_to_router += self.network.client_sending(prompt);
-        if let Some(connections) = &self.connections {
+        if let Some(connections) = &self.sites[site as usize].connections {
             let bytes = self.network.payload().bytes(prompt);
             let (set_up, slow_start) = connections.of_client(client_rtt, bytes);
             parts.connect += set_up;
@@ -68,16 +69,18 @@ impl World<'_> {
     /// The router decides on a request: a new one, or the head of its queue.
     pub(crate) fn decide(&mut self, slot: Slot, is_new: bool) -> Result<(), SimError> {
         let flight = self.flights.get_mut(slot);
-        let request = visible(&flight.request);
+        let hops = u32::from(flight.passed_on.is_some());
+        let request = visible(&flight.request, hops);
+        let router = &mut self.sites[flight.site as usize].router;
         let draw = self
             .key
             .with(Purpose::Decision)
             .word(request.id.session)
             .word(u64::from(request.id.turn))
-            .word(u64::from(flight.record.attempts))
+            .word(u64::from(flight.record.attempts) | u64::from(hops) << 32)
             .draw()
             .bits();
-        let mut target = self.router.decide(self.now, &request, draw).target;
+        let mut target = router.decide(self.now, &request, draw).target;
         if let Some((id, replica)) = self.forced
             && id == request.id
         {
@@ -85,7 +88,7 @@ impl World<'_> {
             self.forced_seen = true;
         }
         if let Some(observer) = self.observer.as_deref_mut() {
-            observer(self.now, &request, draw, &self.router, target);
+            observer(self.now, &request, draw, router, target);
         }
         match target {
             Target::Replica(replica) => {
@@ -93,15 +96,16 @@ impl World<'_> {
                 Ok(())
             }
             Target::Queue if is_new => {
-                if self.router.enqueue(self.now, slot.0, request.prompt.tokens()) {
-                    self.watch_deadline();
+                let site = flight.site;
+                if router.enqueue(self.now, slot.0, request.prompt.tokens()) {
+                    self.watch_deadline(site);
                     Ok(())
                 } else {
                     self.refuse(slot, Status::Rejected)
                 }
             }
             Target::Queue => {
-                self.router.requeue(self.now, slot.0);
+                router.requeue(self.now, slot.0);
                 Ok(())
             }
             Target::Reject => self.refuse(slot, Status::Rejected),
@@ -110,22 +114,28 @@ impl World<'_> {
 
     fn dispatch(&mut self, slot: Slot, replica: ReplicaId) {
         let flight = self.flights.get_mut(slot);
-        let request = visible(&flight.request);
-        let ticket = self.router.dispatched(self.now, &request, replica);
+        let request = visible(&flight.request, u32::from(flight.passed_on.is_some()));
+        let site = &mut self.sites[flight.site as usize];
+        let ticket = site.router.dispatched(self.now, &request, replica);
         let station = &mut self.stations[replica.index()];
         let region = station.region;
-        let draw = link_draw(self.key, request.id, u64::from(region.0));
-        let from = self.router_region;
+        let link = u64::from(region.0) | u64::from(request.hops) << 32;
+        let draw = link_draw(self.key, request.id, link);
+        let from = site.region;
         let rtt = self.network.rtt_at(from, region, self.now, Traffic::Requests, draw);
         let prompt = request.prompt.tokens();
         let mut out = out_of(rtt) + self.network.sending(from, region, prompt);
         let mut set_up = Nanos::ZERO;
-        if let Some(connections) = &mut self.connections {
+        if let Some(connections) = &mut site.connections {
             let bytes = self.network.payload().bytes(prompt);
             let slow_start;
             (set_up, slow_start) = connections.take(replica, self.now, rtt, bytes);
             out += slow_start;
         }
+        if site.forwards_to(region) {
+            return self.pass_on(slot, replica, ticket, [set_up, out, rtt]);
+        }
+        let router = &site.router;
         let start = self.now + self.decision_time;
         let opened = self.network.passes(from, region, start, rtt) + set_up;
         let sent = self.network.passes(from, region, opened, rtt);
@@ -135,11 +145,14 @@ impl World<'_> {
         record.replica = Some(replica);
         record.region = Some(region);
         record.attempts += 1;
-        record.score = self.router.decision().scores().get(replica.index()).copied().unwrap_or(0.0);
+        record.score = router.decision().scores().get(replica.index()).copied().unwrap_or(0.0);
         record.predicted_cached_tokens =
-            self.router.signals().get(replica.index()).map_or(0, |s| s.cached_tokens as u32);
+            router.signals().get(replica.index()).map_or(0, |s| s.cached_tokens as u32);
         record.parts.router_queue += self.now - flight.at_router;
-        record.parts.routing = self.decision_time;
+        record.parts.routing = match flight.passed_on {
+            Some(_) => record.parts.routing + self.decision_time,
+            None => self.decision_time,
+        };
         record.parts.connect += set_up;
         record.parts.network_out = sent - start - set_up + out;
         flight.ticket = Some(ticket);
@@ -154,9 +167,37 @@ impl World<'_> {
         }
     }
 
+    /// A router passes a request on to the router of another region.
+    fn pass_on(
+        &mut self,
+        slot: Slot,
+        replica: ReplicaId,
+        ticket: Ticket,
+        [set_up, out, rtt]: [Nanos; 3],
+    ) {
+        let next = self.site_of(self.stations[replica.index()].region);
+        let flight = self.flights.get_mut(slot);
+        let parts = &mut flight.record.parts;
+        parts.router_queue += self.now - flight.at_router;
+        parts.routing += self.decision_time;
+        parts.connect += set_up;
+        parts.forward = out;
+        let site = flight.site;
+        flight.passed_on = Some(PassedOn { site, replica, ticket, rtt, refused: None });
+        flight.site = next;
+        self.agenda.push(self.now + self.decision_time + set_up + out, Event::AtRouter(slot));
+    }
+
     /// The router turns a request away; the client hears of it half a round trip later.
     pub(crate) fn refuse(&mut self, slot: Slot, status: Status) -> Result<(), SimError> {
-        let flight = self.flights.get(slot);
+        let flight = self.flights.get_mut(slot);
+        if let Some(first) = &mut flight.passed_on
+            && first.refused.is_none()
+        {
+            first.refused = Some(status);
+            self.agenda.push(self.now + back_of(first.rtt), Event::EndAtFirstRouter(slot));
+            return Ok(());
+        }
         let id = flight.request.id;
         let at_client = self.now + back_of(flight.client_rtt);
         self.retire(slot, status, at_client)?;
@@ -246,7 +287,8 @@ impl World<'_> {
         let slot = Slot(event.key().0);
         let flight = self.flights.get_mut(slot);
         let (rtt, region) = (flight.replica_rtt, self.stations[flight.replica().index()].region);
-        let sent = self.network.passes(region, self.router_region, event.at(), rtt);
+        let router = self.sites[flight.site as usize].region;
+        let sent = self.network.passes(region, router, event.at(), rtt);
         let passes_router = (sent + back_of(rtt)).max(flight.heard);
         flight.heard = passes_router;
         match event {
@@ -256,7 +298,8 @@ impl World<'_> {
                 parts.replica_queue = admitted - ready;
                 parts.prefill = at - admitted;
                 flight.record.cached_tokens = cached_tokens.get() as u32;
-                let at_client = passes_router + back_of(flight.client_rtt);
+                let between = flight.passed_on.map_or(Nanos::ZERO, |first| back_of(first.rtt));
+                let at_client = passes_router + between + back_of(flight.client_rtt);
                 flight.record.parts.network_back = at_client - at;
                 flight.record.first_token = Some(at_client);
                 self.agenda.push(passes_router, Event::FirstTokenAtRouter(slot));
@@ -273,17 +316,34 @@ impl World<'_> {
 
     /// The first token passes the router, and the response's headers with it.
     pub(crate) fn first_token_at_router(&mut self, slot: Slot) {
-        if let Some(ticket) = self.flights.get(slot).ticket {
-            self.router.response_headers(self.now, ticket, true);
-            self.router.first_token(self.now, ticket);
-            self.tell_tuning();
+        let flight = self.flights.get(slot);
+        let (site, passed_on) = (flight.site, flight.passed_on);
+        if let Some(ticket) = flight.ticket {
+            let router = &mut self.sites[site as usize].router;
+            router.response_headers(self.now, ticket, true);
+            router.first_token(self.now, ticket);
+            self.tell_tuning(site);
+        }
+        if let Some(first) = passed_on {
+            let at = self.now + back_of(first.rtt);
+            self.agenda.push(at, Event::FirstTokenAtFirstRouter(slot));
         }
     }
 
-    /// Passes on the step of the tuner that the news ended, where somebody wants to know.
-    pub(crate) fn tell_tuning(&mut self) {
+    /// The first token passes the router that had passed its request on.
+    pub(crate) fn first_token_at_first_router(&mut self, slot: Slot) {
+        if let Some(first) = self.flights.get(slot).passed_on {
+            let router = &mut self.sites[first.site as usize].router;
+            router.response_headers(self.now, first.ticket, true);
+            router.first_token(self.now, first.ticket);
+            self.tell_tuning(first.site);
+        }
+    }
+
+    /// Passes on the step of a router's tuner that the news ended, where somebody wants to know.
+    pub(crate) fn tell_tuning(&mut self, site: u32) {
         if let Some(observer) = self.tuning.as_deref_mut()
-            && let Some(step) = self.router.take_tune_step()
+            && let Some(step) = self.sites[site as usize].router.take_tune_step()
         {
             observer(&step);
         }
@@ -292,22 +352,52 @@ impl World<'_> {
     /// The end of a response passes the router.
     pub(crate) fn end_at_router(&mut self, slot: Slot) -> Result<(), SimError> {
         let flight = self.flights.get(slot);
-        if let Some(ticket) = flight.ticket {
-            self.router.finished(self.now, ticket, flight.request.sequence.as_ref());
-        }
         let replica = flight.replica();
+        let site = &mut self.sites[flight.site as usize];
+        if let Some(ticket) = flight.ticket {
+            site.router.finished(self.now, ticket, flight.request.sequence.as_ref());
+        }
         self.stations[replica.index()].in_flight -= 1;
-        if let Some(connections) = &mut self.connections {
+        if let Some(connections) = &mut site.connections {
             connections.give_back(replica, self.now);
         }
-        let at_client = self.now + back_of(flight.client_rtt);
-        self.tell_tuning();
+        let (site, passed_on) = (flight.site, flight.passed_on);
+        self.tell_tuning(site);
+        if let Some(first) = passed_on {
+            self.agenda.push(self.now + back_of(first.rtt), Event::EndAtFirstRouter(slot));
+        } else {
+            self.back_to_client(slot)?;
+        }
+        self.serve_queue(site)
+    }
+
+    /// The end of a response passes the router that had passed its request on, or it hears that the other refused.
+    pub(crate) fn end_at_first_router(&mut self, slot: Slot) -> Result<(), SimError> {
+        let flight = self.flights.get(slot);
+        let first = flight.passed_on.expect("a request that was passed on");
+        let site = &mut self.sites[first.site as usize];
+        if let Some(connections) = &mut site.connections {
+            connections.give_back(first.replica, self.now);
+        }
+        if let Some(status) = first.refused {
+            site.router.failed(self.now, first.ticket);
+            self.refuse(slot, status)?;
+        } else {
+            site.router.finished(self.now, first.ticket, flight.request.sequence.as_ref());
+            self.tell_tuning(first.site);
+            self.back_to_client(slot)?;
+        }
+        self.serve_queue(first.site)
+    }
+
+    /// The end of a response leaves the last router on its way.
+    fn back_to_client(&mut self, slot: Slot) -> Result<(), SimError> {
+        let at_client = self.now + back_of(self.flights.get(slot).client_rtt);
         if self.answers_client {
             self.agenda.push(at_client, Event::AtClient(slot));
-        } else {
-            self.retire(slot, Status::Completed, at_client)?;
+            return Ok(());
         }
-        self.serve_queue()
+        self.retire(slot, Status::Completed, at_client)
     }
 
     /// The end of a response reaches its client.
@@ -318,31 +408,31 @@ impl World<'_> {
         Ok(())
     }
 
-    /// The oldest request in the router's queue may have waited long enough.
-    pub(crate) fn router_deadline(&mut self) -> Result<(), SimError> {
-        self.deadline = None;
-        self.serve_queue()
+    /// The head of a router's queue may be offered, or have waited long enough.
+    pub(crate) fn router_deadline(&mut self, site: u32) -> Result<(), SimError> {
+        self.sites[site as usize].deadline = None;
+        self.serve_queue(site)
     }
 
-    /// Lets requests of the router's queue go, as long as it gives any.
-    pub(crate) fn serve_queue(&mut self) -> Result<(), SimError> {
-        while let Some(action) = self.router.poll(self.now) {
+    /// Lets requests of a router's queue go, as long as it gives any.
+    pub(crate) fn serve_queue(&mut self, site: u32) -> Result<(), SimError> {
+        while let Some(action) = self.sites[site as usize].router.poll(self.now) {
             match action {
                 Action::Retry(key) => self.decide(Slot(key), false)?,
                 Action::TimedOut(key) => self.refuse(Slot(key), Status::TimedOut)?,
             }
         }
-        self.watch_deadline();
+        self.watch_deadline(site);
         Ok(())
     }
 
-    fn watch_deadline(&mut self) {
-        let next = self.router.next_deadline();
-        if let Some(at) = next
-            && self.deadline.is_none_or(|planned| at < planned)
+    fn watch_deadline(&mut self, site: u32) {
+        let Site { router, deadline, .. } = &mut self.sites[site as usize];
+        if let Some(at) = router.next_deadline()
+            && deadline.is_none_or(|planned| at < planned)
         {
-            self.deadline = Some(at);
-            self.agenda.push(at.max(self.now), Event::RouterDeadline);
+            *deadline = Some(at);
+            self.agenda.push(at.max(self.now), Event::RouterDeadline(site));
         }
     }
 }

@@ -33,7 +33,7 @@ impl World<'_> {
         for key in lost {
             self.reset(Slot(key.0));
         }
-        if let Some(connections) = &mut self.connections {
+        for connections in self.sites.iter_mut().filter_map(|site| site.connections.as_mut()) {
             connections.break_all(replica);
         }
         self.plan_wake(replica);
@@ -50,7 +50,8 @@ impl World<'_> {
         let flight = self.flights.get(slot);
         let region = self.stations[flight.replica().index()].region;
         let rtt = flight.replica_rtt;
-        let sent = self.network.passes(region, self.router_region, self.now, rtt);
+        let router = self.sites[flight.site as usize].region;
+        let sent = self.network.passes(region, router, self.now, rtt);
         let at = (sent + back_of(rtt)).max(flight.heard);
         self.agenda.push(at, Event::AttemptFailed(slot));
     }
@@ -59,9 +60,9 @@ impl World<'_> {
     pub(crate) fn attempt_failed(&mut self, slot: Slot) -> Result<(), SimError> {
         let now = self.now;
         let flight = self.flights.get_mut(slot);
-        let replica = flight.replica();
+        let (replica, site) = (flight.replica(), flight.site);
         if let Some(ticket) = flight.ticket.take() {
-            self.router.failed(now, ticket);
+            self.sites[site as usize].router.failed(now, ticket);
         }
         self.stations[replica.index()].in_flight -= 1;
         let record = &mut flight.record;
@@ -75,21 +76,27 @@ impl World<'_> {
         } else {
             self.refuse(slot, Status::Failed)?;
         }
-        self.tell_tuning();
-        self.serve_queue()
+        self.tell_tuning(site);
+        self.serve_queue(site)
     }
 
     /// A scrape has succeeded or failed: the router may find a replica unhealthy, or healthy again.
-    pub(crate) fn scrape_told(&mut self, replica: ReplicaId, ok: bool) -> Result<(), SimError> {
+    pub(crate) fn scrape_told(
+        &mut self,
+        site: u32,
+        replica: ReplicaId,
+        ok: bool,
+    ) -> Result<(), SimError> {
         let limit = self.failures.unhealthy_after;
-        let failed = &mut self.stations[replica.index()].failed_scrapes;
+        let place = &mut self.sites[site as usize];
+        let failed = &mut place.failed_scrapes[replica.index()];
         let before = *failed;
         *failed = if ok { 0 } else { before.saturating_add(1) };
         let (was, is) = (before >= limit, *failed >= limit);
         if limit == 0 || was == is {
             return Ok(());
         }
-        self.router.set_health(self.now, replica, !is)?;
-        self.serve_queue()
+        place.router.set_health(self.now, replica, !is)?;
+        self.serve_queue(site)
     }
 }

@@ -15,11 +15,13 @@ mod probes;
 mod regret;
 mod scenario;
 mod setup;
+mod site;
+mod stops;
 mod table;
 mod world;
 
 pub use error::SimError;
 pub use regret::{Alternative, FirstTokens, Regret, regret};
 pub use scenario::{PolicyRun, run_policy, setup_of};
-pub use setup::{Observer, RunOptions, Setup, StationSetup, TuneObserver};
+pub use setup::{Observer, RouterSetup, RunOptions, Setup, StationSetup, TuneObserver};
 pub use world::World;

@@ -8,6 +8,7 @@
 use crate::agenda::{Event, Slot, Watch};
 use crate::error::SimError;
 use crate::flight::{back_of, out_of};
+use crate::site::Site;
 use crate::world::World;
 use gorgo_model::Observation;
 use gorgo_model::network::Traffic;
@@ -19,6 +20,7 @@ use gorgo_types::{Nanos, ReplicaId};
 #[derive(Debug)]
 pub(crate) struct Probe {
     watch: Watch,
+    site: u32,
     replica: ReplicaId,
     rtt: Nanos,
     /// When the router sent it.
@@ -33,13 +35,11 @@ impl World<'_> {
     /// The rounds that were answered before the load began.
     pub(crate) fn first_probes(&mut self) -> Result<(), SimError> {
         for watch in [Watch::Rtt, Watch::Metrics] {
-            for index in 0..self.stations.len() {
-                let replica = ReplicaId(index as u32);
-                let (set_up, rtt) = self.probe_rtt(watch, replica, 0);
-                let seen = self.stations[index].engine.observe(self.now);
-                let asked = self.now;
-                let probe =
-                    Probe { watch, replica, rtt, asked, failed: false, taken_at: asked, seen };
+            for (site, replica) in self.probed() {
+                let (set_up, rtt) = self.probe_rtt(watch, site, replica, 0);
+                let seen = self.stations[replica.index()].engine.observe(self.now);
+                let (asked, taken_at, failed) = (self.now, self.now, false);
+                let probe = Probe { watch, site, replica, rtt, asked, failed, taken_at, seen };
                 self.tell_router(&probe, set_up + rtt)?;
             }
             if let Some(interval) = self.interval(watch) {
@@ -47,6 +47,13 @@ impl World<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Who probes whom: every router every replica.
+    fn probed(&self) -> impl Iterator<Item = (u32, ReplicaId)> + use<> {
+        let (sites, stations) = (self.sites.len() as u32, self.stations.len() as u32);
+        (0..sites)
+            .flat_map(move |site| (0..stations).map(move |replica| (site, ReplicaId(replica))))
     }
 
     const fn interval(&self, watch: Watch) -> Option<Nanos> {
@@ -58,12 +65,11 @@ impl World<'_> {
 
     /// The router sends a round of probes.
     pub(crate) fn probe_round(&mut self, watch: Watch, round: u32) {
-        for index in 0..self.stations.len() {
-            let replica = ReplicaId(index as u32);
-            let (set_up, rtt) = self.probe_rtt(watch, replica, round);
+        for (site, replica) in self.probed() {
+            let (set_up, rtt) = self.probe_rtt(watch, site, replica, round);
             let seen = Observation::default();
-            let (asked, taken_at) = (self.now, Nanos::ZERO);
-            let probe = Probe { watch, replica, rtt, asked, failed: false, taken_at, seen };
+            let (asked, taken_at, failed) = (self.now, Nanos::ZERO, false);
+            let probe = Probe { watch, site, replica, rtt, asked, failed, taken_at, seen };
             let slot = self.probes.insert(probe);
             self.send_probe(slot, set_up);
         }
@@ -74,9 +80,10 @@ impl World<'_> {
 
     /// Sends a probe whose connection takes so long to open. An RTT probe is not looked at before its answer is back.
     fn send_probe(&mut self, slot: Slot, set_up: Nanos) {
-        let &Probe { watch, replica, rtt, asked, .. } = self.probes.get(slot);
+        let &Probe { watch, site, replica, rtt, asked, .. } = self.probes.get(slot);
+        let from = self.sites[site as usize].region;
         let region = self.stations[replica.index()].region;
-        let through = self.network.passes(self.router_region, region, asked, rtt);
+        let through = self.network.passes(from, region, asked, rtt);
         let there = through + set_up + out_of(rtt);
         if through - asked > self.failures.probe_timeout {
             self.give_probe_up(slot);
@@ -89,9 +96,10 @@ impl World<'_> {
 
     /// A replica answers a probe at this time: the answer may be late, or too late.
     fn answer_probe(&mut self, slot: Slot, at: Nanos) {
-        let &Probe { replica, rtt, asked, .. } = self.probes.get(slot);
+        let &Probe { site, replica, rtt, asked, .. } = self.probes.get(slot);
         let region = self.stations[replica.index()].region;
-        let sent = self.network.passes(region, self.router_region, at, rtt);
+        let router = self.sites[site as usize].region;
+        let sent = self.network.passes(region, router, at, rtt);
         if sent > at && sent + back_of(rtt) - asked > self.failures.probe_timeout {
             self.give_probe_up(slot);
         } else {
@@ -126,21 +134,22 @@ impl World<'_> {
     }
 
     fn tell_router(&mut self, probe: &Probe, took: Nanos) -> Result<(), SimError> {
+        let Site { router, connections, .. } = &mut self.sites[probe.site as usize];
         if probe.failed {
             match probe.watch {
-                Watch::Rtt => self.router.probe_result(self.now, probe.replica, None),
+                Watch::Rtt => router.probe_result(self.now, probe.replica, None),
                 Watch::Metrics => {
-                    self.router.scrape_failed(self.now, probe.replica);
-                    self.scrape_told(probe.replica, false)?;
+                    router.scrape_failed(self.now, probe.replica);
+                    self.scrape_told(probe.site, probe.replica, false)?;
                 }
             }
             return Ok(());
         }
-        if let Some(connections) = &mut self.connections {
+        if let Some(connections) = connections {
             connections.give_back_of_probe(probe.replica, self.now);
         }
         match probe.watch {
-            Watch::Rtt => self.router.probe_result(self.now, probe.replica, Some(took)),
+            Watch::Rtt => router.probe_result(self.now, probe.replica, Some(took)),
             Watch::Metrics => {
                 let scrape = Scrape {
                     running_requests: probe.seen.running_requests,
@@ -150,9 +159,9 @@ impl World<'_> {
                     taken_at: probe.taken_at,
                     latency: took,
                 };
-                self.router.scraped(self.now, probe.replica, scrape);
-                if self.stations[probe.replica.index()].failed_scrapes > 0 {
-                    self.scrape_told(probe.replica, true)?;
+                router.scraped(self.now, probe.replica, scrape);
+                if self.sites[probe.site as usize].failed_scrapes[probe.replica.index()] > 0 {
+                    self.scrape_told(probe.site, probe.replica, true)?;
                 }
             }
         }
@@ -160,21 +169,28 @@ impl World<'_> {
     }
 
     /// The time to open a probe's connection, and its round trip.
-    fn probe_rtt(&mut self, watch: Watch, replica: ReplicaId, round: u32) -> (Nanos, Nanos) {
+    fn probe_rtt(
+        &mut self,
+        watch: Watch,
+        site: u32,
+        replica: ReplicaId,
+        round: u32,
+    ) -> (Nanos, Nanos) {
         let draw = self
             .key
             .with(Purpose::ProbeRtt)
             .word(watch as u64)
-            .word(u64::from(replica.0))
+            .word(u64::from(replica.0) | u64::from(site) << 32)
             .word(u64::from(round))
             .draw();
         let region = self.stations[replica.index()].region;
+        let Site { region: from, connections, .. } = &mut self.sites[site as usize];
         let traffic = match watch {
             Watch::Rtt => Traffic::RttProbes,
             Watch::Metrics => Traffic::Scrapes,
         };
-        let rtt = self.network.rtt_at(self.router_region, region, self.now, traffic, draw);
-        let set_up = (self.connections.as_mut())
+        let rtt = self.network.rtt_at(*from, region, self.now, traffic, draw);
+        let set_up = (connections.as_mut())
             .map_or(Nanos::ZERO, |open| open.take_for_probe(replica, self.now, rtt));
         (set_up, rtt)
     }

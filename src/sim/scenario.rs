@@ -1,11 +1,14 @@
 //! From a resolved scenario to the setup of one policy's run.
 
 use crate::error::SimError;
-use crate::setup::{RunOptions, Setup, StationSetup};
+use crate::setup::{RouterSetup, RunOptions, Setup, StationSetup};
 use crate::world::World;
-use gorgo_metrics::{FleetNames, MeasureSpec, Prices, Records, ReplicaPrice, RunResult};
-use gorgo_routing::{IndexBound, RouterConfig};
-use gorgo_scenario::{self as from, Resolved};
+use gorgo_metrics::{
+    ErrorLimit, FleetNames, MeasureSpec, Prices, Records, ReplicaPrice, RunResult,
+};
+use gorgo_routing::{IndexBound, Reach, RegionReach, RouterConfig};
+use gorgo_scenario::{self as from, PolicySpec, Resolved, RouterSpec};
+use gorgo_types::RegionId;
 use gorgo_workload::Source;
 
 /// Which policy of a scenario to run, and on which requests.
@@ -38,6 +41,7 @@ pub fn run_policy(run: PolicyRun<'_>) -> Result<RunResult, SimError> {
 pub fn setup_of(run: PolicyRun<'_>) -> Result<Setup<'_>, SimError> {
     let PolicyRun { scenario, policy, source, options } = run;
     let spec = &scenario.router.policies[policy];
+    let router = scenario.router.of(spec);
     let names = FleetNames {
         scenario: scenario.name.clone(),
         policy: spec.label.clone(),
@@ -60,17 +64,16 @@ pub fn setup_of(run: PolicyRun<'_>) -> Result<Setup<'_>, SimError> {
         seed: scenario.seed,
         names,
         replicas,
+        routers: routers(router, spec, source.block_tokens())?,
+        geo_proxy: router.per_region.as_ref().and_then(|per_region| per_region.geo_proxy),
+        decision_time: router.decision_time,
+        probe_interval: Some(router.probe_interval),
+        scrape_interval: Some(router.scrape_interval),
         network: scenario.network_with_series()?,
         outages: scenario.outages.clone(),
         failures: scenario.router.failures,
         connect: scenario.connect,
-        router_region: scenario.router.region,
-        router: router_config(scenario, source.block_tokens()),
-        policy: spec.build()?,
         tuner: spec.tuner.clone(),
-        decision_time: scenario.router.decision_time,
-        probe_interval: Some(scenario.router.probe_interval),
-        scrape_interval: Some(scenario.router.scrape_interval),
         source,
         client: scenario.client,
         measure: measure_spec(scenario),
@@ -78,14 +81,40 @@ pub fn setup_of(run: PolicyRun<'_>) -> Result<Setup<'_>, SimError> {
     })
 }
 
-fn router_config(scenario: &Resolved, block_tokens: u32) -> RouterConfig {
-    let router = &scenario.router;
+/// One router, or one of each region.
+fn routers(
+    router: &RouterSpec,
+    policy: &PolicySpec,
+    block_tokens: u32,
+) -> Result<Vec<RouterSetup>, SimError> {
+    let regions = match &router.per_region {
+        Some(per_region) => per_region.regions.clone(),
+        None => vec![router.region],
+    };
+    let setup = |region| {
+        let config = router_config(router, region, block_tokens);
+        Ok(RouterSetup { region, config, policy: policy.build()? })
+    };
+    regions.into_iter().map(setup).collect()
+}
+
+fn router_config(router: &RouterSpec, region: RegionId, block_tokens: u32) -> RouterConfig {
+    let regional = router.per_region.as_ref().filter(|per_region| !per_region.reaches_all);
+    let reach = regional.map_or(Reach::All, |per_region| {
+        Reach::Region(RegionReach {
+            region,
+            max_hops: per_region.max_hops,
+            local_first: per_region.local_first,
+            may_wait: per_region.may_wait,
+        })
+    });
     RouterConfig {
         rtt_ewma_alpha: router.rtt_ewma_alpha,
         learn_at: router.learn_at,
         release_at: router.release_at,
         index: match router.index {
             from::IndexSpec::Unbounded => IndexBound::Unbounded,
+            from::IndexSpec::EndTagged => IndexBound::EndTagged,
             from::IndexSpec::Lru { capacity_tokens_per_replica } => {
                 IndexBound::Lru { capacity_tokens_per_replica }
             }
@@ -94,8 +123,10 @@ fn router_config(scenario: &Resolved, block_tokens: u32) -> RouterConfig {
         max_queue: router.max_queue,
         queue_timeout: router.queue_timeout,
         learn_output: router.learn_output,
+        reach,
+        serial_queue: router.serial_queue,
+        queue_interval: router.queue_interval,
         block_tokens,
-        ..RouterConfig::default()
     }
 }
 
@@ -103,7 +134,14 @@ fn measure_spec(scenario: &Resolved) -> MeasureSpec {
     let measure = &scenario.measure;
     MeasureSpec {
         warm_up: measure.warm_up,
+        warm_up_requests: measure.warm_up_requests,
         stop: measure.stop,
+        stop_after_requests: measure.stop_after_requests,
+        max_errors: measure.max_error_share.map(|share| {
+            // As many as make the share, in doubt more.
+            let errors = (share * f64::from(measure.error_window)).ceil().max(1.0) as u32;
+            ErrorLimit { errors, window: measure.error_window }
+        }),
         drain: measure.drain,
         slo_ttft: measure.slo_ttft,
         slo_tpot: measure.slo_tpot,

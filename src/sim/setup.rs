@@ -1,10 +1,11 @@
 //! What a run is made of before it starts, and the totals of its replicas after it has ended.
 
 use crate::error::SimError;
+use crate::site::Ingress;
 use crate::world::{Station, World};
 use gorgo_metrics::{FleetNames, MeasureSpec, OriginLeg, ReplicaSummary, TunerSummary};
 use gorgo_model::network::Connect;
-use gorgo_model::{ClientLeg, Femtos, Network, Replica, ReplicaConfig};
+use gorgo_model::{Femtos, Network, Replica, ReplicaConfig};
 use gorgo_routing::tuner::{TuneStep, TunerConfig};
 use gorgo_routing::{Policy, Router, RouterConfig, RoutingRequest, Target};
 use gorgo_scenario::{FailureSpec, Outage};
@@ -32,6 +33,17 @@ pub struct StationSetup {
     pub config: ReplicaConfig,
 }
 
+/// A router and its place.
+#[derive(Debug)]
+pub struct RouterSetup {
+    /// Its region.
+    pub region: RegionId,
+    /// Its configuration.
+    pub config: RouterConfig,
+    /// Its policy.
+    pub policy: Box<dyn Policy>,
+}
+
 /// How a run is watched and bent.
 #[derive(Default)]
 pub struct RunOptions<'a> {
@@ -57,19 +69,18 @@ pub struct Setup<'a> {
     pub replicas: Vec<StationSetup>,
     /// Links between regions.
     pub network: Network,
+    /// The routers, at least one.
+    pub routers: Vec<RouterSetup>,
+    /// Where all requests pass a machine that sends each to the router nearest to its client; none: clients send to
+    /// that router themselves.
+    pub geo_proxy: Option<RegionId>,
     /// When replicas are down.
     pub outages: Vec<Outage>,
     /// What happens when an attempt fails.
     pub failures: FailureSpec,
     /// What opening a connection costs; `None`: connections are always open.
     pub connect: Option<Connect>,
-    /// Where the router stands.
-    pub router_region: RegionId,
-    /// The router's own configuration.
-    pub router: RouterConfig,
-    /// The policy.
-    pub policy: Box<dyn Policy>,
-    /// What tunes its weights; none: they stay.
+    /// What tunes the weights of each router's policy; none: they stay.
     pub tuner: Option<TunerConfig>,
     /// Time the router takes to decide on a request.
     pub decision_time: Nanos,
@@ -104,7 +115,6 @@ impl Setup<'_> {
                     wake: 0,
                     wake_at: None,
                     down: 0,
-                    failed_scrapes: 0,
                     in_flight: 0,
                     requests: 0,
                 })
@@ -115,8 +125,15 @@ impl Setup<'_> {
 
 /// As a float of nanoseconds, for averages.
 pub(crate) fn as_ns(time: Femtos) -> f64 {
-    // Nearly all are short, and 64 bits convert in one instruction.
-    u64::try_from(time.0).map_or(time.0 as f64, |fs| fs as f64) / 1e6
+    // Nearly all are short, and 64 bits convert in one instruction. 128 bits take a call, which the compiler would
+    // make every time if it saw it here.
+    u64::try_from(time.0).map_or_else(|_| long_as_float(time), |fs| fs as f64) / 1e6
+}
+
+#[cold]
+#[inline(never)]
+fn long_as_float(time: Femtos) -> f64 {
+    time.0 as f64
 }
 
 /// A share in words that many runs have in common.
@@ -154,9 +171,9 @@ impl World<'_> {
         })
     }
 
-    /// What the tuner came to, where there was one.
+    /// What the tuner came to, where there was one; of several routers the first one's.
     pub(crate) fn tuner_summary(&self) -> Option<TunerSummary> {
-        let tuner = self.router.tuner()?;
+        let tuner = self.sites.first()?.router.tuner()?;
         let by_name =
             |values: &[f64]| tuner.names().iter().cloned().zip(values.iter().copied()).collect();
         let (steps, accepted) = tuner.steps();
@@ -171,11 +188,11 @@ impl World<'_> {
 
     /// The ways of the origins that have sent something, in their order.
     pub(crate) fn origin_legs(&self) -> Vec<OriginLeg> {
-        let origins = self.client.source().origins().iter().zip(&self.legs);
-        let leg = |(origin, leg): (&Origin, &ClientLeg)| OriginLeg {
+        let origins = self.client.source().origins().iter().zip(&self.ingresses);
+        let leg = |(origin, way): (&Origin, &Ingress)| OriginLeg {
             origin: origin_name(origin),
-            rtt_p50_ms: leg.median.as_ms(),
-            how: self.network.leg_in_words(origin, self.router_region, leg),
+            rtt_p50_ms: way.leg.median.as_ms(),
+            how: self.network.leg_in_words(origin, self.sites[way.site as usize].region, &way.leg),
         };
         origins.map(leg).collect()
     }

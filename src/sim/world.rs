@@ -8,10 +8,12 @@ use crate::connections::Connections;
 use crate::error::SimError;
 use crate::flight::{Flight, record_of};
 use crate::probes::Probe;
-use crate::setup::{Observer, Setup, TuneObserver};
+use crate::setup::{Observer, RouterSetup, Setup, TuneObserver};
+use crate::site::{Ingress, Site};
+use crate::stops::Stops;
 use crate::table::Table;
 use gorgo_metrics::{Collector, RunResult, Status, TimelineSample};
-use gorgo_model::{ClientLeg, Network, Replica, ReplicaOutput};
+use gorgo_model::{Network, Replica, ReplicaOutput};
 use gorgo_random::Key;
 use gorgo_routing::{Ignored, Router};
 use gorgo_scenario::FailureSpec;
@@ -30,8 +32,6 @@ pub(crate) struct Station {
     pub wake_at: Option<Nanos>,
     /// Outages under way.
     pub down: u32,
-    /// Scrapes that have failed since the last one that did not.
-    pub failed_scrapes: u32,
     /// Requests dispatched there whose response has not passed the router.
     pub in_flight: u32,
     pub requests: u64,
@@ -45,15 +45,14 @@ pub struct World<'a> {
     pub(crate) probes: Table<Probe>,
     pub(crate) stations: Vec<Station>,
     pub(crate) network: Network,
-    pub(crate) connections: Option<Connections>,
+    pub(crate) sites: Vec<Site>,
+    /// By origin.
+    pub(crate) ingresses: Vec<Ingress>,
+    pub(crate) geo_proxy: Option<RegionId>,
     pub(crate) failures: FailureSpec,
-    pub(crate) legs: Vec<ClientLeg>,
-    pub(crate) router: Router,
-    pub(crate) router_region: RegionId,
     pub(crate) decision_time: Nanos,
     pub(crate) probe_interval: Option<Nanos>,
     pub(crate) scrape_interval: Option<Nanos>,
-    pub(crate) deadline: Option<Nanos>,
     pub(crate) client: Client,
     pub(crate) answers_client: bool,
     pub(crate) key: Key,
@@ -68,6 +67,7 @@ pub struct World<'a> {
     pub(crate) ended: u64,
     pub(crate) check: bool,
     warm_up: Nanos,
+    stops: Stops,
     stop: Option<Nanos>,
     drain: Option<Nanos>,
     timeline_step: Option<Nanos>,
@@ -89,12 +89,22 @@ impl<'a> World<'a> {
             .enumerate()
             .map(|(i, station)| (ReplicaId(i as u32), station.region))
             .collect();
-        let mut router = Router::new(setup.router, setup.policy, &replicas)?;
-        if let Some(tuner) = &setup.tuner {
-            router.tune(tuner, setup.seed)?;
+        let site = |(number, given): (u64, RouterSetup)| {
+            let mut router = Router::new(given.config, given.policy, &replicas)?;
+            if let Some(tuner) = &setup.tuner {
+                router.tune(tuner, setup.seed.wrapping_add(number))?;
+            }
+            let connections = setup.connect.map(|spec| Connections::new(spec, stations.len()));
+            let failed_scrapes = vec![0; stations.len()];
+            let region = given.region;
+            Ok(Site { region, router, deadline: None, connections, failed_scrapes })
+        };
+        let routers = (0..).zip(setup.routers);
+        let sites = routers.map(site).collect::<Result<_, SimError>>()?;
+        let mut client = Client::new(setup.source, &setup.client)?;
+        if let Some(requests) = setup.measure.stop_after_requests {
+            client.stop_after(requests);
         }
-        let connections = setup.connect.map(|spec| Connections::new(spec, stations.len()));
-        let client = Client::new(setup.source, &setup.client)?;
         let answers_client = client.needs_completions();
         let mut world = Self {
             now: Nanos::ZERO,
@@ -103,20 +113,19 @@ impl<'a> World<'a> {
             probes: Table::default(),
             stations,
             regions: setup.names.regions.len(),
+            sites,
+            ingresses: Vec::new(),
+            geo_proxy: setup.geo_proxy,
             network: setup.network.with_key(Key::new(setup.seed)),
-            connections,
             failures: setup.failures,
-            legs: Vec::new(),
-            router,
-            router_region: setup.router_region,
             decision_time: setup.decision_time,
             probe_interval: setup.probe_interval,
             scrape_interval: setup.scrape_interval,
-            deadline: None,
             client,
             answers_client,
             key: Key::new(setup.seed),
-            warm_up: setup.measure.warm_up,
+            warm_up: setup.measure.window().from,
+            stops: Stops::new(&setup.measure),
             stop: setup.measure.stop,
             drain: setup.measure.drain,
             timeline_step: setup.measure.timeline_step,
@@ -153,7 +162,7 @@ impl<'a> World<'a> {
         let mut cut = None;
         loop {
             let due = self.client.next_send()?;
-            if self.is_over(&due)? {
+            if self.stops.gives_up() || self.is_over(&due)? {
                 break;
             }
             let next = self.agenda.next();
@@ -192,9 +201,11 @@ impl<'a> World<'a> {
             Event::FirstTokenAtRouter(slot) => self.first_token_at_router(slot),
             Event::EndAtRouter(slot) => return self.end_at_router(slot),
             Event::AttemptFailed(slot) => return self.attempt_failed(slot),
+            Event::FirstTokenAtFirstRouter(slot) => self.first_token_at_first_router(slot),
+            Event::EndAtFirstRouter(slot) => return self.end_at_first_router(slot),
+            Event::RouterDeadline(site) => return self.router_deadline(site),
             Event::Up(replica) => self.up(replica),
             Event::Down(replica) => return self.down(replica),
-            Event::RouterDeadline => return self.router_deadline(),
             Event::AtRouter(slot) => return self.at_router(slot),
             Event::AtReplica(slot) => return self.at_replica(slot),
             Event::Wake(replica, wake) => return self.wake(replica, wake),
@@ -226,8 +237,9 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The time after which nothing counts any more: `drain` after the stop, or after the last request was sent. A response whose
-    /// end has passed the router by then counts as completed, though its client hears of it half a round trip later.
+    /// The time after which nothing counts any more: `drain` after the stop, or after the last request was sent. A
+    /// response whose end has passed the router by then counts as completed, though its client hears of it half a round
+    /// trip later.
     fn limit(&self, due: &Due) -> Option<Nanos> {
         let drain = self.drain?;
         match (self.stop, due) {
@@ -241,14 +253,11 @@ impl<'a> World<'a> {
     fn send(&mut self) -> Result<(), SimError> {
         let outgoing = self.client.send()?;
         let (scheduled, id) = (outgoing.scheduled, outgoing.request.id);
-        let origins = self.client.source().origins();
-        while self.legs.len() < origins.len() {
-            let origin = &origins[self.legs.len()];
-            let leg = self
-                .network
-                .client_leg(origin, self.router_region)
-                .map_err(|source| SimError::Origin { id, source: Box::new(source) })?;
-            self.legs.push(leg.of_origin(self.legs.len() as u32));
+        self.learn_origins(id)?;
+        // Those scheduled at the same instant as the last one of the warm-up belong to it.
+        if self.stops.is_warm(self.sent + 1) {
+            self.warm_up = scheduled + Nanos(1);
+            self.collector.measure_from(self.warm_up);
         }
         let measured = scheduled >= self.warm_up && self.stop.is_none_or(|stop| scheduled < stop);
         self.measured_under_way += u64::from(measured);
@@ -269,6 +278,7 @@ impl<'a> World<'a> {
         flight.record.status = status;
         flight.record.finished = Some(at_client);
         let pushed = self.collector.push(flight.record);
+        self.stops.ended(status, self.now);
         self.measured_under_way -= u64::from(flight.measured);
         self.flights.free(slot);
         self.last_finished = self.last_finished.max(at_client);
@@ -315,11 +325,13 @@ impl<'a> World<'a> {
         }
         // Messages never cross here: news that the router could not place is news that was told wrongly.
         // (A scrape may be overtaken by a later one.)
-        let ignored = Ignored { old_scrape: 0, ..self.router.ignored() };
-        if ignored != Ignored::default() {
-            return Err(SimError::Invalid(format!(
-                "the router was told what cannot be: {ignored:?}"
-            )));
+        for site in &self.sites {
+            let ignored = Ignored { old_scrape: 0, ..site.router.ignored() };
+            if ignored != Ignored::default() {
+                return Err(SimError::Invalid(format!(
+                    "a router was told what cannot be: {ignored:?}"
+                )));
+            }
         }
         let end = cut.unwrap_or_else(|| self.now.max(self.last_finished));
         for (_, flight) in self.flights.iter() {
@@ -333,6 +345,9 @@ impl<'a> World<'a> {
                 .push(record)
                 .map_err(|invalid| SimError::Invalid(invalid.to_string()))?;
         }
+        if self.warm_up == Nanos::MAX {
+            self.collector.measure_from(end);
+        }
         self.record_unsent(end)?;
         for index in 0..self.stations.len() {
             let summary = self.station_summary(index, end)?;
@@ -342,6 +357,7 @@ impl<'a> World<'a> {
             self.collector.tuner(tuner);
         }
         let told = self.client.source().warnings().into_iter();
+        let told = self.stops.warning().into_iter().chain(told);
         for warning in told.chain(self.extrapolation_warning()).chain(self.network.warning()) {
             self.collector.warn(warning);
         }

@@ -3,12 +3,12 @@
 //! header.
 //!
 //! Such a file says nothing of what prompts share. Every request gets blocks of its own, so no cache can hit anything,
-//! and [`Source::warnings`] says so. A request's identity is its row's ordinal. Memory: 8 bytes a row, where rows have
-//! ids, to refuse one that comes twice. Which columns there are is in `csv_layout`.
+//! and [`Source::warnings`] says so. A request's identity is its row's ordinal. Memory: one row, and 8 bytes for each row
+//! with an id, to refuse one that comes twice. Which columns there are is in `csv_layout`.
 
 use crate::csv_layout::Layout;
 use crate::error::{Place, WorkloadError, in_range, whole_in_range};
-use crate::input::Peeked;
+use crate::input::{Peeked, Rows};
 use crate::json_cursor::shorten;
 use crate::trace::{nothing_in, scaled, window};
 use crate::{Completed, Due, Source};
@@ -48,7 +48,7 @@ pub struct ArrivalsCsv {
     file: PathBuf,
     options: ArrivalsOptions,
     window: (Nanos, Nanos),
-    rows: csv::Reader<Peeked>,
+    rows: csv::Reader<Rows>,
     record: StringRecord,
     layout: &'static Layout,
     /// Where each of the layout's columns stands.
@@ -99,7 +99,7 @@ impl ArrivalsCsv {
         let window = window(options.window_from_s, options.window_to_s)?;
         let header_end = peeked.first().iter().position(|&byte| byte == b'\n');
         let behind = header_end.is_some_and(|end| peeked.first()[..end].ends_with(b"\r"));
-        let mut rows = ReaderBuilder::new().trim(Trim::All).from_reader(peeked);
+        let mut rows = ReaderBuilder::new().trim(Trim::All).from_reader(Rows::new(peeked));
         let header = rows.headers().map_err(|error| csv_error(path, 1, 0, error))?;
         let (layout, columns) = Layout::of(header).map_err(|(column, got, wanted)| {
             let place = Place::new(path, 1);
@@ -131,6 +131,7 @@ impl ArrivalsCsv {
     fn read(&mut self) -> Result<Option<(Nanos, Request)>, WorkloadError> {
         while !self.ended && self.options.limit.is_none_or(|limit| self.used < limit) {
             let line = self.rows.position().line();
+            self.rows.get_mut().begin();
             let more = self.rows.read_record(&mut self.record);
             if !more.map_err(|error| csv_error(&self.file, line, self.behind, error))? {
                 break;
@@ -256,16 +257,18 @@ fn csv_error(file: &Path, line: u64, behind: u64, error: csv::Error) -> Workload
         kind => WorkloadError::Syntax {
             place,
             column: 1,
-            got: csv_kind(&kind).to_owned(),
+            got: csv_kind(&kind),
             wanted: "a row of CSV".to_owned(),
         },
     }
 }
 
-const fn csv_kind(kind: &csv::ErrorKind) -> &'static str {
+fn csv_kind(kind: &csv::ErrorKind) -> String {
     match kind {
-        csv::ErrorKind::Utf8 { .. } => "bytes that are not UTF-8",
-        _ => "something else",
+        csv::ErrorKind::Utf8 { err, .. } => {
+            format!("bytes that are not UTF-8 in cell {}", err.field() + 1)
+        }
+        _ => "something else".to_owned(),
     }
 }
 

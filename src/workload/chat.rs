@@ -12,6 +12,7 @@
 
 pub use crate::chat_spec::{ChatSpec, SessionStart, SystemPrompts, TurnCount};
 
+use crate::day::Day;
 use crate::draws::{Length, Origins, ThinkTime};
 use crate::prefix_groups::chain_error;
 use crate::{ArrivalTimes, Completed, Due, Source, TurnTiming, WorkloadError};
@@ -41,12 +42,79 @@ pub struct ChatGenerator {
 /// When the next session begins.
 #[expect(clippy::large_enum_variant, reason = "one per run; a table of 24 hours is large")]
 enum Starts {
-    Arrivals(ArrivalTimes),
+    Arrivals {
+        times: ArrivalTimes,
+        at: Nanos,
+        day: Option<Box<Clock>>,
+    },
     /// (time, user, how many sessions this user has begun before)
     Users {
         next: BinaryHeap<Reverse<(Nanos, u32, u64)>>,
         users: u32,
     },
+}
+
+impl Starts {
+    /// Sets the time of the next arrival.
+    fn plan(&mut self) {
+        if let Self::Arrivals { times, at, day } = self {
+            *at = match day {
+                Some(clock) => clock.day.stretch(times.peek()),
+                None => times.peek(),
+            };
+        }
+    }
+}
+
+/// The time of day, and which users sit at each origin: of those with user number `users[i]` to below `users[i + 1]`
+/// at origin i one is drawn; where each session has its own user, the list is empty.
+struct Clock {
+    day: Day,
+    users: Vec<u64>,
+}
+
+impl Clock {
+    fn new(spec: &ChatSpec, key: Key) -> Option<Box<Self>> {
+        let day = spec.day.clone()?;
+        let mut shares: Vec<(f64, Option<f64>)> =
+            spec.origins.iter().map(|origin| (origin.share, origin.lon)).collect();
+        if shares.is_empty() {
+            shares.push((1.0, None));
+        }
+        let (all, mut sum, mut users) = (shares.iter().map(|s| s.0).sum::<f64>(), 0.0, Vec::new());
+        if spec.users > 0 {
+            users.push(0);
+            for share in &mut shares {
+                sum += share.0;
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    clippy::cast_precision_loss,
+                    reason = "at most the number of users, rounded"
+                )]
+                let upto = (sum / all * spec.users as f64).round() as u64;
+                let before = users.last().copied().unwrap_or(0);
+                let upto = upto.clamp(before, spec.users);
+                #[expect(clippy::cast_precision_loss, reason = "a number of users")]
+                let here = (upto - before) as f64;
+                // An origin is as busy as its users; one with too small a share to have any sends nothing.
+                share.0 = here;
+                users.push(upto);
+            }
+        }
+        Some(Box::new(Self { day: Day::new(day, key, &shares), users }))
+    }
+
+    /// Origin and user of the session that was last asked for.
+    fn who(&self, session: u64, key: Key) -> (usize, u64) {
+        let origin = self.day.pick(key.word(3).draw());
+        match (self.users.get(origin), self.users.get(origin + 1)) {
+            (Some(&first), Some(&end)) => {
+                (origin, first + key.word(0).draw().below(end.saturating_sub(first)))
+            }
+            _ => (origin, session),
+        }
+    }
 }
 
 /// The distributions, and the key of all draws.
@@ -186,7 +254,11 @@ impl ChatGenerator {
         let draws = Draws::new(&spec, seed)?;
         let starts = match spec.start {
             SessionStart::Arrivals(arrival) => {
-                Starts::Arrivals(ArrivalTimes::new(arrival, draws.key)?)
+                let (times, day) =
+                    (ArrivalTimes::new(arrival, draws.key)?, Clock::new(&spec, draws.key));
+                let mut starts = Starts::Arrivals { times, at: Nanos::ZERO, day };
+                starts.plan();
+                starts
             }
             SessionStart::Users { users, ramp_s } => {
                 let at = |user| ramp_s * f64::from(user) / f64::from(users);
@@ -213,7 +285,7 @@ impl ChatGenerator {
             return None;
         }
         let at = match &self.starts {
-            Starts::Arrivals(times) => times.peek(),
+            Starts::Arrivals { at, .. } => *at,
             Starts::Users { next, .. } => next.peek()?.0.0,
         };
         (at < self.end).then_some(at)
@@ -221,31 +293,37 @@ impl ChatGenerator {
 
     /// Begins the next session.
     fn begin(&mut self) {
-        let (at, id, slot) = match &mut self.starts {
-            Starts::Arrivals(times) => {
-                let (at, id) = (times.peek(), times.ordinal());
+        let sessions = self.draws.key.with(Purpose::Session);
+        let (at, id, slot, who) = match &mut self.starts {
+            Starts::Arrivals { times, at, day } => {
+                let (at, id) = (*at, times.ordinal());
+                let who = day.as_ref().map(|clock| clock.who(id, sessions.word(id)));
                 times.advance();
-                (at, id, None)
+                self.starts.plan();
+                (at, id, None, who)
             }
             Starts::Users { next, users } => {
                 let Some(Reverse((at, user, number))) = next.pop() else { return };
-                (at, number * u64::from(*users) + u64::from(user), Some((user, number)))
+                (at, number * u64::from(*users) + u64::from(user), Some((user, number)), None)
             }
         };
-        let key = self.draws.key.with(Purpose::Session).word(id);
-        let user = match (slot, self.spec.users) {
-            (Some((user, _)), _) => u64::from(user),
-            (None, 0) => id,
-            (None, users) => key.word(0).draw().below(users),
+        let key = sessions.word(id);
+        let user = match (slot, who, self.spec.users) {
+            (Some((user, _)), ..) => u64::from(user),
+            (_, Some((_, user)), _) => user,
+            (None, None, 0) => id,
+            (None, None, users) => key.word(0).draw().below(users),
         };
-        let home = self.draws.key.with(Purpose::Session).word(user).word(1);
         let system = self.draws.system(id);
         let left = self.spec.requests.map_or(u64::MAX, |requests| requests - self.planned);
         let wanted = self.spec.turns.sample(key.word(2).draw());
         let turns =
             self.turns_that_fit(id, system, wanted).min(u32::try_from(left).unwrap_or(u32::MAX));
         self.planned += u64::from(turns);
-        let origin = self.draws.origins.pick(home);
+        let origin = match who {
+            Some((index, _)) => self.draws.origins.at(index),
+            None => self.draws.origins.pick(sessions.word(user).word(1)),
+        };
         let text = Text::default();
         let session =
             Session { user, origin, system, turns, turn: 0, under_way: false, slot, text };

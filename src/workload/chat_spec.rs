@@ -7,6 +7,7 @@
 
 use crate::WorkloadError;
 use crate::arrival::ArrivalSpec;
+use crate::day::DaySpec;
 use crate::draws::{Length, LengthSpec, OriginShare, Origins, ThinkSpec, ThinkTime};
 use crate::error::{in_range, whole_in_range};
 use crate::source::{AssumedService, TurnTiming};
@@ -149,6 +150,9 @@ pub struct ChatSpec {
     pub users: u64,
     /// Where users sit; none: the unknown origin.
     pub origins: Vec<OriginShare>,
+    /// How the rate of new sessions follows the local time of `origins`, those with a position. None: it does not. Only
+    /// where sessions arrive on their own.
+    pub day: Option<DaySpec>,
 }
 
 impl Default for ChatSpec {
@@ -169,6 +173,7 @@ impl Default for ChatSpec {
             think: ThinkSpec { mean_s: 30.0, sd_s: 45.0 },
             users: 0,
             origins: Vec::new(),
+            day: None,
         }
     }
 }
@@ -210,6 +215,16 @@ impl ChatSpec {
         let unit = "tokens: the longest system prompt, the longest answer and 1 must fit";
         whole_in_range("context_tokens_max", context, system + answer + 1, 1 << 31, unit)?;
         ThinkTime::new(self.think, Key::new(0))?;
-        Origins::new(&self.origins).map(drop)
+        Origins::new(&self.origins)?;
+        match (&self.day, self.start) {
+            (None, _) => Ok(()),
+            (Some(day), SessionStart::Arrivals(_)) => day.validate(),
+            (Some(_), SessionStart::Users { .. }) => Err(WorkloadError::Parameter {
+                field: "day",
+                got: "a rate that follows the day beside a closed loop, which has no rate"
+                    .to_owned(),
+                wanted: "arrivals at a rate".to_owned(),
+            }),
+        }
     }
 }

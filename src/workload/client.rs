@@ -77,6 +77,8 @@ pub struct Outgoing {
 /// A source and the client that sends its requests.
 pub struct Client {
     source: Box<dyn Source>,
+    /// How many more requests it sends.
+    left: u64,
     pool: Option<Pool>,
 }
 
@@ -155,7 +157,12 @@ impl Client {
     /// As [`ClientSpec::validate`].
     pub fn new(source: Box<dyn Source>, spec: &ClientSpec) -> Result<Self, WorkloadError> {
         spec.validate()?;
-        Ok(Self { source, pool: (!spec.is_unlimited()).then(|| Pool::new(spec)) })
+        Ok(Self { source, left: u64::MAX, pool: (!spec.is_unlimited()).then(|| Pool::new(spec)) })
+    }
+
+    /// Sends no more than so many requests in all; what the source has beyond them is as if it were not there.
+    pub const fn stop_after(&mut self, requests: u64) {
+        self.left = requests;
     }
 
     /// When the next request is sent, without sending it. Cheap when repeated. After [`Client::finished`] the answer
@@ -164,7 +171,7 @@ impl Client {
     /// # Errors
     /// As [`Source::next_due`].
     pub fn next_send(&mut self) -> Result<Due, WorkloadError> {
-        let due = self.source.next_due()?;
+        let due = self.next_due()?;
         let (Some(pool), Due::At(at)) = (&self.pool, due) else { return Ok(due) };
         Ok(pool.sending(pool.offered(at)).map_or(Due::Waiting, Due::At))
     }
@@ -174,7 +181,7 @@ impl Client {
     /// # Errors
     /// As [`Source::next_due`].
     pub fn next_due(&mut self) -> Result<Due, WorkloadError> {
-        self.source.next_due()
+        if self.left == 0 { Ok(Due::End) } else { self.source.next_due() }
     }
 
     /// Sends the request that [`Client::next_send`] announced.
@@ -182,14 +189,19 @@ impl Client {
     /// # Errors
     /// [`WorkloadError::NothingDue`] where nothing is due or no worker is free, and whatever the source can return.
     pub fn send(&mut self) -> Result<Outgoing, WorkloadError> {
+        if self.left == 0 {
+            return Err(WorkloadError::NothingDue);
+        }
         let Some(pool) = &mut self.pool else {
             let (scheduled, request) = self.source.take()?;
+            self.left -= 1;
             return Ok(Outgoing { scheduled, offered: scheduled, sent: scheduled, request });
         };
         let Due::At(due) = self.source.next_due()? else { return Err(WorkloadError::NothingDue) };
         let offered = pool.offered(due);
         let sent = pool.send(offered).ok_or(WorkloadError::NothingDue)?;
         let (scheduled, request) = self.source.take()?;
+        self.left -= 1;
         Ok(Outgoing { scheduled, offered, sent, request })
     }
 
@@ -199,8 +211,11 @@ impl Client {
     /// # Errors
     /// As [`Source::take`].
     pub fn never_sent(&mut self, before: Nanos) -> Result<Option<(Nanos, Request)>, WorkloadError> {
-        match self.source.next_due()? {
-            Due::At(at) if at < before => self.source.take().map(Some),
+        match self.next_due()? {
+            Due::At(at) if at < before => {
+                self.left -= 1;
+                self.source.take().map(Some)
+            }
             _ => Ok(None),
         }
     }

@@ -189,6 +189,12 @@ impl Origins {
         &self.list
     }
 
+    /// The origin of the share with this index.
+    pub(crate) fn at(&self, index: usize) -> OriginId {
+        let known = index + 1 < self.list.len();
+        OriginId(if known { u32::try_from(index + 1).unwrap_or(0) } else { 0 })
+    }
+
     /// The origin of a client.
     pub(crate) fn pick(&self, key: Key) -> OriginId {
         let Some(&sum) = self.sums.last() else {

@@ -64,6 +64,11 @@ impl Peeked {
         self.first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.first)
     }
 
+    /// What ended the look before the first line did: the file is cut or damaged there, and of no kind.
+    pub(crate) fn error_in_first_line(&mut self) -> Option<io::Error> {
+        if self.first.contains(&b'\n') { None } else { self.error.take() }
+    }
+
     /// Whether the file ends with the beginning.
     pub(crate) fn is_whole(&self) -> bool {
         self.first.len() < BUFFER_BYTES
@@ -95,6 +100,41 @@ impl BufRead for Peeked {
         } else {
             self.rest.consume(bytes);
         }
+    }
+}
+
+/// Longer rows of a table are refused instead of being read into memory: no known table has rows above 200 bytes.
+const LONGEST_ROW_BYTES: u64 = 1 << 20;
+
+/// Bytes for a reader of CSV, which by itself would take a row of any length into memory, or all of a file after a quote
+/// that nobody closes.
+pub(crate) struct Rows {
+    bytes: Peeked,
+    of_row: u64,
+}
+
+impl Rows {
+    pub(crate) const fn new(bytes: Peeked) -> Self {
+        Self { bytes, of_row: 0 }
+    }
+
+    /// Tells that a row begins.
+    pub(crate) const fn begin(&mut self) {
+        self.of_row = 0;
+    }
+}
+
+impl Read for Rows {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.bytes.read(buffer)?;
+        self.of_row += read as u64;
+        if self.of_row > LONGEST_ROW_BYTES {
+            let problem = format!(
+                "a row longer than {LONGEST_ROW_BYTES} bytes (a quote that is not closed?), wanted one request a row"
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+        }
+        Ok(read)
     }
 }
 

@@ -10,6 +10,8 @@
 //! | [`ArrivalsCsv`] | arrival times and lengths without prefixes: gorgo's CSV, Azure's or BurstGPT's |
 //! | [`PromptsJsonl`] | prompts as text, without times: GuideLLM's JSON Lines |
 //! | [`ChatGenerator`] | sessions with turns, shared system prompts, think time |
+//! | [`ArtChat`] | long chats with high reuse, as in the windows that the GORGO authors replayed |
+//! | [`Servegen`] | lone requests of a mix of clients, bursty and at a service's rate |
 //! | [`PrefixGroups`] | lone requests with shared prefixes, for runs of any size |
 //! | [`ClosedLoop`], [`Retimed`] | another source's requests, sent by N users or at other times |
 //! | [`Client`] | who sends them: unlimited, or workers with a queue before them |
@@ -20,9 +22,11 @@
 
 pub mod arrival;
 pub mod arrivals_csv;
+pub mod art_chat;
 pub mod chat;
 pub mod client;
 pub mod closed_loop;
+pub mod day;
 pub mod draws;
 pub mod error;
 pub mod info;
@@ -31,6 +35,7 @@ pub mod prefix_groups;
 pub mod prompts_jsonl;
 pub mod rate_curve;
 pub mod recorded;
+pub mod servegen;
 pub mod source;
 pub mod trace;
 
@@ -47,9 +52,11 @@ mod trace_writer;
 
 pub use arrival::{ArrivalSpec, ArrivalTimes, Retimed};
 pub use arrivals_csv::{ArrivalsCsv, ArrivalsOptions};
+pub use art_chat::{ArtChat, ArtChatSpec};
 pub use chat::{ChatGenerator, ChatSpec, SessionStart, SystemPrompts, TurnCount};
 pub use client::{Client, ClientSpec, Outgoing};
 pub use closed_loop::{ClosedLoop, ClosedLoopSpec};
+pub use day::DaySpec;
 pub use draws::{LengthSpec, OriginShare, ThinkSpec};
 pub use error::{Place, WorkloadError};
 pub use info::TraceInfo;
@@ -60,6 +67,7 @@ pub use prefix_groups::{PrefixGroups, PrefixGroupsSpec};
 pub use prompts_jsonl::PromptsJsonl;
 pub use rate_curve::RateCurve;
 pub use recorded::{Recorded, Replay};
+pub use servegen::{ClientCv, Servegen, ServegenSpec, TokenShares};
 pub use source::{AssumedService, Completed, Due, Source, TurnTiming};
 pub use trace::{TraceOptions, TraceSource, TraceWriter};
 pub use trace_curves::{CacheReuse, TraceCurves};

@@ -20,7 +20,10 @@ use std::path::Path;
 /// # Errors
 /// When the file is of no known kind, or its beginning or an option cannot be used.
 pub fn open(path: &Path, options: TraceOptions) -> Result<Box<dyn Source>, WorkloadError> {
-    let peeked = Peeked::open(path)?;
+    let mut peeked = Peeked::open(path)?;
+    if let Some(source) = peeked.error_in_first_line() {
+        return Err(WorkloadError::Read { place: Place::new(path, 1), source });
+    }
     let kind = kind(path, &peeked)?;
     let arrivals = ArrivalsOptions {
         speedup: options.speedup,

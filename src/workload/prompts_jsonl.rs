@@ -11,7 +11,10 @@ use crate::json_cursor::{Fault, shorten};
 use crate::trace::{TraceOptions, fault_at};
 use crate::{Completed, Due, Source};
 use gorgo_types::{BlockChain, Nanos, Origin, OriginId, Request, RequestId, Tokens};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+use std::fmt;
 use std::path::Path;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -21,7 +24,8 @@ const BLOCK_TOKENS: u32 = 16;
 const TOKEN_CHARS: usize = 4;
 /// Tokens of an answer whose length the line does not give: what GORGO's own replays cut answers to.
 const ASSUMED_OUTPUT_TOKENS: u32 = 128;
-/// The names under which GuideLLM's data sets give the length of an answer, the first one present counts.
+/// The names under which GuideLLM's data sets give the length of an answer; the first one that is there and not null
+/// counts.
 const OUTPUT_FIELDS: [&str; 3] = ["output_tokens_count", "output_tokens", "max_tokens"];
 
 /// The requests of a file of prompts.
@@ -77,9 +81,9 @@ impl PromptsJsonl {
             let (file, what) = (self.lines.file().to_owned(), "in the file".to_owned());
             return Err(WorkloadError::NoRequests { file, what });
         }
-        let fields: Map<String, Value> =
+        let Fields { fields, twice } =
             serde_json::from_slice(self.lines.current()).map_err(|error| {
-                let got = format!("`{}`", shorten(&String::from_utf8_lossy(self.lines.current())));
+                let got = at_fault(self.lines.current(), &error);
                 WorkloadError::Syntax {
                     place: Place::new(self.lines.file(), self.lines.number()),
                     column: error.column().max(1),
@@ -87,6 +91,10 @@ impl PromptsJsonl {
                     wanted: "a JSON object with a `prompt`".to_owned(),
                 }
             })?;
+        if let Some(name) = twice {
+            let fault = Fault::field(shorten(&name), "the field twice", "each field once");
+            return Err(fault_at(&self.lines, *fault));
+        }
         self.request(&fields).map(Some).map_err(|fault| fault_at(&self.lines, *fault))
     }
 
@@ -99,8 +107,10 @@ impl PromptsJsonl {
             }
             None => return Err(Fault::field("prompt", "nothing", WANT_PROMPT)),
         };
-        let output = OUTPUT_FIELDS.iter().find_map(|&name| Some((name, fields.get(name)?)));
-        let output = match output.filter(|(_, value)| !value.is_null()) {
+        let given = |name: &&'static str| {
+            fields.get(*name).filter(|value| !value.is_null()).map(|value| (*name, value))
+        };
+        let output = match OUTPUT_FIELDS.iter().find_map(given) {
             None => {
                 self.without_output += 1;
                 ASSUMED_OUTPUT_TOKENS
@@ -128,6 +138,46 @@ impl PromptsJsonl {
             sequence: None,
             origin: OriginId(0),
         })
+    }
+}
+
+/// What stands where a line stops being JSON: the value at that column, or all of a line that ends too early.
+fn at_fault(line: &[u8], error: &serde_json::Error) -> String {
+    let before = &line[..error.column().saturating_sub(1).min(line.len())];
+    let starts = before.iter().rposition(|byte| matches!(byte, b':' | b',' | b'{' | b'['));
+    let start = if error.is_eof() { 0 } else { starts.map_or(0, |at| at + 1) };
+    format!("`{}`", shorten(&String::from_utf8_lossy(&line[start..])))
+}
+
+/// The fields of a line, and one that it has twice.
+struct Fields {
+    fields: Map<String, Value>,
+    twice: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let (mut fields, mut twice) = (Map::new(), None);
+        while let Some((name, value)) = map.next_entry::<String, Value>()? {
+            if fields.insert(name.clone(), value).is_some() {
+                twice.get_or_insert(name);
+            }
+        }
+        Ok(Fields { fields, twice })
     }
 }
 

@@ -319,6 +319,53 @@ fn malformed_scenarios_are_refused_with_key_and_value() {
 }
 
 #[test]
+fn malformed_profiles_are_refused_with_file_line_and_value() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = "phase,sequences,tokens,cached_tokens,ms\nprefill,1,9,0,1\ndecode,1,9,0,1\n";
+    let large = vec![b'1'; 17 << 20];
+    let cases: [(&str, &[u8], &[&str]); 8] = [
+        ("empty.csv", b"", &["empty.csv", "at least one row"]),
+        ("bytes.csv", b"phase,ms\n\xff,1\n", &["bytes.csv:2", "0xff", "UTF-8"]),
+        ("nan.csv", b"phase,sequences,tokens,ms\nprefill,1,9,nan\n", &["nan.csv:2", "ms", "NaN"]),
+        ("gzip.csv", b"\x1f\x8b\x08", &["gzip.csv:1", "0x8b", "UTF-8"]),
+        ("large.csv", &large, &["large.csv", "got more than 16777216 bytes"]),
+        ("a.toml", b"ms_per_token = nan\n", &["a.toml:1", "ms_per_token", "NaN"]),
+        ("b.toml", b"ms_per_token = 1\ncolour = 2\n", &["b.toml:2", "colour", "known keys"]),
+        ("c.toml", b"name = \"\xff\"\n", &["c.toml:1", "0xff", "UTF-8"]),
+    ];
+    let run = |name: &str, file: &Path, wanted: &[&str]| {
+        let words: &[&str] = if name.ends_with(".toml") {
+            &["profile", "show"]
+        } else {
+            &["profile", "import", "--name", "mine"]
+        };
+        let mut arguments: Vec<_> = words.iter().map(std::ffi::OsStr::new).collect();
+        arguments.push(file.as_os_str());
+        expect_refusal(name, &arguments, wanted);
+    };
+    for (name, bytes, wanted) in cases {
+        let file = folder.path().join(name);
+        std::fs::write(&file, bytes).unwrap();
+        run(name, &file, wanted);
+    }
+    run("missing.csv", &folder.path().join("missing.csv"), &["missing.csv", "cannot be read"]);
+    run("a folder", folder.path(), &["cannot be read"]);
+    let file = folder.path().join("good.csv");
+    std::fs::write(&file, good).unwrap();
+    let import = |name: &str| {
+        gorgo(&[
+            "profile".as_ref(),
+            "import".as_ref(),
+            file.as_os_str(),
+            "--name".as_ref(),
+            name.as_ref(),
+        ])
+    };
+    assert_eq!(import("mine").status.code(), Some(0));
+    assert_eq!(import("a \"b\"").status.code(), Some(2));
+}
+
+#[test]
 fn malformed_command_lines_are_refused() {
     let cases: [(&str, &[&str], &[&str]); 8] = [
         ("no such file", &["run", "nowhere.toml"], &["nowhere.toml"]),

@@ -4,7 +4,7 @@ use crate::support::{files, gorgo, gorgo_ok, shared};
 use serde_json::Value;
 use std::path::Path;
 
-const SMALL: [&str; 2] = ["--set", "workload.chat.requests=1500"];
+const SMALL: [&str; 2] = ["--set", "workload.wildchat.requests=1500"];
 
 fn run_small(out: &Path, more: &[&str]) -> String {
     let mut arguments = vec!["run", "--quiet", "--out", out.to_str().expect("a plain path")];
@@ -98,7 +98,7 @@ fn a_load_sweep_goes_from_one_at_a_time_to_as_many_as_fit() {
 #[test]
 fn every_replicas_books_balance_after_every_step() {
     let mut arguments = vec!["run", "--quiet", "--no-files", "--check", "--policy", "gorgo"];
-    arguments.extend(["--set", "workload.chat.requests=400"]);
+    arguments.extend(["--set", "workload.wildchat.requests=400"]);
     gorgo_ok(&arguments);
 }
 
@@ -106,7 +106,7 @@ fn every_replicas_books_balance_after_every_step() {
 fn explain_tells_every_term_and_the_regret() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    run_small(&out, &["--policy", "gorgo", "--set", "workload.chat.requests=300"]);
+    run_small(&out, &["--policy", "gorgo", "--set", "workload.wildchat.requests=300"]);
     let text = gorgo_ok(&["explain", out.to_str().unwrap(), "10.0"]);
     for word in ["decided on", "rtt", "prefill", "queue", "first token came after", "Regret"] {
         assert!(text.contains(word), "`{word}` is not in:\n{text}");
@@ -249,7 +249,7 @@ fn trace_info_draws_what_it_says() {
     let folder = tempfile::tempdir().unwrap();
     let (trace, out) = (folder.path().join("t.jsonl"), folder.path().join("pictures"));
     let (trace, out_name) = (trace.to_str().unwrap(), out.to_str().unwrap());
-    gorgo_ok(&["trace", "synth", "--quiet", trace, "--set", "workload.chat.requests=300"]);
+    gorgo_ok(&["trace", "synth", "--quiet", trace, "--set", "workload.wildchat.requests=300"]);
     let text = gorgo_ok(&["trace", "info", trace, "--out", out_name]);
     assert_eq!(text, gorgo_ok(&["trace", "info", trace]), "pictures change no number");
     for (picture, word) in
@@ -300,7 +300,7 @@ fn a_synthesized_trace_is_the_scenarios_workload() {
     for (i, name) in ["a.jsonl", "b.jsonl.gz"].into_iter().enumerate() {
         let out = folder.path().join(name);
         let out = out.to_str().unwrap();
-        gorgo_ok(&["trace", "synth", "--quiet", out, "--set", "workload.chat.requests=700"]);
+        gorgo_ok(&["trace", "synth", "--quiet", out, "--set", "workload.wildchat.requests=700"]);
         let said = info(Path::new(out));
         assert_eq!(said["requests"], 700);
         assert!(said["prefix_token_hit_rate_infinite"].as_f64().unwrap() > 0.2, "{said}");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The built-in scenario, small enough for debug builds.
 fn run_into(directory: &Path, more: &[&str]) {
-    let mut arguments = vec!["run", "--quiet", "--set", "workload.chat.requests=1500", "--out"];
+    let mut arguments = vec!["run", "--quiet", "--set", "workload.wildchat.requests=1500", "--out"];
     arguments.push(directory.to_str().expect("a plain path"));
     arguments.extend_from_slice(more);
     gorgo_ok(&arguments);

@@ -17,6 +17,7 @@ impl PrefixCache {
             .collect();
         self.check_nodes(&live)?;
         self.check_sums(&live)?;
+        self.check_states(&live)?;
         self.check_list(&live)
     }
 

@@ -106,7 +106,7 @@ fn spec(name: &str, reference: &Reference, of: (&str, &str, u32)) -> ProfileSpec
         prefill_base_ms: prefill[0],
         prefill_ms_per_token: prefill[1],
         prefill_ms_per_token_squared: prefill[2],
-        decode_base_ms: decode[0],
+        decode_base_ms: Some(decode[0]),
         decode_ms_per_sequence: decode[1],
         decode_ms_per_context_token: decode[2],
         decode_table: decode_table(reference),
@@ -259,7 +259,7 @@ fn file(
         spec.prefill_base_ms,
         spec.prefill_ms_per_token,
         spec.prefill_ms_per_token_squared,
-        spec.decode_base_ms,
+        spec.decode_base_ms.unwrap_or(0.0),
         spec.decode_ms_per_sequence,
         spec.decode_ms_per_context_token,
     );
@@ -369,6 +369,9 @@ fn provenance(
             let _ = writeln!(text, "{side}{what}_error_p95 = {p95:.4}");
         }
     }
+    let (mean, p95) = mean_p95(reference.prefill_between_errors(spec));
+    let _ = writeln!(text, "prefill_between_error_mean = {mean:.4}");
+    let _ = writeln!(text, "prefill_between_error_p95 = {p95:.4}");
     text.push_str("notes = [\n");
     for note in notes(spec, reference) {
         let _ = writeln!(text, "    {note:?},");

@@ -3,7 +3,9 @@
 //! The form of `data/gpus/*.toml` (see `data/README.md`). Reading the file is the caller's. Turning the spec into a
 //! [`CostProfile`] refuses every number that is negative, infinite, no number or out of range.
 
-use super::table::{DecodeTable, PrefillTable, Row};
+use super::decode_table::DecodeTable;
+use super::knots::{Knots, Row};
+use super::prefill_table::PrefillTable;
 use super::{CostProfile, DecodeCost, PrefillCost};
 use crate::{EngineLimits, Femtos, ModelError};
 use gorgo_types::Nanos;
@@ -32,8 +34,10 @@ pub struct ProfileSpec {
     /// that of 0 cached tokens. Not beside `prefill_floor`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub prefill_table: Vec<TableRow>,
-    /// Decode: the constant of the fit, ms.
-    pub decode_base_ms: f64,
+    /// Decode: the constant of the fit, ms: what a step takes to read the weights. To be said, be it 0, wherever only
+    /// slopes are said of decode: the fastest mistake is to forget it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decode_base_ms: Option<f64>,
     /// Decode: ms per sequence.
     pub decode_ms_per_sequence: f64,
     /// Decode: ms per token of context, over all sequences.
@@ -72,7 +76,7 @@ impl Default for ProfileSpec {
             prefill_ms_per_token_squared: 0.0,
             prefill_floor: Vec::new(),
             prefill_table: Vec::new(),
-            decode_base_ms: 0.0,
+            decode_base_ms: None,
             decode_ms_per_sequence: 0.0,
             decode_ms_per_context_token: 0.0,
             decode_floor_ms: 0.0,
@@ -140,6 +144,11 @@ pub struct Provenance {
     pub prefill_error_mean: f64,
     /// 95th percentile of the relative error of prefill.
     pub prefill_error_p95: f64,
+    /// Mean relative error of prefill of one request between the measured numbers of new tokens, where times jump:
+    /// every other of them is cut from the table. The whole table's knots stand twice as close.
+    pub prefill_between_error_mean: f64,
+    /// Its 95th percentile.
+    pub prefill_between_error_p95: f64,
     /// Mean relative error of decode.
     pub decode_error_mean: f64,
     /// 95th percentile of the relative error of decode.
@@ -173,6 +182,8 @@ const LARGEST_TABLE_TOKENS: u64 = 1 << 24;
 const LARGEST_TABLE_SEQUENCES: u64 = 4_096;
 /// Rows of a table and points of a row.
 const MOST_TABLE_ENTRIES: usize = 256;
+/// Values of a table when it is dense (16 MB): rows, or batch sizes up to the last row's, by different numbers of tokens.
+const MOST_TABLE_VALUES: u64 = 1 << 20;
 
 impl TryFrom<ProfileSpec> for CostProfile {
     type Error = ModelError;
@@ -193,7 +204,7 @@ impl TryFrom<ProfileSpec> for CostProfile {
         };
         prefill.table = spec.prefill_table(&prefill)?.map(Box::new);
         let mut decode = DecodeCost {
-            t0: time("decode_base_ms", spec.decode_base_ms)?,
+            t0: time("decode_base_ms", spec.decode_base_ms.unwrap_or(0.0))?,
             per_sequence: slope("decode_ms_per_sequence", spec.decode_ms_per_sequence)?,
             per_context_token: slope(
                 "decode_ms_per_context_token",
@@ -283,9 +294,12 @@ impl ProfileSpec {
             return Err(self.invalid("ms_per_token", ms, wanted));
         }
         self.prefill_ms_per_token = ms;
-        let decode = [self.decode_base_ms, self.decode_ms_per_sequence, self.decode_floor_ms];
-        if decode == [0.0; 3] && self.decode_table.is_empty() {
+        if self.decode_base_ms.unwrap_or(0.0) == 0.0
+            && [self.decode_ms_per_sequence, self.decode_floor_ms] == [0.0; 2]
+            && self.decode_table.is_empty()
+        {
             self.decode_ms_per_sequence = ms;
+            self.decode_base_ms = Some(0.0);
         }
         self.ms_per_token = None;
         Ok(())
@@ -315,6 +329,7 @@ impl ProfileSpec {
                 return Err(self.invalid(&format!("prefill_table[{index}]"), new, wanted));
             }
         }
+        self.check_size("prefill_table", &rows, rows.len() as u64)?;
         Ok(Some(PrefillTable::new(&rows, fit)))
     }
 
@@ -339,7 +354,21 @@ impl ProfileSpec {
                 return Err(self.invalid(&field, format!("context {}", pair[1].0), wanted));
             }
         }
+        self.check_size("decode_table", &rows, rows.last().map_or(0, |row| row.0))?;
         Ok(Some(DecodeTable::new(&rows, fit)))
+    }
+
+    fn check_size(&self, name: &str, rows: &[Row], dense: u64) -> Result<(), ModelError> {
+        let knots = Knots::of(rows, None).as_slice().len() as u64;
+        if dense * knots > MOST_TABLE_VALUES {
+            let got = format!("{knots} different numbers of tokens for {dense} rows or sequences");
+            return Err(self.invalid(
+                name,
+                got,
+                "a product of at most 2^20: the same tokens in every row",
+            ));
+        }
+        Ok(())
     }
 
     /// A table in femtoseconds: rows and points in rising order, none empty.
@@ -379,6 +408,8 @@ impl ProfileSpec {
         for (field, error) in [
             ("provenance.prefill_error_mean", stated.prefill_error_mean),
             ("provenance.prefill_error_p95", stated.prefill_error_p95),
+            ("provenance.prefill_between_error_mean", stated.prefill_between_error_mean),
+            ("provenance.prefill_between_error_p95", stated.prefill_between_error_p95),
             ("provenance.decode_error_mean", stated.decode_error_mean),
             ("provenance.decode_error_p95", stated.decode_error_p95),
             ("provenance.prefill_fit_error_mean", stated.prefill_fit_error_mean),
@@ -401,8 +432,15 @@ impl ProfileSpec {
             let wanted = "a nanosecond at least for one token (with base and floor)";
             return Err(self.invalid("prefill_ms_per_token", self.prefill_ms_per_token, wanted));
         }
-        let decode = self.decode_base_ms + self.decode_ms_per_sequence + self.decode_floor_ms;
-        if !tables.1 && decode < 1e-6 {
+        let slopes = self.decode_ms_per_sequence + self.decode_ms_per_context_token;
+        if !tables.1 && self.decode_base_ms.is_none() && self.decode_floor_ms == 0.0 && slopes > 0.0
+        {
+            let wanted =
+                "what a step takes to begin with, 0 included, beside the decode_ms_per keys";
+            return Err(self.invalid("decode_base_ms", "none", wanted));
+        }
+        let decode = self.decode_base_ms.unwrap_or(0.0) + self.decode_ms_per_sequence;
+        if !tables.1 && decode + self.decode_floor_ms < 1e-6 {
             let wanted = "a nanosecond at least for one sequence (with base and floor)";
             return Err(self.invalid(
                 "decode_ms_per_sequence",

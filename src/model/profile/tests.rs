@@ -16,7 +16,7 @@ fn spec() -> ProfileSpec {
         prefill_ms_per_token: 1.0,
         prefill_ms_per_token_squared: 0.001,
         prefill_floor: vec![(1, 50.0), (11, 100.0), (21, 100.0)],
-        decode_base_ms: 2.0,
+        decode_base_ms: Some(2.0),
         decode_ms_per_sequence: 0.5,
         decode_ms_per_context_token: 0.01,
         decode_floor_ms: 4.0,
@@ -105,7 +105,7 @@ fn the_largest_numbers_do_not_wrap() {
         prefill_base_ms: 1e9,
         prefill_ms_per_token: 1e6,
         prefill_ms_per_token_squared: 1e6,
-        decode_base_ms: 1e9,
+        decode_base_ms: Some(1e9),
         decode_ms_per_sequence: 1e6,
         decode_ms_per_context_token: 1e6,
         decode_floor_ms: 1e9,
@@ -137,7 +137,7 @@ fn bad_numbers_are_refused_by_name() {
         ("prefill_ms_per_token", |s, v| s.prefill_ms_per_token = v),
         ("prefill_ms_per_token_squared", |s, v| s.prefill_ms_per_token_squared = v),
         ("prefill_floor[1]", |s, v| s.prefill_floor[1].1 = v),
-        ("decode_base_ms", |s, v| s.decode_base_ms = v),
+        ("decode_base_ms", |s, v| s.decode_base_ms = Some(v)),
         ("decode_ms_per_sequence", |s, v| s.decode_ms_per_sequence = v),
         ("decode_ms_per_context_token", |s, v| s.decode_ms_per_context_token = v),
         ("decode_floor_ms", |s, v| s.decode_floor_ms = v),
@@ -176,7 +176,7 @@ fn contradictions_are_refused() {
         (
             "nanosecond",
             ProfileSpec {
-                decode_base_ms: 0.0,
+                decode_base_ms: Some(0.0),
                 decode_ms_per_sequence: 0.0,
                 decode_floor_ms: 0.0,
                 ..spec()
@@ -228,6 +228,94 @@ fn a_lone_pass_at_a_knot_is_what_was_measured() {
     assert!((between.as_ms() - expected).abs() < 1e-9, "{between:?}");
 }
 
+/// No fit to speak of, so that what is above it is the time: (n, p) in ms.
+fn bare(prefill_table: Vec<TableRow>) -> CostProfile {
+    let none = ProfileSpec {
+        prefill_base_ms: 0.0,
+        prefill_ms_per_token: 0.0,
+        prefill_ms_per_token_squared: 0.0,
+        ..tables()
+    };
+    CostProfile::try_from(ProfileSpec { prefill_table, ..none }).unwrap()
+}
+
+#[test]
+fn a_hole_is_filled_from_the_rows_around_it() {
+    // A step between 10 and 20 tokens that the middle row lacks, and that a line along its own points would miss.
+    let profile = bare(vec![
+        (0, vec![(10, 10.0), (20, 30.0), (40, 32.0)]),
+        (100, vec![(10, 11.0), (40, 34.0)]),
+        (300, vec![(10, 13.0), (20, 36.0), (40, 38.0)]),
+    ]);
+    assert_eq!(profile.prefill(&[item(20, 100)]), fs(32.0), "a third of the way from 30 to 36");
+    assert_eq!(profile.prefill(&[item(20, 200)]), fs(34.0));
+}
+
+#[test]
+fn beyond_the_rows_that_have_a_point_the_nearest_tells_it() {
+    let profile = bare(vec![
+        (0, vec![(10, 10.0), (20, 30.0), (40, 32.0), (80, 60.0)]),
+        (100, vec![(10, 12.0), (40, 38.0)]),
+    ]);
+    // 2 ms more at 10 tokens and 6 at 40: 2 + 4 / 3 at 20, and still 6 at 80.
+    let above =
+        |n| profile.prefill(&[item(n, 100)]).as_ms() - profile.prefill(&[item(n, 0)]).as_ms();
+    assert!((above(20) - (2.0 + 4.0 / 3.0)).abs() < 1e-9, "{}", above(20));
+    assert!((above(80) - 6.0).abs() < 1e-9, "{}", above(80));
+    // Rows without a point in common keep to their own.
+    let apart = bare(vec![(0, vec![(10, 10.0), (30, 20.0)]), (100, vec![(20, 50.0), (40, 70.0)])]);
+    assert_eq!(apart.prefill(&[item(20, 0)]), fs(15.0));
+    assert_eq!(apart.prefill(&[item(30, 100)]), fs(60.0));
+    assert_eq!(apart.prefill(&[item(10, 100)]), fs(50.0));
+}
+
+#[test]
+fn beyond_the_end_of_a_row_is_out_of_range() {
+    let wide = ProfileSpec { range: ProfileRange::UNLIMITED, ..tables() };
+    let profile = CostProfile::try_from(ProfileSpec {
+        prefill_table: vec![
+            (0, vec![(10, 40.0), (80, 60.0)]),
+            (100, vec![(10, 45.0), (40, 120.0)]),
+        ],
+        decode_table: vec![(2, vec![(10, 4.0), (40, 7.0)]), (4, vec![(10, 8.0), (20, 8.0)])],
+        ..wide
+    })
+    .unwrap();
+    let pass = |n, p| profile.prefill_in_range(&[item(n, p)]);
+    assert_eq!(
+        [pass(80, 0), pass(81, 0), pass(40, 100), pass(41, 100)],
+        [true, false, true, false]
+    );
+    assert_eq!([pass(40, 1), pass(41, 1), pass(1, 101)], [true, false, false], "between the rows");
+    assert!(!profile.prefill_in_range(&[item(41, 0), item(40, 0)]), "81 in all");
+    let step = |batch: u32, mean: u64| profile.decode_in_range(batch, u64::from(batch) * mean);
+    assert_eq!([step(2, 40), step(2, 41), step(4, 20), step(4, 21)], [true, false, true, false]);
+    assert_eq!([step(3, 20), step(3, 21), step(1, 10), step(5, 10)], [true, false, false, false]);
+}
+
+#[test]
+fn slopes_of_decode_alone_are_refused() {
+    let without = |per_sequence, per_token| ProfileSpec {
+        decode_base_ms: None,
+        decode_floor_ms: 0.0,
+        decode_ms_per_sequence: per_sequence,
+        decode_ms_per_context_token: per_token,
+        ..spec()
+    };
+    for (per_sequence, per_token) in [(1.0, 0.0), (0.0, 1.0), (1.0, 1.0)] {
+        let error =
+            CostProfile::try_from(without(per_sequence, per_token)).unwrap_err().to_string();
+        assert!(error.contains("decode_base_ms") && error.contains("to begin with"), "{error}");
+    }
+    // Said, or something else is the least that a step takes.
+    let said = ProfileSpec { decode_base_ms: Some(0.0), ..without(1.0, 0.0) };
+    assert_eq!(CostProfile::try_from(said).unwrap().decode_step(3, 9), fs(3.0));
+    assert!(
+        CostProfile::try_from(ProfileSpec { decode_floor_ms: 1.0, ..without(1.0, 0.0) }).is_ok()
+    );
+    assert!(CostProfile::try_from(ProfileSpec { decode_base_ms: None, ..tables() }).is_ok());
+}
+
 #[test]
 fn in_a_batch_the_table_counts_once() {
     let profile = CostProfile::try_from(tables()).unwrap();
@@ -270,6 +358,14 @@ fn contradictions_in_tables_are_refused() {
         ("above 0", prefill(vec![(0, vec![(1, 0.0)])])),
         ("2^24", prefill(vec![(0, vec![(1 << 40, 1.0)])])),
         ("zero or more", prefill(vec![(0, vec![(1, -1.0)])])),
+        (
+            "at most 2^20",
+            decode(vec![(1, vec![(999, 1.0)]), (4_096, (0..256).map(|c| (c, 1.0)).collect())]),
+        ),
+        (
+            "at most 2^20",
+            prefill((0..80).map(|p| (p, (1..=200).map(|n| (80 * n + p, 1.0)).collect())).collect()),
+        ),
         ("beside prefill_ms_per_token", ProfileSpec { ms_per_token: Some(1.0), ..tables() }),
     ];
     for (says, spec) in wrong {

@@ -123,8 +123,13 @@ impl Replica {
             + u128::from(sequences) * series.weighted_length(steps);
         self.totals.decode_busy += end - start;
         self.totals.decode_steps += steps;
-        if !self.config.profile.decode_in_range(self.running.sequences(), self.running.context()) {
-            self.totals.extrapolated_decode_steps += steps;
+        let context = self.running.context();
+        let covered = self.config.profile.decode_range(self.running.sequences());
+        if covered.is_none_or(|most| context + (steps - 1) * sequences > most) {
+            // Each step adds a token to every sequence.
+            let inside =
+                |most: u64| most.checked_sub(context).map_or(0, |left| left / sequences + 1);
+            self.totals.extrapolated_decode_steps += steps - covered.map_or(0, inside);
         }
         self.totals.emitted_tokens += tokens;
         self.free = self.free.checked_sub(tokens).expect("a step runs when it has its memory");
@@ -194,7 +199,14 @@ impl Replica {
                 }
                 _ => None,
             };
-            added = self.cache.release(live.node, last).added_tokens;
+            let inserted = self.cache.release(live.node, last);
+            added = inserted.added_tokens;
+            if self.cache.needs_states() && !self.faulty(Mutation::EndLeavesNoState) {
+                match last {
+                    Some(_) => self.cache.leave_state(inserted.node, held),
+                    None => self.cache.leave_unreachable_state(),
+                }
+            }
         }
         self.own -= live.own;
         self.free +=

@@ -54,6 +54,10 @@ mutations! {
     RefusedMatchUntouched,
     /// A run of steps goes on past the knot of the profile.
     KnotIgnored,
+    /// A prompt goes on from the state at its own end, although one token has to be computed.
+    StateAtPromptEndUsed,
+    /// A request that ends leaves no state.
+    EndLeavesNoState,
 }
 
 impl Replica {

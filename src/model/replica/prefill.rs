@@ -106,8 +106,16 @@ impl Replica {
         }
         // With nothing running and nobody admitted a refusal for memory would stand for good.
         let alone = in_batch == 0 && self.running.is_empty();
+        let at_end = self.faulty(Mutation::StateAtPromptEndUsed);
         let live = self.requests.at(slot);
-        let found = self.config.prefix_cache.then(|| self.cache.find(&live.prompt));
+        let found = self.config.prefix_cache.then(|| {
+            if self.cache.needs_states() {
+                // One token has to be computed, and there is no going on from inside of what a state stands for.
+                self.cache.find_state(&live.prompt, live.prefill_tokens() - u32::from(!at_end))
+            } else {
+                self.cache.find(&live.prompt)
+            }
+        });
         let (node, matched) = found.map_or((NodeId::ROOT, 0), |found| (found.node, found.tokens));
         let cached = matched.min(live.prefill_tokens() - 1);
         let wanted = live.prefill_tokens() - cached;
@@ -187,7 +195,12 @@ impl Replica {
         let (cache, requests) = (&self.cache, &self.requests);
         let queue = self.waiting.make_contiguous();
         queue.sort_by_cached_key(|&slot| {
-            std::cmp::Reverse(cache.peek_tokens(&requests.at(slot).prompt))
+            let live = requests.at(slot);
+            std::cmp::Reverse(if cache.needs_states() {
+                u64::from(cache.find_state(&live.prompt, live.prefill_tokens() - 1).tokens)
+            } else {
+                cache.peek_tokens(&live.prompt)
+            })
         });
     }
 
@@ -270,6 +283,10 @@ impl Replica {
             (live.computed / prompt.block_tokens()) as usize
         };
         let inserted = self.cache.insert_and_lock(live.node, live.node_blocks, prompt, blocks);
+        if self.cache.needs_states() {
+            let stands_for = live.computed.min(live.prompt_tokens());
+            self.cache.leave_state(inserted.node, stands_for);
+        }
         let own = u64::from(live.computed) - prompt.tokens_in(blocks).0;
         let freed = live.own.checked_sub(inserted.added_tokens + own);
         let mut freed = freed.expect("what enters the cache was the request's own");

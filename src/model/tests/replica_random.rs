@@ -31,13 +31,15 @@ struct Setup {
     ratio_ppb: u32,
     ahead: u32,
     prefix_cache: bool,
+    states: Option<u32>,
 }
 
 fn setup() -> impl Strategy<Value = Setup> {
     let limits = (4..80_u32, 1..12_u32, 0..60_u32, any::<bool>());
     let memory = (60..500_u64, 0..1_000_000_000_u32, 0..30_u32, prop::bool::weighted(0.9));
-    (limits, memory).prop_map(
-        |((chunk, slots, clip, lpm), (pool, ratio_ppb, ahead, prefix_cache))| Setup {
+    let states = prop::option::of(1..20_u32);
+    (limits, memory, states).prop_map(
+        |((chunk, slots, clip, lpm), (pool, ratio_ppb, ahead, prefix_cache), states)| Setup {
             pool,
             chunk,
             slots,
@@ -46,6 +48,7 @@ fn setup() -> impl Strategy<Value = Setup> {
             ratio_ppb,
             ahead,
             prefix_cache,
+            states,
         },
     )
 }
@@ -79,6 +82,7 @@ fn replica(setup: &Setup) -> Replica {
         new_token_ratio_min_ppb: setup.ratio_ppb / 7,
         new_token_ratio_decay_steps: 20,
         retract_decode_steps: setup.ahead,
+        state_slots: setup.states,
     };
     let config = ReplicaConfig {
         profile: Arc::new(CostProfile::constant(Nanos(500), 9, Nanos(97), 3, 1)),

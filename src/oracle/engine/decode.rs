@@ -84,6 +84,15 @@ impl Oracle {
     /// (a) after a decode step.
     pub(super) fn end_decode(&mut self, at: Femtos) {
         let span = at - self.last_boundary;
+        let held: u64 = self
+            .running
+            .iter()
+            .map(|&index| self.of(index))
+            .map(|live| live.prompt_tokens() + live.emitted)
+            .sum();
+        let sequences = u32::try_from(self.running.len()).expect("fewer than 2^32 run");
+        let covered = self.config.profile.decode_in_range(sequences, held);
+        self.totals().extrapolated_decode_steps += u64::from(!covered);
         self.totals().decode_steps += 1;
         self.totals().decode_busy += span;
         self.coverage.decode_steps += 1;

@@ -25,12 +25,16 @@ impl Oracle {
         match sequence.filter(|_| whole > live.prompt_tokens() / live.block_tokens()) {
             Some(sequence) => {
                 let entering = names(sequence, whole * live.block_tokens());
-                self.insert(index, &entering);
+                let held = live.held as usize;
+                if let Some(end) = self.insert(index, &entering) {
+                    self.leave_state(Some((end, held)));
+                }
             }
             None => {
                 if let Some(end) = locked {
                     self.trie.touch(&self.trie.path_to(end));
                 }
+                self.leave_state(None);
             }
         }
         self.live.remove(&index);
@@ -38,6 +42,25 @@ impl Oracle {
             self.trie.unlock(end);
         }
         self.clear_full();
+    }
+
+    /// A part of the prompt enters the cache, and the request's lock moves to its end; where states are kept, one is
+    /// left there, which stands for the `computed` tokens of the prompt.
+    pub(super) fn enter(&mut self, index: Index, part: &[TokenName], computed: usize) {
+        if let Some(end) = self.insert(index, part) {
+            self.lock_instead(index, end);
+            self.leave_state(Some((end, computed)));
+        }
+    }
+
+    /// After a touch of the path to where it is left.
+    fn leave_state(&mut self, end: Option<(Place, usize)>) {
+        if let Some(slots) = self.config.limits.state_slots
+            && self.config.prefix_cache
+        {
+            let dropped = self.trie.leave_state(end, slots as usize);
+            self.coverage.states_dropped += u64::from(dropped);
+        }
     }
 
     /// Tokens that a request holds enter the cache; those the cache had already are freed. The request's lock stays

@@ -1,7 +1,8 @@
 //! Section (d) of the specification: who is admitted, and what happens when the batch ends.
 
-use super::{Doing, Oracle, Part};
+use super::{Doing, Live, Oracle, Part};
 use crate::script::Index;
+use crate::trie::Place;
 use gorgo_model::{Femtos, PrefillItem, Schedule};
 
 /// Longest-prefix order is given up when more than this many wait.
@@ -92,14 +93,40 @@ impl Oracle {
     }
 
     fn cached_prefix(&self, index: Index) -> usize {
-        if self.config.prefix_cache { self.trie.walk(&self.of(index).prompt).len() } else { 0 }
+        let live = self.of(index);
+        match (self.config.prefix_cache, self.config.limits.state_slots) {
+            (false, _) => 0,
+            (true, None) => self.trie.walk(&live.prompt).len(),
+            (true, Some(_)) => self.path_to_state(live).len(),
+        }
+    }
+
+    fn path_to_state(&self, live: &Live) -> Vec<Place> {
+        let most = usize::try_from(live.prefill_tokens() - 1).expect("a prompt in memory");
+        self.trie.walk_to_state(&live.prompt, most)
+    }
+
+    /// The cached part of a prompt that a request may go on from.
+    fn match_prompt(&mut self, live: &Live) -> Vec<Place> {
+        match (self.config.prefix_cache, self.config.limits.state_slots) {
+            (false, _) => Vec::new(),
+            (true, None) => self.trie.find(&live.prompt),
+            (true, Some(_)) => {
+                let known = self.trie.walk(&live.prompt).len();
+                let path = self.path_to_state(live);
+                self.coverage.matches_cut_to_state += u64::from(path.len() < known);
+                self.coverage.matches_to_state += u64::from(!path.is_empty());
+                self.trie.touch(&path);
+                path
+            }
+        }
     }
 
     /// `first`: nothing is in the batch yet.
     fn try_admit(&mut self, index: Index, budgets: &mut Budgets, first: bool) -> Tried {
         let lone = first && self.running.is_empty();
         let live = self.of(index).clone();
-        let path = if self.config.prefix_cache { self.trie.find(&live.prompt) } else { Vec::new() };
+        let path = self.match_prompt(&live);
         let wanted = live.prefill_tokens();
         let matched = path.len() as u64;
         let before = matched.min(wanted - 1);
@@ -169,17 +196,12 @@ impl Oracle {
             self.coverage.evictions_in_prefill += u64::from(evicted > 0);
         }
         assert!(self.free() >= new, "admission saw to it that there is room");
-        let mut items = Vec::new();
         for part in &batch {
             let live = self.of_mut(part.index);
             live.held += part.new;
             live.admitted.get_or_insert(at);
-            items.push(PrefillItem {
-                new_tokens: u32::try_from(part.new).expect("prompts are shorter than 2^32"),
-                cached_tokens: u32::try_from(part.before).expect("prompts are shorter than 2^32"),
-            });
         }
-        let takes = self.config.profile.prefill(&items);
+        let takes = self.config.profile.prefill(&items(&batch));
         self.doing = Doing::Prefill(batch, at + takes);
     }
 
@@ -187,7 +209,9 @@ impl Oracle {
     pub(super) fn end_prefill(&mut self, at: Femtos, batch: &[Part]) {
         let span = at - self.last_boundary;
         let new: u64 = batch.iter().map(|part| part.new).sum();
+        let covered = self.config.profile.prefill_in_range(&items(batch));
         let totals = self.totals();
+        totals.extrapolated_prefill_batches += u64::from(!covered);
         totals.prefill_batches += 1;
         totals.prefill_tokens += new;
         totals.prefill_busy += span;
@@ -209,9 +233,8 @@ impl Oracle {
             live.held / live.block_tokens() * live.block_tokens()
         };
         let entering = live.prompt[..whole as usize].to_vec();
-        if let Some(end) = self.insert(index, &entering) {
-            self.lock_instead(index, end);
-        }
+        let computed = live.held.min(live.prompt_tokens()) as usize;
+        self.enter(index, &entering, computed);
         self.totals().partial_chunks += 1;
         assert!(self.chunked.is_none(), "one request at most is chunked");
         self.chunked = Some(index);
@@ -219,9 +242,7 @@ impl Oracle {
 
     fn complete_prompt(&mut self, index: Index, at: Femtos) {
         let prompt = self.of(index).prompt.clone();
-        if let Some(end) = self.insert(index, &prompt) {
-            self.lock_instead(index, end);
-        }
+        self.enter(index, &prompt, prompt.len());
         self.emit(index, at);
         if self.of(index).emitted == self.of(index).request.output_tokens.0 {
             self.end_request(index, at);
@@ -229,4 +250,14 @@ impl Oracle {
             self.running.push(index);
         }
     }
+}
+
+/// A batch as the cost profile wants it.
+fn items(batch: &[Part]) -> Vec<PrefillItem> {
+    let narrow = |tokens| u32::try_from(tokens).expect("prompts are shorter than 2^32");
+    let item = |part: &Part| PrefillItem {
+        new_tokens: narrow(part.new),
+        cached_tokens: narrow(part.before),
+    };
+    batch.iter().map(item).collect()
 }

@@ -56,7 +56,7 @@ fn assert_reached(reached: &Coverage, floors: &[(&str, u64)]) {
 }
 
 /// About half of what 1,000 small cases reach.
-const FLOORS: [(&str, u64); 26] = [
+const FLOORS: [(&str, u64); 29] = [
     ("retractions", 300),
     ("retractions_of_several", 10),
     ("evictions_in_prefill", 4_000),
@@ -81,6 +81,9 @@ const FLOORS: [(&str, u64); 26] = [
     ("lpm_reorders", 500),
     ("lone_requests", 5),
     ("whole_prompt_hits", 1_500),
+    ("matches_to_state", 1_000),
+    ("matches_cut_to_state", 1_500),
+    ("states_dropped", 10_000),
     ("decode_steps", 100_000),
     ("finished", 6_000),
 ];

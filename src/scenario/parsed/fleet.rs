@@ -5,16 +5,32 @@ use gorgo_model::Schedule;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The replicas, in groups of equal ones.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+/// The replicas: groups of equal ones, or in short the same in each of some regions.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FleetTable {
-    /// Groups of replicas; at least one.
+    /// Groups of replicas; at least one. Not beside the short form.
+    #[serde(default)]
     pub replicas: Located<Vec<Located<ReplicaTable>>>,
+    /// The short form: regions that have the same replicas each, a group in each, named after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regions: Option<Located<Vec<Located<String>>>>,
+    /// The short form: how many in each of `regions`. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas_per_region: Option<Located<Count>>,
+    /// The short form: GPU of a built-in profile, such as `h100-sxm`; goes with `model`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<Located<String>>,
+    /// The short form: model of a built-in profile, such as `llama-3.1-8b`; goes with `gpu`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Located<String>>,
+    /// The short form: a profile by name, instead of `gpu` and `model`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Located<String>>,
 }
 
 /// A group of equal replicas in one region.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplicaTable {
     /// What its replicas are called: `NAME-0`, `NAME-1`, ...; groups of one name count on. Default: the part of the
@@ -65,6 +81,10 @@ pub struct ReplicaTable {
     /// Room for so many further steps is made when requests are retracted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retract_decode_steps: Option<Located<u32>>,
+    /// For a model with recurrent layers (linear attention, Mamba): how many of their states the prefix cache keeps; a
+    /// prompt hits only up to one of them. Default: the profile's; without it, the model has no such layers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_slots: Option<Located<Count>>,
     /// Order of the waiting queue: `fcfs` or `lpm`. Default: the profile's, SGLang's `fcfs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<ScheduleName>")]

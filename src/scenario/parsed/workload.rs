@@ -1,6 +1,7 @@
 //! `[workload]`: what is asked of the fleet. Lengths, turns, prompts and origins are the workload crate's own types;
 //! here they get units and places.
 
+use super::{ArtChatTable, ServegenTable};
 use gorgo_config::{Count, Duration, Located, NonNegative, PositiveDuration};
 use gorgo_workload::{LengthSpec, OriginShare, SystemPrompts, TurnCount};
 use schemars::JsonSchema;
@@ -26,6 +27,12 @@ pub struct WorkloadTable {
     /// Generated lone requests that share prefixes: for runs of any size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix_groups: Option<Located<PrefixGroupsTable>>,
+    /// Long chats with high reuse, as in the windows of ART-Chat-2.5M that the GORGO authors replayed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub art_chat: Option<Located<ArtChatTable>>,
+    /// Lone requests of a mix of clients, bursty and at a production service's rate, as in ServeGen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub servegen: Option<Located<ServegenTable>>,
 }
 
 /// Generated chat sessions. Defaults are `gorgo_workload::ChatSpec`'s, which names their sources.
@@ -71,6 +78,27 @@ pub struct ChatTable {
     /// Where users sit. Default: unknown, which `[network.clients]` places.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origins: Option<Located<Vec<OriginShare>>>,
+    /// How the rate of new sessions follows the local time of `origins`, and drifts. Default: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day: Option<Located<DayTable>>,
+}
+
+/// How the rate of new sessions follows the time of day, and drifts. Local time is solar: UTC + longitude / 15; origins
+/// of which the place is not known have the mean of a day at all hours.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DayTable {
+    /// The time of day at time zero, after midnight UTC, such as "14h". Default: 0s.
+    #[serde(default)]
+    pub start: Duration,
+    /// Rates in the 24 hours of local time, from midnight on; their mean is the rate of `[load]`.
+    pub hourly: Located<Vec<f64>>,
+    /// Standard deviation / mean of a slow lognormal drift of the rate, which begins at its mean. Default: 0, none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift_cv: Option<Located<NonNegative>>,
+    /// Time over which the drift keeps 1/e of its correlation. Default: 6h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift_time: Option<Located<PositiveDuration>>,
 }
 
 /// Chat sessions as published of WildChat. What is not here is [`ChatTable`]'s default; a resolved scenario says it as
@@ -81,6 +109,26 @@ pub struct WildchatTable {
     /// Which sample says where users sit. Default: first-9930.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub countries: Option<Located<CountrySample>>,
+    /// Whether users of the United States are spread over its states, by a biased sample. Default: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub us_states: Option<bool>,
+    /// The time of day at time zero, after midnight UTC, such as "14h". Not for a closed loop, which has no rate.
+    /// Default: 0s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Located<Duration>>,
+    /// How the rate of new sessions follows users' local time. Not for a closed loop. Default: m-small.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curve: Option<Located<HourlyCurve>>,
+    /// Standard deviation / mean of a slow drift of that rate. Not for a closed loop. Default: 0.34.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift_cv: Option<Located<NonNegative>>,
+    /// System prompts that sessions share. Default: as for chat; WildChat publishes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<Located<SystemPrompts>>,
+    /// A session ends before a turn whose prompt and output would be longer. Default: 131,072, which the published
+    /// lengths need.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_tokens_max: Option<Located<u32>>,
     /// How many requests in all. Default: 10,000 where no `duration` is given, else no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<Located<Count>>,
@@ -114,6 +162,34 @@ impl CountrySample {
         match self {
             Self::First9930 => "first-9930",
             Self::English188732 => "english-188732",
+        }
+    }
+}
+
+/// A published curve of the hours of a day: that of a model service of ServeGen's, its hour 0 taken for midnight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum HourlyCurve {
+    /// The same rate at all hours.
+    Flat,
+    /// 0.66 of the mean at five in the morning, 1.46 at eight in the evening: the only one that reads as a day.
+    #[default]
+    MSmall,
+    /// 0.84 to 1.17 of the mean, in no daily rhythm.
+    MMid,
+    /// 0.79 to 1.14 of the mean, lowest at eight.
+    MLarge,
+}
+
+impl HourlyCurve {
+    /// Its name in scenarios and in the table.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Flat => "flat",
+            Self::MSmall => "m-small",
+            Self::MMid => "m-mid",
+            Self::MLarge => "m-large",
         }
     }
 }

@@ -1,13 +1,13 @@
 //! The workload and when its requests are sent: one kind of each, and the pairs that make sense.
 
 use super::Context;
+use super::day::{day_spec, day_table};
 use super::load::{Kind, load_table};
 use crate::data;
 use crate::parsed::{
     ArrivalsCsvTable, ChatTable, LoadTable, PrefixGroupsTable, RecordedTable, ServiceTable,
     ThinkTable, TraceTable, WorkloadTable,
 };
-use crate::wildchat::chat_table;
 use crate::workload::{DemandSpec, LoadSpec, WorkloadSpec};
 use gorgo_config::{Count, Diagnostic, Duration, Located, NonNegative, PositiveDuration};
 use gorgo_model::{Network, PlaceKind};
@@ -35,26 +35,44 @@ impl Context<'_> {
                 "a scenario without a workload is for `gorgo replay TRACE --scenario FILE`",
             ));
         };
-        let WorkloadTable { chat, wildchat, trace, arrivals_csv, prefix_groups } = &workload.value;
+        let WorkloadTable {
+            chat,
+            wildchat,
+            trace,
+            arrivals_csv,
+            prefix_groups,
+            art_chat,
+            servegen,
+        } = &workload.value;
         let kinds = [
             ("chat", chat.as_ref().map(Located::span)),
             ("wildchat", wildchat.as_ref().map(Located::span)),
             ("trace", trace.as_ref().map(Located::span)),
             ("arrivals_csv", arrivals_csv.as_ref().map(Located::span)),
             ("prefix_groups", prefix_groups.as_ref().map(Located::span)),
+            ("art_chat", art_chat.as_ref().map(Located::span)),
+            ("servegen", servegen.as_ref().map(Located::span)),
         ];
         self.one_kind(workload, "workload", &kinds)?;
         if let Some(wildchat) = wildchat {
-            return self.chat(&chat_table(&wildchat.value)?.into(), network);
+            return self.wildchat(wildchat, network);
+        }
+        if let Some(art_chat) = art_chat {
+            return self.art_chat(art_chat, network);
+        }
+        if let Some(servegen) = servegen {
+            return self.servegen(servegen, network);
         }
         match (chat, trace, arrivals_csv, prefix_groups) {
-            (Some(chat), ..) => self.chat(chat, network),
+            (Some(chat), ..) => {
+                self.chat(chat, self.generator_load("chat")?, &["workload", "chat"], network)
+            }
             (_, Some(trace), ..) => self.trace(trace),
             (_, _, Some(arrivals), _) => self.arrivals_csv(arrivals),
             (_, _, _, Some(groups)) => self.prefix_groups(groups, network),
             (None, None, None, None) => Err(self.document.blame(
                 workload,
-                "got no kind of workload, wanted one of chat, wildchat, trace, arrivals_csv, prefix_groups",
+                "got no kind of workload, wanted one of chat, wildchat, trace, arrivals_csv, prefix_groups, art_chat, servegen",
             )),
         }
     }
@@ -77,15 +95,15 @@ impl Context<'_> {
         })
     }
 
-    fn chat(
+    pub(super) fn chat(
         &self,
         given: &Located<ChatTable>,
+        kind: Kind,
+        path: &[&str],
         network: &Network,
     ) -> Result<DemandPart, Diagnostic> {
-        const PATH: [&str; 2] = ["workload", "chat"];
         let (spec, chat) = chat_spec(&given.value);
         let turn_timing = self.turns(TurnTiming::AfterPrevious);
-        let kind = self.generator_load("chat")?;
         let start = match &kind {
             Kind::Arrivals(arrivals) => SessionStart::Arrivals(*arrivals),
             Kind::ClosedLoop(streams) => {
@@ -104,9 +122,12 @@ impl Context<'_> {
             Kind::Sweep(_) => return Err(self.no_sweep("chat")),
         };
         let mut spec = ChatSpec { start, turn_timing, ..spec };
-        self.cities(&PATH, &mut spec.origins)?;
-        spec.validate().map_err(|error| self.workload_error(&PATH, &error))?;
-        self.origins(&PATH, &spec.origins, network)?;
+        self.cities(path, &mut spec.origins)?;
+        if spec.day.is_some() {
+            self.positions(&mut spec.origins, network)?;
+        }
+        spec.validate().map_err(|error| self.workload_error(path, &error))?;
+        self.origins(path, &spec.origins, network)?;
         let workload_table = WorkloadTable { chat: Some(chat.into()), ..WorkloadTable::default() };
         let load_table = load_table(&kind, turn_timing);
         let spec = DemandSpec { workload: WorkloadSpec::Chat(spec), load: LoadSpec::Own };
@@ -198,7 +219,7 @@ impl Context<'_> {
         Ok(DemandPart { spec, workload_table, load_table })
     }
 
-    fn path(&self, path: &Located<String>) -> Result<PathBuf, Diagnostic> {
+    pub(super) fn path(&self, path: &Located<String>) -> Result<PathBuf, Diagnostic> {
         if path.value.trim().is_empty() || path.value.contains('\0') {
             let problem = format!("got {:?}, wanted the path of a file", path.value);
             return Err(self.document.blame(path, problem));
@@ -208,7 +229,7 @@ impl Context<'_> {
 
     /// A client sits in a region of the network, or where the built-in places know it. (In a trace, an unknown country
     /// counts as not given; here it would be a slip of the pen that moves clients silently.)
-    fn origins(
+    pub(super) fn origins(
         &self,
         path: &[&str],
         origins: &[OriginShare],
@@ -268,7 +289,7 @@ fn service_table(spec: AssumedService) -> ServiceTable {
     ServiceTable { base: millis(spec.base_ms), per_token: millis(spec.per_token_ms) }
 }
 
-fn or<T: Clone>(given: Option<&Located<T>>, default: T) -> T {
+pub(super) fn or<T: Clone>(given: Option<&Located<T>>, default: T) -> T {
     given.map_or(default, |given| given.value.clone())
 }
 
@@ -300,6 +321,7 @@ fn chat_spec(given: &ChatTable) -> (ChatSpec, ChatTable) {
         think: think_spec(Some(think)),
         users: or(given.users.as_ref(), default.users),
         origins: or(given.origins.as_ref(), default.origins),
+        day: given.day.as_ref().map(|day| day_spec(&day.value)),
         start: default.start,
         turn_timing: default.turn_timing,
     };
@@ -317,6 +339,7 @@ fn chat_spec(given: &ChatTable) -> (ChatSpec, ChatTable) {
         think: Some(think.into()),
         users: Some(spec.users.into()),
         origins: Some(spec.origins.clone().into()),
+        day: spec.day.as_ref().map(|day| day_table(day).into()),
     };
     (spec, table)
 }

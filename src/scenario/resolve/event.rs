@@ -148,9 +148,12 @@ impl Context<'_> {
     }
 
     /// What the router does when an attempt fails.
-    pub(super) fn failures(&self) -> Result<FailureSpec, Diagnostic> {
+    pub(super) fn failures(
+        &self,
+        given: Option<&Located<FailuresTable>>,
+    ) -> Result<FailureSpec, Diagnostic> {
         let default = FailureSpec::default();
-        let Some(table) = &self.table.router.failures else {
+        let Some(table) = given else {
             return Ok(default);
         };
         let FailuresTable { attempts, connect_timeout, unhealthy_after, probe_timeout } =

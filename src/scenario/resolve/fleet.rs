@@ -2,6 +2,7 @@
 
 use super::Context;
 use crate::ReplicaSpec;
+use crate::data::{self, Profile};
 use crate::parsed::ReplicaTable;
 use gorgo_config::{Bytes, Count, Diagnostic, Duration, Located};
 use gorgo_model::{CostProfile, EngineLimits, ModelError, Network, ProfileSpec, ReplicaConfig};
@@ -25,15 +26,15 @@ impl Context<'_> {
         if groups.value.is_empty() {
             return Err(self.document.blame(groups, "got no replicas, wanted at least one"));
         }
-        let known = self.profiles()?;
+        let own = self.profiles()?;
         let mut part = FleetPart { replicas: Vec::new(), groups: Vec::new(), profiles: Vec::new() };
         let mut counted: BTreeMap<String, u64> = BTreeMap::new();
         for group in &groups.value {
-            let (spec, profile) = self.profile(group, &known)?;
+            let (spec, profile) = self.profile(group, &own)?;
             if !part.profiles.contains(spec) {
                 part.profiles.push(spec.clone());
             }
-            let (config, overhead) = self.config(group, profile)?;
+            let (config, overhead) = self.config(group, Arc::clone(profile))?;
             let count = group.value.count.clone().unwrap_or(Count(1).into());
             let total = part.replicas.len() as u64 + count.value.0.min(MOST_REPLICAS + 1);
             if total > MOST_REPLICAS {
@@ -60,25 +61,21 @@ impl Context<'_> {
         Ok(part)
     }
 
-    /// The scenario's own profiles, then the built-in ones that it does not replace.
-    fn profiles(&self) -> Result<Vec<ProfileSpec>, Diagnostic> {
-        let mut known: Vec<ProfileSpec> = Vec::new();
+    /// The scenario's own profiles.
+    fn profiles(&self) -> Result<Vec<Profile>, Diagnostic> {
+        let mut own: Vec<Profile> = Vec::new();
         for profile in &self.table.profiles {
-            let name = &profile.value.name;
-            if known.iter().any(|spec| spec.name == *name) {
-                let problem = format!("got a second profile {name:?}, wanted each name once");
+            let spec = &profile.value;
+            if own.iter().any(|(known, _)| known.name == spec.name) {
+                let problem =
+                    format!("got a second profile {:?}, wanted each name once", spec.name);
                 return Err(self.document.blame(profile, problem));
             }
-            CostProfile::try_from(profile.value.clone())
+            let ready = CostProfile::try_from(spec.clone())
                 .map_err(|error| self.profile_error(profile, &error))?;
-            known.push(profile.value.clone());
+            own.push((spec.clone(), Arc::new(ready)));
         }
-        for spec in super::built_in_profiles()? {
-            if !known.iter().any(|own| own.name == spec.name) {
-                known.push(spec);
-            }
-        }
-        Ok(known)
+        Ok(own)
     }
 
     /// An error of a profile, at the field that is to blame where it stands in the file.
@@ -98,14 +95,16 @@ impl Context<'_> {
         self.document.error(place.span(), format!("{field}: got {value}, wanted {wanted}"))
     }
 
-    /// The profile of a group, by its own name or by GPU and model.
+    /// The profile of a group, by its own name or by GPU and model: one of the scenario's own, or else a built-in one.
     fn profile<'k>(
         &self,
         group: &Located<ReplicaTable>,
-        known: &'k [ProfileSpec],
-    ) -> Result<(&'k ProfileSpec, Arc<CostProfile>), Diagnostic> {
+        own: &'k [Profile],
+    ) -> Result<&'k Profile, Diagnostic> {
         let table = &group.value;
-        let names: Vec<&str> = known.iter().map(|spec| spec.name.as_str()).collect();
+        let mut names: Vec<&str> = own.iter().map(|(spec, _)| spec.name.as_str()).collect();
+        let built_in = data::profile_names().filter(|name| !names.contains(name));
+        names.extend(built_in.collect::<Vec<_>>());
         let name = match (&table.profile, &table.gpu, &table.model) {
             (Some(profile), None, None) => self.known(profile, "profile", &names)?,
             (None, Some(gpu), Some(model)) => {
@@ -133,12 +132,11 @@ impl Context<'_> {
                 return Err(diagnostic.help(format!("known profiles: {}", names.join(", "))));
             }
         };
-        let Some(spec) = known.iter().find(|spec| spec.name == name) else {
-            return Err(self.document.blame(group, format!("got no profile {name:?}")));
-        };
-        let profile = CostProfile::try_from(spec.clone())
-            .map_err(|error| Diagnostic::whole_file("data/gpus", error.to_string()))?;
-        Ok((spec, Arc::new(profile)))
+        if let Some(profile) = own.iter().find(|(spec, _)| spec.name == name) {
+            return Ok(profile);
+        }
+        data::profile(name)?
+            .ok_or_else(|| self.document.blame(group, format!("got no profile {name:?}")))
     }
 
     fn group_name(&self, table: &ReplicaTable) -> Result<String, Diagnostic> {
@@ -197,6 +195,10 @@ impl Context<'_> {
                 table.retract_decode_steps.as_ref(),
                 base.retract_decode_steps,
             ),
+            state_slots: match &table.state_slots {
+                Some(_) => Some(self.small(table.state_slots.as_ref(), 0)?),
+                None => base.state_slots,
+            },
         };
         let overhead = table.overhead.map_or(profile.overhead, |span| span.0);
         let kv_pool_tokens = self.pool(table, &profile)?;
@@ -296,6 +298,7 @@ fn explicit(
         new_token_ratio_min_ppb: Some(limits.new_token_ratio_min_ppb.into()),
         new_token_ratio_decay_steps: number(limits.new_token_ratio_decay_steps),
         retract_decode_steps: Some(limits.retract_decode_steps.into()),
+        state_slots: limits.state_slots.and_then(number),
         schedule: Some(limits.schedule),
         overhead: Some(overhead),
         prefix_cache: Some(config.prefix_cache),

@@ -110,7 +110,7 @@ impl Context<'_> {
             return Ok(regions);
         }
         let fleet = self.table.fleet.replicas.value.iter().map(|group| &group.value.region);
-        for name in fleet.chain([&self.table.router.region]) {
+        for name in fleet.chain(self.table.router.regions()) {
             if !regions.iter().any(|known| known.name == name.value) {
                 let bare = RegionTable { name: name.clone(), lat: None, lon: None };
                 regions.push(self.region(name, &bare, &built_in)?);
@@ -282,7 +282,7 @@ impl Context<'_> {
                 );
                 match self.place_of_region(to) {
                     Some(place) => self.document.blame(&place, problem),
-                    None => self.document.blame(&self.table.router.region, problem),
+                    None => self.document.error(0..0, problem),
                 }
             }
             ModelError::Invalid { field, .. } => {
@@ -309,7 +309,8 @@ impl Context<'_> {
             None => region.with(region.value.name.value.clone()),
         });
         let fleet = self.table.fleet.replicas.value.iter().map(|group| group.value.region.clone());
-        listed.chain(fleet).find(|place| place.value == name)
+        let routers = self.table.router.regions().cloned();
+        listed.chain(fleet).chain(routers).find(|place| place.value == name)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A policy's tuner: the routing crate checks it, and its errors are put where the value stands.
 
 use super::Context;
-use super::router::policy_name;
+use super::policies::policy_name;
 use crate::parsed::{PolicyTable, TunerTable};
 use gorgo_config::{Diagnostic, Located};
 use gorgo_routing::Policy;

@@ -68,3 +68,24 @@ fn a_sweep_is_several_runs() {
         assert!(requests.under(load).source().is_ok());
     }
 }
+
+#[test]
+fn stops_and_warm_ups_by_count_come_back_the_same() {
+    let measure =
+        "warm_up_requests = 5\nstop_after_requests = 40\nmax_error_share = 0.25\nerror_window = 8";
+    let text = include_str!("good.toml").replace("warm_up = \"10s\"", measure);
+    let resolve = |text: &str| {
+        let parsed = Parsed::new("stops", text, &[] as &[&str]);
+        parsed
+            .and_then(|parsed| parsed.resolve(Path::new("")))
+            .unwrap_or_else(|error| panic!("{error}"))
+    };
+    let once = resolve(&text);
+    assert_eq!(
+        (once.measure.warm_up_requests, once.measure.stop_after_requests),
+        (Some(5), Some(40))
+    );
+    assert_eq!((once.measure.max_error_share, once.measure.error_window), (Some(0.25), 8));
+    let again = resolve(&once.to_toml());
+    assert_eq!((again.measure, again.to_toml()), (once.measure, once.to_toml()));
+}

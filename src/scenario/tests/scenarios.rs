@@ -44,6 +44,7 @@ fn resolve(name: &str, text: &str) -> Resolved {
 fn every_scenario_resolves_and_comes_back_the_same() {
     let mut all = files("scenarios", ".toml");
     all.extend(files("scenarios/bench", ".toml"));
+    all.extend(files("scenarios/papers", ".toml"));
     all.push(("good.toml".to_owned(), include_str!("good.toml").to_owned()));
     assert!(all.len() >= 8, "only {} scenarios were found", all.len());
     for (name, text) in all {
@@ -77,7 +78,10 @@ fn the_default_is_the_first_scenario() {
     assert_eq!(names, ["azure:eastus", "azure:germanywestcentral", "azure:southeastasia"]);
     let replicas: Vec<&str> =
         resolved.replicas.iter().map(|replica| replica.name.as_str()).collect();
-    assert_eq!(replicas, ["us-0", "us-1", "eu-0", "eu-1", "asia-0", "asia-1"]);
+    let groups = ["eastus", "germanywestcentral", "southeastasia"];
+    let wanted: Vec<String> =
+        groups.iter().flat_map(|name| [format!("{name}-0"), format!("{name}-1")]).collect();
+    assert_eq!(replicas, wanted);
     assert_eq!(resolved.replicas[5].region, RegionId(2));
     assert_eq!(resolved.replicas[0].config.kv_pool_tokens, 419_019);
     assert_eq!(resolved.replicas[0].overhead, Nanos::from_millis(10));
@@ -118,6 +122,33 @@ fn groups_of_one_name_count_on_and_profiles_may_be_the_scenarios_own() {
     assert_eq!(mine.config.kv_pool_tokens, (8 << 30) / 131_072);
     assert_eq!(resolved.network.median_rtt(RegionId(0), RegionId(1)), Nanos::from_millis(80));
     assert_eq!(resolved.network.median_rtt(RegionId(1), RegionId(1)), Nanos(500_000));
+}
+
+#[test]
+fn a_policy_may_run_in_a_router_of_another_kind() {
+    let text = include_str!("good.toml")
+        .replace("\"gorgo\"]", "{ name = \"gorgo-regional\", router = \"v1\" }]");
+    let v1 = "[router.variants.v1]\nlearn_at = \"finished\"\nserial_queue = true\nqueue_interval = \"20ms\"\n\
+              per_region = { local_first = {}, geo_proxy = \"home\" }\nindex = { end_tagged = {} }\n\n[measure]";
+    let text = text.replace("[measure]", v1);
+    let resolved = resolve("v1.toml", &text);
+    let router = &resolved.router;
+    let [alone, .., v1] = &router.policies[..] else { panic!("three policies") };
+    assert_eq!(
+        (router.of(alone).per_region.as_ref(), router.of(alone).learn_at),
+        (None, router.learn_at)
+    );
+    let v1 = router.of(v1);
+    assert_eq!((v1.index, v1.serial_queue), (IndexSpec::EndTagged, true));
+    assert_eq!(v1.probe_interval, router.probe_interval, "what it leaves out is the router's");
+    let places = v1.per_region.as_ref().expect("a router in each region");
+    assert_eq!(places.local_first, Some(gorgo_routing::Room::default()));
+    let mut regions: Vec<_> = resolved.replicas.iter().map(|replica| replica.region).collect();
+    regions.dedup();
+    assert_eq!(places.regions, regions);
+    let again = resolve("again.toml", &resolved.to_toml());
+    assert_eq!(again.to_toml(), resolved.to_toml());
+    assert_eq!(again.router, resolved.router);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Small worlds whose every nanosecond is computed by hand: a lone request, a queue, regret, keyed draws, limits.
 
-use gorgo_metrics::{Records, RequestRecord, RunResult, Status};
+use gorgo_metrics::{ErrorLimit, MeasureSpec, Records, RequestRecord, RunResult, Status};
 use gorgo_model::{CostProfile, Jitter};
 use gorgo_sim::{FirstTokens, World, regret};
 use gorgo_types::{BlockChain, Nanos, OriginId, ReplicaId, Request, RequestId, Tokens};
@@ -243,4 +243,63 @@ fn a_stop_does_not_forget_what_the_client_holds_from_before() {
     let result = run_by(&bench, client, [Some(3), None]);
     assert_eq!(result.summary.window.measured_completed, 3);
     assert_eq!(record(&result, 2).sent, Nanos(60 * MS));
+}
+
+/// Ten requests, one every 10 ms, each served in 10 ms.
+fn run_ten(change: impl FnOnce(&mut Bench, &mut MeasureSpec)) -> RunResult {
+    let mut bench = Bench::new(profile(), &[10.0]);
+    let mut measure = MeasureSpec { records: Records::Always, ..MeasureSpec::default() };
+    change(&mut bench, &mut measure);
+    let requests = (0..10).map(|i| (Nanos(i * 10 * MS), request(i, 100, 1))).collect();
+    let mut setup = bench.setup(Box::new(Listed::new(requests)), Records::Always);
+    setup.measure = measure;
+    World::new(setup).unwrap().run().unwrap()
+}
+
+#[test]
+fn phases_are_counted_by_time_or_by_number() {
+    let phases = |run: &RunResult| {
+        let window = run.summary.window;
+        (window.warm_up, window.measured, window.cool_down, window.from_s)
+    };
+    let by_time = run_ten(|_, measure| {
+        (measure.warm_up, measure.stop) = (Nanos(15 * MS), Some(Nanos(40 * MS)));
+    });
+    // The one at 40 ms and those after keep up the load until the one at 30 ms has ended, at 60 ms.
+    assert_eq!(phases(&by_time), (2, 2, 2, 0.015));
+    let by_number = run_ten(|_, measure| measure.warm_up_requests = Some(3));
+    assert_eq!(phases(&by_number), (3, 7, 0, 0.020_000_001));
+    let stopped = run_ten(|_, measure| {
+        (measure.warm_up_requests, measure.stop_after_requests) = (Some(3), Some(8));
+    });
+    assert_eq!(
+        (phases(&stopped), stopped.summary.requests.injected),
+        ((3, 5, 0, 0.020_000_001), 8)
+    );
+    let all_warm_up = run_ten(|_, measure| measure.warm_up_requests = Some(11));
+    assert_eq!((phases(&all_warm_up).0, phases(&all_warm_up).1), (10, 0));
+}
+
+#[test]
+fn a_run_gives_up_when_too_many_fail() {
+    let run = |errors, window| {
+        run_ten(|bench, measure| {
+            // Each takes 20 ms at the replica, one at a time, and nothing may wait: every second or third is refused.
+            bench.profile = CostProfile::constant(Nanos::ZERO, 200_000, Nanos(MS), 0, 0);
+            bench.router.max_in_flight_per_replica = Some(1);
+            bench.router.max_queue = 0;
+            measure.max_errors = Some(ErrorLimit { errors, window });
+        })
+    };
+    let patient = run(6, 6);
+    assert_eq!((patient.summary.requests.injected, patient.summary.requests.in_flight), (10, 0));
+    let refused = patient.summary.requests.rejected;
+    assert!((4..8).contains(&refused), "{refused} of 10 were refused");
+    let strict = run(2, 4);
+    let counts = strict.summary.requests;
+    assert!(counts.injected < 10 && counts.rejected >= 2, "{counts:?}");
+    let warning =
+        strict.summary.warnings.iter().find(|text| text.starts_with("given up at")).unwrap();
+    assert!(warning.contains("2 of the 4 requests that ended last failed"), "{warning}");
+    assert!(!patient.summary.warnings.iter().any(|text| text.starts_with("given up")));
 }

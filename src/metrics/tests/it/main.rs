@@ -1,5 +1,6 @@
 //! Tests of the crate's public face, with numbers worked out by hand.
 
+mod advising;
 mod collecting;
 mod comparing;
 mod costing;

@@ -4,6 +4,9 @@
 //! Held back are, of decode steps, those whose index of batch size + index of context is odd; of prefill passes of
 //! one request, those whose index of new tokens + index of cached tokens is odd; and all prefill passes of several
 //! requests, for the profiles' tables are of one. A table is cut to the other points before it is asked.
+//!
+//! That leaves each prefill pass a neighbour with the same new tokens, and it is along the new tokens that times jump.
+//! So a second, harder question is asked of prefill: every other number of new tokens is cut from the table.
 
 use gorgo_model::{CostProfile, PrefillItem, ProfileSpec};
 use std::collections::BTreeMap;
@@ -121,8 +124,22 @@ impl Reference {
             .filter(|(at, _)| tokens.contains(&(at.0 * at.1)) && self.prefill_held_back(**at));
         held.map(|(&(batch, new_tokens, cached_tokens), ms)| {
             let items = vec![PrefillItem { new_tokens, cached_tokens }; batch as usize];
-            assert!(profile.prefill_in_range(&items), "{batch} x {new_tokens} + {cached_tokens}");
             profile.prefill(&items).as_ms() / ms - 1.0
+        })
+        .collect()
+    }
+
+    /// Relative errors of prefill of one request at every other number of new tokens, the table being cut to the rest.
+    pub fn prefill_between_errors(&self, spec: &ProfileSpec) -> Vec<f64> {
+        let news = sorted(self.prefill.keys().filter(|key| key.0 == 1).map(|key| key.1));
+        let mut spec = spec.clone();
+        for (_, points) in &mut spec.prefill_table {
+            points.retain(|&(new, _)| !odd(index(&news, new as u32)));
+        }
+        let profile = CostProfile::try_from(spec).unwrap_or_else(|e| panic!("{e}"));
+        let cut = self.prefill.iter().filter(|(at, _)| at.0 == 1 && odd(index(&news, at.1)));
+        cut.map(|(&(_, new_tokens, cached_tokens), ms)| {
+            profile.prefill(&[PrefillItem { new_tokens, cached_tokens }]).as_ms() / ms - 1.0
         })
         .collect()
     }
@@ -132,7 +149,6 @@ impl Reference {
         let held = self.decode.iter().filter(|(at, _)| self.decode_held_back(**at));
         held.map(|(&(batch, context), ms)| {
             let tokens = u64::from(batch) * u64::from(context);
-            assert!(profile.decode_in_range(batch, tokens), "{batch} x {context}");
             profile.decode_step(batch, tokens).as_ms() / ms - 1.0
         })
         .collect()

@@ -9,7 +9,7 @@ use gorgo_model::{
 };
 use gorgo_routing::{Policy, RouterConfig, registry};
 use gorgo_scenario::{FailureSpec, Outage};
-use gorgo_sim::{RunOptions, Setup, StationSetup};
+use gorgo_sim::{RouterSetup, RunOptions, Setup, StationSetup};
 use gorgo_types::{LatLon, Nanos, Origin, OriginId, RegionId, Request};
 use gorgo_workload::{Completed, Due, Source, WorkloadError};
 use std::collections::VecDeque;
@@ -126,12 +126,15 @@ impl Bench {
             },
             replicas: stations,
             network: self.network(),
+            routers: vec![RouterSetup {
+                region: RegionId(0),
+                config: RouterConfig { block_tokens: source.block_tokens(), ..self.router },
+                policy: self.policy(),
+            }],
+            geo_proxy: None,
             outages: self.outages.clone(),
             failures: self.failures,
             connect: self.connect,
-            router_region: RegionId(0),
-            router: RouterConfig { block_tokens: source.block_tokens(), ..self.router },
-            policy: self.policy(),
             decision_time: Nanos::ZERO,
             tuner: None,
             probe_interval: None,

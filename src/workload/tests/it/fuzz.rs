@@ -3,6 +3,7 @@
 use crate::common::{Folder, drain, read};
 use gorgo_workload::{ArrivalsCsv, ArrivalsOptions, TraceOptions, TurnTiming};
 use proptest::prelude::*;
+use std::io::Write;
 
 const LINES: [&str; 4] = [
     r#"{"gorgo_trace":1,"block_size":16}"#,
@@ -16,6 +17,8 @@ const ROWS: &str = "request_id,arrival_ms,input_tokens,output_tokens\na,0,5,6\nb
 const AZURE: &str = "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.97,48,10\n";
 const BURST_GPT: &str = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n\
     5,ChatGPT,472,18,490,Conversation log\n45,ChatGPT,0,0,0,API log\n";
+const HEADLESS: &str = "{\"timestamp\":0,\"input_length\":300,\"output_length\":3,\"hash_ids\":[1,2]}\n\
+    {\"timestamp\":9,\"input_length\":9,\"output_length\":3,\"hash_ids\":[1]}\n";
 const PROMPTS: &str = "{\"prompt\":\"a \u{e9} b\",\"output_tokens\":3}\n{\"prompt\":\"c\"}\n";
 
 fn never_panics(bytes: &[u8]) {
@@ -80,7 +83,7 @@ proptest! {
 
     #[test]
     fn mutated_arrivals_never_panic(edits in edits()) {
-        for rows in [ROWS, AZURE, BURST_GPT, PROMPTS] {
+        for rows in [ROWS, AZURE, BURST_GPT, PROMPTS, HEADLESS] {
             never_panics(&mutate(rows, &edits));
         }
     }
@@ -95,5 +98,13 @@ proptest! {
             zstd[at] = byte;
         }
         never_panics(&zstd);
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text.as_bytes()).expect("memory");
+        let mut gzip = encoder.finish().expect("memory");
+        for &(at, _, byte) in &edits {
+            let at = 3 + at % (gzip.len() - 3);
+            gzip[at] = byte;
+        }
+        never_panics(&gzip);
     }
 }

@@ -4,6 +4,7 @@ mod client;
 mod common;
 mod fuzz;
 mod generators;
+mod hostile;
 mod kinds;
 mod malformed;
 mod profiles;

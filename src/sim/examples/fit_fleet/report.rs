@@ -1,0 +1,142 @@
+//! What a fit came to, in words: the residuals as a Markdown page, and the profile's file.
+
+use crate::measured::{Sample, Samples, quantile};
+use crate::parameters::{FREE, NAME, STATES_BY_MEMORY, Values};
+use std::fmt::Write as _;
+
+/// How a figure is read off a run.
+type Read = fn(&Samples) -> f64;
+
+/// The figures of the paper's table.
+pub const FIGURES: [(&str, Read); 8] = [
+    ("TTFT P50, ms", |run| of(run, 0.5, |sample| Some(sample.ttft_ms))),
+    ("TTFT P95, ms", |run| of(run, 0.95, |sample| Some(sample.ttft_ms))),
+    ("TTFT P99, ms", |run| of(run, 0.99, |sample| Some(sample.ttft_ms))),
+    ("E2E P50, s", |run| of(run, 0.5, |sample| Some(sample.e2e_ms)) / 1e3),
+    ("E2E P95, s", |run| of(run, 0.95, |sample| Some(sample.e2e_ms)) / 1e3),
+    ("E2E P99, s", |run| of(run, 0.99, |sample| Some(sample.e2e_ms)) / 1e3),
+    ("ITL P50, ms", |run| of(run, 0.5, Sample::itl_ms)),
+    ("mean in flight", |run| run.in_flight),
+];
+
+fn of(run: &Samples, q: f64, figure: impl Fn(&Sample) -> Option<f64>) -> f64 {
+    quantile(&run.sorted(0..u32::MAX, figure), q)
+}
+
+/// Rows of a table: a figure as measured, as simulated (median over seeds, and the band in which 8 of 10 seeds lie),
+/// and the error of the median.
+pub fn rows(policy: &str, measured: &[f64], runs: &[Samples]) -> String {
+    let mut text = String::new();
+    for ((name, read), target) in FIGURES.iter().zip(measured) {
+        let mut values: Vec<f64> = runs.iter().map(read).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        let (low, high) = (quantile(&values, 0.1), values[(values.len() * 9).div_ceil(10) - 1]);
+        let middle = f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2]);
+        let digits = if middle < 100.0 {
+            1 + usize::from(name.ends_with('s') && !name.ends_with("ms"))
+        } else {
+            0
+        };
+        let error = 100.0 * (middle / target - 1.0);
+        let inside = if (low..=high).contains(target) { "yes" } else { "no" };
+        let _ = writeln!(
+            text,
+            "| {policy} | {name} | {target:.digits$} | {middle:.digits$} | {low:.digits$} to {high:.digits$} | {error:+.1} % | {inside} |"
+        );
+    }
+    text
+}
+
+/// What the paper says of a policy on Apr 5, in the order of [`FIGURES`]: its main table (arXiv 2602.11688v2, Table 2), and
+/// the mean in flight worked out from the authors' raw files. None for a policy that is not in it. The policies that
+/// were fitted are compared with their own files instead.
+pub fn published(policy: &str) -> Option<[f64; 8]> {
+    Some(match policy {
+        "gorgo" => [673.0, 2_514.0, 4_473.0, 3.04, 8.91, 17.54, 17.6, 15.2],
+        "session-affinity" => [712.0, 2_428.0, 5_190.0, 3.48, 18.27, 22.61, 20.2, 24.4],
+        "prefix-cache" => [1_477.0, 6_784.0, 9_613.0, 13.14, 22.63, 26.81, 82.3, 48.5],
+        _ => return None,
+    })
+}
+
+/// The head of such a table.
+pub const HEAD: &str = "| policy | figure | measured | simulated, median | 10 to 90 % of seeds | error | inside |\n|---|---|---|---|---|---|---|\n";
+
+/// The free parameters as a table.
+pub fn parameters(values: &Values) -> String {
+    let mut text = String::from(
+        "| parameter | fitted | start | bounds | where the start comes from |\n|---|---|---|---|---|\n",
+    );
+    for (parameter, value) in FREE.iter().zip(&values.0) {
+        let (start, low, high) = (parameter.start, parameter.low, parameter.high);
+        let (name, source) = (parameter.name, parameter.source);
+        let _ = writeln!(text, "| `{name}` | {value:.4} | {start} | {low} to {high} | {source} |");
+    }
+    text
+}
+
+/// The profile as a file of `data/gpus`. `losses`: (policy, loss) of the fit.
+pub fn profile_file(values: &Values, losses: &[(&str, f64)]) -> String {
+    let spec = values.spec();
+    let mut text = String::new();
+    let told: Vec<String> =
+        losses.iter().map(|(policy, loss)| format!("{policy} {loss:.1}")).collect();
+    let _ = write!(
+        text,
+        "# Qwen3.5-35B-A3B in fp8 under SGLang on two NVIDIA L40S: the GORGO fleet of Apr 5, fitted to what clients measured.\n\
+         # The form is explained in data/README.md. Written by src/sim/examples/fit_fleet.\n\
+         name = {NAME:?}\n\n\
+         # Fitted, not timed: client-side times of 2 x 7,195 requests, and nothing else; the rate per token is published\n\
+         # (0.06 ms, idle). Passes cost t0 + b n, and none is shorter than the floor (data/README.md).\n\
+         prefill_base_ms = {:.3}\nprefill_ms_per_token = {:.5}\nprefill_floor = [[1, {:.3}]]\n",
+        spec.prefill_base_ms, spec.prefill_ms_per_token, spec.prefill_floor[0].1,
+    );
+    let _ = write!(
+        text,
+        "decode_base_ms = {:.4}\ndecode_ms_per_sequence = {:.5}\n\
+         # Steps: [sequences, [[context of each, ms]]]. CUDA graphs end at 20 sequences; larger batches are launched kernel by\n\
+         # kernel. No effect of the context was found by those who measured (R^2 0.002).\ndecode_table = [\n",
+        spec.decode_base_ms.unwrap_or(0.0),
+        spec.decode_ms_per_sequence,
+    );
+    for (sequences, points) in &spec.decode_table {
+        let _ = writeln!(text, "    [{sequences}, [[{}, {:.4}]]],", points[0].0, points[0].1);
+    }
+    let _ = write!(
+        text,
+        "]\noverhead_ms = {:.3}\n\n\
+         # 10 layers with full attention x 2 KV heads x 256 x 2 (K and V) x 2 bytes; the pool is what the engine reported.\n\
+         kv_bytes_per_token = {}\nkv_pool_tokens = {}\n\n[limits]\nmax_prefill_tokens = {}\n\
+         # SGLang's for GPUs of 35 to 60 GB.\nchunked_prefill_tokens = {}\nmax_running_requests = {}\n\
+         # The other 30 layers are linear attention. Fitted, to made-up users: no measure of the real number (data/README.md).\n\
+         # By memory {STATES_BY_MEMORY} would fit: 0.9 (mamba_full_memory_ratio) x 983,549 x 20,480 / 64.4 MB, a state being 30 layers x\n\
+         # (32 x 128 x 128 x 4 + 8,192 x 3 x 2 bytes); inferred from the model's shape and the engine's defaults.\nstate_slots = {}\n\n",
+        spec.overhead_ms,
+        spec.kv_bytes_per_token,
+        spec.kv_pool_tokens,
+        spec.limits.max_prefill_tokens,
+        spec.limits.chunked_prefill_tokens,
+        spec.limits.max_running_requests,
+        spec.limits.state_slots.unwrap_or(0),
+    );
+    let _ = write!(
+        text,
+        "# Up to where the measured requests went: prompts of 23,872 tokens in chunks, 64 requests at once.\n[range]\n\
+         prefill_tokens = 16384\ncached_tokens = 23872\ndecode_sequences = 64\ndecode_context_tokens = 983549\n\n\
+         [provenance]\ngpu = \"NVIDIA L40S\"\ngpus = 2\nmodel = \"Qwen/Qwen3.5-35B-A3B-FP8\"\n\
+         precision = \"fp8 weights\"\nengine = \"SGLang nightly-dev-cu13-20260411-0011d2ae\"\n\
+         method = \"{} parameters fitted to client-side TTFT and E2E of the GORGO fleet under least-load and least-request, Apr 5, \
+         by simulating it; no pass was timed, so there are no errors at held-back points\"\nnotes = [\n",
+        FREE.len(),
+    );
+    let _ = writeln!(
+        text,
+        "    \"loss of the fit (mean squared log-ratio of quantiles over their run-to-run variance; 1 is as good as a second run): {}\",\n\
+         \x20   \"residuals: results/papers/v2/calibration.md\",\n]\nsources = [\n\
+         \x20   \"times: Arcadia-Research-Team/GORGO, results of the Apr 5 run, apr5_1615_measured_least-load and _least-request\",\n\
+         \x20   \"pool, limits, flags: the same run's /get_server_info and launch command\",\n\
+         \x20   \"chunk: SGLang srt/server_args.py, by GPU memory\",\n]",
+        told.join(", "),
+    );
+    text
+}

@@ -1,0 +1,79 @@
+//! Where routers stand, and which of them a client's requests go to.
+//!
+//! One router for all, or one in each of several regions. Each has its own books, probes and queue, and knows nothing
+//! of the others but what it reads off the replicas' metrics. How a request passes from one to the next is in `flow.rs`.
+
+use crate::connections::Connections;
+use crate::error::SimError;
+use crate::world::World;
+use gorgo_model::{ClientLeg, ModelError};
+use gorgo_routing::{Reach, Router};
+use gorgo_types::{Nanos, Origin, RegionId, RequestId};
+
+/// A router and its place in the world.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub region: RegionId,
+    pub router: Router,
+    /// Its connections to replicas, and to other routers for theirs; none: connections are always open.
+    pub connections: Option<Connections>,
+    /// How many scrapes in a row have failed, by replica.
+    pub failed_scrapes: Vec<u32>,
+    /// When its queue is looked at next, as far as that is on the agenda.
+    pub deadline: Option<Nanos>,
+}
+
+/// The way of an origin's requests into the world.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ingress {
+    pub site: u32,
+    pub leg: ClientLeg,
+}
+
+impl Site {
+    /// Whether replicas of this region are reached through their own region's router.
+    pub fn forwards_to(&self, region: RegionId) -> bool {
+        matches!(self.router.config().reach, Reach::Region(_)) && region != self.region
+    }
+}
+
+impl World<'_> {
+    /// Learns the ways of the origins that the source has met since.
+    pub(crate) fn learn_origins(&mut self, id: RequestId) -> Result<(), SimError> {
+        while self.ingresses.len() < self.client.source().origins().len() {
+            let origin = &self.client.source().origins()[self.ingresses.len()];
+            let ingress = self
+                .ingress(origin)
+                .map_err(|source| SimError::Origin { id, source: Box::new(source) })?;
+            let leg = ingress.leg.of_origin(self.ingresses.len() as u32);
+            self.ingresses.push(Ingress { leg, ..ingress });
+        }
+        Ok(())
+    }
+
+    /// The router with the shortest median way to the client; the first of several equally near ones. With a
+    /// geographic proxy the client's place only chooses the router, and the way to it starts at the proxy.
+    fn ingress(&self, origin: &Origin) -> Result<Ingress, ModelError> {
+        let mut best: Option<Ingress> = None;
+        for (site, place) in (0_u32..).zip(&self.sites) {
+            let leg = self.network.client_leg(origin, place.region)?;
+            if best.is_none_or(|best| leg.median < best.leg.median) {
+                best = Some(Ingress { site, leg });
+            }
+        }
+        let mut ingress = best.expect("a world has a router");
+        if let Some(proxy) = self.geo_proxy {
+            let name = self.network.regions()[proxy.index()].name.clone();
+            let proxy = Origin { region: Some(name), ..Origin::default() };
+            let region = self.sites[ingress.site as usize].region;
+            ingress.leg = self.network.client_leg(&proxy, region)?;
+        }
+        Ok(ingress)
+    }
+
+    /// The router of a region, for a request that is passed on to it.
+    pub(crate) fn site_of(&self, region: RegionId) -> u32 {
+        let place = self.sites.iter().position(|site| site.region == region);
+        place.expect("a region with replicas has a router") as u32
+    }
+}

@@ -1,0 +1,106 @@
+//! Users for lengths that came with their times.
+//!
+//! Prompts of a conversation grow step by step, so a length goes to the user, among the next [`AHEAD`] whose turn it is,
+//! whose last prompt was nearest to it. How often there is such a choice decides how much of a prompt its user has sent
+//! before, and is searched for until that is the reuse that was asked for. Who was passed over so often is next, so
+//! that bursts stay bursts.
+
+use super::plan::Reuse;
+use super::spec::ArtChatSpec;
+use gorgo_random::Key;
+
+/// Among so many planned requests one is chosen.
+const AHEAD: usize = 64;
+
+/// The users of requests with these `lengths`, in about the order of `turns`, with the reuse that was asked for or the
+/// nearest to it; `fixed` is that of the requests that are not among them.
+pub(super) fn users(
+    spec: &ArtChatSpec,
+    key: Key,
+    lengths: &[u32],
+    turns: &[u32],
+    fixed: Reuse,
+) -> Vec<u32> {
+    let reuse = |users: &[u32]| {
+        let (mut reuse, mut last) = (fixed, vec![0; spec.users as usize]);
+        for (&user, &tokens) in users.iter().zip(lengths) {
+            reuse.add(last[user as usize], tokens, spec.reuse_block_tokens);
+            last[user as usize] = tokens;
+        }
+        reuse.share()
+    };
+    let (mut low, mut high) = (0.0, 1.0);
+    let mut best = assigned(spec, key, lengths, turns, high);
+    let mut nearest = (reuse(&best) - spec.reuse_intra_user).abs();
+    for _ in 0..20 {
+        let choosy = f64::midpoint(low, high);
+        let users = assigned(spec, key, lengths, turns, choosy);
+        let got = reuse(&users);
+        let off = (got - spec.reuse_intra_user).abs();
+        if off < nearest {
+            (best, nearest) = (users, off);
+        }
+        if got < spec.reuse_intra_user {
+            low = choosy;
+        } else {
+            high = choosy;
+        }
+    }
+    best
+}
+
+/// One pass down the list: a share `choosy` of the requests goes to whom its length suits.
+fn assigned(spec: &ArtChatSpec, key: Key, lengths: &[u32], turns: &[u32], choosy: f64) -> Vec<u32> {
+    let (mut ahead, mut last) = (Ahead::new(turns), vec![0; spec.users as usize]);
+    let user = |(index, &tokens): (usize, &u32)| {
+        let choose = key.word(9).word(index as u64).draw().unit() < choosy;
+        let user = ahead.take(choose, |user| distance(last[user as usize], tokens));
+        last[user as usize] = tokens;
+        user
+    };
+    lengths.iter().enumerate().map(user).collect()
+}
+
+/// The next items of a list, of which any may be taken.
+struct Ahead<'a> {
+    list: std::iter::Enumerate<std::slice::Iter<'a, u32>>,
+    items: Vec<(usize, u32)>,
+    taken: usize,
+}
+
+impl<'a> Ahead<'a> {
+    fn new(list: &'a [u32]) -> Self {
+        Self { list: list.iter().enumerate(), items: Vec::with_capacity(AHEAD), taken: 0 }
+    }
+
+    /// Takes the item that is the least `far`, or, without a choice or when it is overdue, the first one; 0 at the end.
+    fn take(&mut self, choose: bool, far: impl Fn(u32) -> f64) -> u32 {
+        while self.items.len() < AHEAD
+            && let Some((index, &item)) = self.list.next()
+        {
+            self.items.push((index, item));
+        }
+        let overdue = self.items.first().is_some_and(|first| first.0 + AHEAD <= self.taken);
+        self.taken += 1;
+        let mut best = (f64::INFINITY, 0);
+        if choose && !overdue {
+            for (index, &(_, item)) in self.items.iter().enumerate() {
+                let far = far(item);
+                if far < best.0 {
+                    best = (far, index);
+                }
+            }
+        }
+        if self.items.is_empty() { 0 } else { self.items.remove(best.1).1 }
+    }
+}
+
+/// How far a length is from a user's last one, as a ratio. Whoever has not begun yet, begins with a short prompt rather
+/// than a long one.
+fn distance(last: u32, tokens: u32) -> f64 {
+    const BEGIN_TOKENS: f64 = 2_000.0;
+    match last {
+        0 => f64::from(tokens) / BEGIN_TOKENS,
+        last => f64::from(last.max(tokens)) / f64::from(last.min(tokens)) - 1.0,
+    }
+}
