@@ -81,6 +81,29 @@ fn time_scale(steps: &[TuneStep]) -> (Scale, f64, &'static str) {
     (Scale { from: 0.0, to, log: false }, unit_s, unit)
 }
 
+/// The ticks, without the labels that would touch: powers of ten come first, then 1, 2 and 5 times them, then the rest.
+fn apart(frame: Frame, scale: Scale, ticks: Vec<Tick>) -> Vec<Tick> {
+    let digit = |value: f64| (value / 10_f64.powf(value.log10().floor() + 1e-9)).round();
+    let rank = |tick: &Tick| match digit(tick.value) {
+        1.0 | 10.0 => 0,
+        2.0 | 5.0 => 1,
+        _ => 2,
+    };
+    let mut taken: Vec<f64> = Vec::new();
+    let mut order: Vec<usize> = (0..ticks.len()).collect();
+    order.sort_by_key(|&i| rank(&ticks[i]));
+    let mut ticks = ticks;
+    for i in order {
+        let y = frame.y(scale, ticks[i].value);
+        if taken.iter().any(|other| (other - y).abs() < TICK_SIZE + 2.0) {
+            ticks[i].label = None;
+        } else if ticks[i].label.is_some() {
+            taken.push(y);
+        }
+    }
+    ticks
+}
+
 /// A line that stays level from one change to the next.
 fn stairs(points: &[Point]) -> Vec<Point> {
     let mut stairs = Vec::with_capacity(2 * points.len());
@@ -104,7 +127,7 @@ fn weight(
     let (least, most) =
         all.fold((start, start), |(least, most), x| (f64::min(least, x), f64::max(most, x)));
     let scale = Scale::log(least, most);
-    frame.draw_y(canvas, scale, &scale.log_ticks(short));
+    frame.draw_y(canvas, scale, &apart(frame, scale, scale.log_ticks(short)));
     let changes = steps.iter().map(|step| (step.at_ns.as_s() / unit_s, step.best[index]));
     let points: Vec<Point> = std::iter::once((0.0, start))
         .chain(changes)
@@ -124,7 +147,7 @@ fn sigma(canvas: &mut Canvas<'_>, frame: Frame, (time, unit_s): (Scale, f64), st
         .map(|step| step.sigma)
         .fold((f64::INFINITY, 0.0), |(least, most), s| (f64::min(least, s), f64::max(most, s)));
     let scale = Scale::log(least, most);
-    frame.draw_y(canvas, scale, &scale.log_ticks(short));
+    frame.draw_y(canvas, scale, &apart(frame, scale, scale.log_ticks(short)));
     let points = steps.iter().map(|step| (step.at_ns.as_s() / unit_s, step.sigma));
     let points: Vec<Point> = points.map(|point| frame.place(time, scale, point)).collect();
     canvas.line(&stairs(&points), Stroke::solid(BEST, 1.8));

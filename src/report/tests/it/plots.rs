@@ -112,3 +112,37 @@ fn the_same_runs_give_the_same_bytes() {
     let runs = || [run("random", &many(200), 30), run("gorgo", &many(200), 30)];
     assert!(all(&runs()) == all(&runs()));
 }
+
+/// A tuner's plot is whole with no step, one, and many, with scores that are minus infinity, and weights far apart.
+#[test]
+fn what_a_tuner_did_is_drawn_whatever_it_was() {
+    let weights = |queue, rtt| [("w_queue".to_owned(), queue), ("w_rtt".to_owned(), rtt)].into();
+    let summary = gorgo_metrics::TunerSummary {
+        strategy: "one_fifth".to_owned(),
+        steps: 60,
+        accepted: 2,
+        start: weights(0.1, 0.5),
+        weights: weights(1e-9, 1e9),
+    };
+    let step = |step: u64| gorgo_routing::tuner::TuneStep {
+        step,
+        at_ns: gorgo_types::Nanos::from_secs(step * step),
+        samples: 32 * step,
+        candidate: vec![0.1 / step as f64, 0.5 * step as f64],
+        score: if step == 3 { f64::NEG_INFINITY } else { -1.0 / step as f64 },
+        accepted: step % 7 == 1,
+        sigma: 0.5,
+        best: vec![1e-9, 1e9],
+        next: None,
+    };
+    for steps in [0, 1, 60] {
+        let steps: Vec<_> = (1..=steps).map(step).collect();
+        let (scenario, policy) = ("test", "a <policy>");
+        let tuning =
+            gorgo_report::Tuning { scenario, policy, seed: 1, summary: &summary, steps: &steps };
+        let svg = plot::tuning(&tuning);
+        check(&svg);
+        assert_eq!(svg.contains("No step"), steps.is_empty());
+        assert_eq!(svg, plot::tuning(&tuning));
+    }
+}
