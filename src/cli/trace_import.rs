@@ -25,7 +25,7 @@ pub enum ImportCommand {
     Wildchat(WildchatArgs),
     /// The pair of files that GORGO's authors make of WildChat: prompts for GuideLLM and places by hash.
     ///
-    /// Prompts have no times: all are due at once, unless the scenario's [load] sends them at other times.
+    /// Prompts have no times: all are due at once, unless the scenario's load section sends them at other times.
     Gorgo(GorgoArgs),
 }
 

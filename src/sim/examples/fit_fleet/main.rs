@@ -12,7 +12,6 @@ mod parameters;
 mod report;
 mod search;
 mod simulate;
-mod users;
 
 use loss::{FEATURES, features, loss, mean};
 use measured::Samples;

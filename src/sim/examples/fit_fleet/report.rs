@@ -65,7 +65,7 @@ pub const HEAD: &str = "| policy | figure | measured | simulated, median | 10 to
 /// The free parameters as a table.
 pub fn parameters(values: &Values) -> String {
     let mut text = String::from(
-        "| parameter | fitted | start | bounds | where the start comes from |\n|---|---|---|---|---|\n",
+        "| parameter | fitted | default start | bounds | where that comes from |\n|---|---|---|---|---|\n",
     );
     for (parameter, value) in FREE.iter().zip(&values.0) {
         let (start, low, high) = (parameter.start, parameter.low, parameter.high);

@@ -2,9 +2,8 @@
 
 use crate::measured::Samples;
 use crate::parameters::Fleet;
-use crate::users::with_users;
 use gorgo_model::ReplicaConfig;
-use gorgo_scenario::{Parsed, Resolved, WorkloadSpec};
+use gorgo_scenario::{Parsed, Resolved};
 use gorgo_sim::{PolicyRun, RunOptions, run_policy};
 use gorgo_workload::Recorded;
 use std::path::Path;
@@ -29,10 +28,7 @@ impl Stage {
                 let mut source = requests.source()?;
                 Recorded::read(&mut *source)
             });
-            let mut requests = requests.map_err(|error| error.to_string())?;
-            if matches!(resolved.demand.workload, WorkloadSpec::ArrivalsCsv { .. }) {
-                requests = with_users(&requests, seed)?;
-            }
+            let requests = requests.map_err(|error| error.to_string())?;
             Ok((resolved, requests))
         });
         Ok(Self { seeds: seeds.collect::<Result<_, String>>()?, threads })
