@@ -4,7 +4,7 @@
 //! lot, is the candidate's, the others are the incumbent's. So both meet the same load; no more than one request in
 //! `share` is exposed; and a request counts for the weights that routed it, however long it takes. What the prompt
 //! brings whoever routes it, the tokens that no replica has cached, is taken out of the comparison. Once in `look`
-//! requests, when all before have come in, the two are compared ([`super::rank`]): a candidate that is clearly worse
+//! requests, when all before have come in, the two are compared (`rank.rs`): a candidate that is clearly worse
 //! (`reject`) is given up there and then, one that is clearly better (`accept`) becomes the incumbent, and at the
 //! latest after `samples` requests it is decided by the milder `accept_last`.
 //!
@@ -16,7 +16,7 @@
 //! What it cannot see: a candidate's requests share replicas with the incumbent's, so weights that are good for
 //! the request and bad for its neighbours look better here than they are. Longer blocks (with the first `burn_in`
 //! requests of each not judged) show more of that, with fewer independent blocks to judge by. Read
-//! [`super::strategy`] next.
+//! `strategy.rs` next.
 
 use super::config::{Bounds, Objective, TunerError, check, number};
 use super::normal::mutation;
