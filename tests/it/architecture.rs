@@ -17,7 +17,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("sim", &["routing", "workload", "model", "metrics", "scenario"]),
     ("report", &["metrics", "routing"]),
     // Runs scenarios and holds what comes out against published figures; threads are the caller's.
-    ("papers", &["workload", "metrics", "scenario", "sim", "report"]),
+    ("papers", &["workload", "model", "metrics", "scenario", "sim", "report"]),
     // Writes traces in the form of `workload`; places and distances are `model`'s.
     ("import", &["workload", "model"]),
     ("oracle", &["model"]),

@@ -64,12 +64,14 @@ impl SweepPanel {
         values.flat_map(|v| [v.middle, v.spread.0, v.spread.1]).filter(|value| value.is_finite())
     }
 
-    /// Logarithmic where values differ by more than eight times and none is zero.
+    /// Logarithmic where none is zero and values differ by more than eight times; plain numbers, such as rates, by more
+    /// than forty.
     fn scale(&self) -> Scale {
         let (least, most) = self
             .finite()
             .fold((f64::INFINITY, 0.0), |(least, most), v| (f64::min(least, v), f64::max(most, v)));
-        if least > 0.0 && most / least > 8.0 {
+        let much = if self.unit == SweepUnit::Time { 8.0 } else { 40.0 };
+        if least > 0.0 && most / least > much {
             Scale::log(least, most)
         } else {
             Scale::linear(most)
@@ -167,7 +169,7 @@ fn step_x(frame: Frame, panel: &SweepPanel, step: usize) -> f64 {
 fn draw_steps(canvas: &mut Canvas<'_>, frame: Frame, panel: &SweepPanel) {
     let room = frame.width / panel.steps.len().max(1) as f64;
     let widest = panel.steps.iter().map(|label| text_width(label, LABEL_SIZE)).fold(0.0, f64::max);
-    let every = ((widest + 8.0) / room).ceil().max(1.0);
+    let every = ((widest + 2.0) / room).ceil().max(1.0);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few labels")]
     let every = every as usize;
     let ink = Stroke::solid(super::canvas::BLACK, 0.8);
@@ -306,9 +308,7 @@ mod tests {
         assert!(svg.contains("gorgo") && svg.contains("1 s"), "{svg}");
         let rows = dots("t", "s", &[panel(vec![value(10.0), None])]);
         assert!(rows.contains("gorgo"), "{rows}");
-        assert!(
-            sweep("t", "s", &[], 1).ends_with("</svg>\n") || !sweep("t", "s", &[], 1).is_empty()
-        );
+        assert!(sweep("t", "s", &[], 1).ends_with("</svg>\n"));
         assert!(sweep("t", "s", &[panel(Vec::new())], 1).contains("no value"));
         assert!(!dots("t", "s", &[]).is_empty());
     }
