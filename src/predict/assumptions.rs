@@ -1,7 +1,7 @@
 //! What a log does not say and a prediction needs: every number that is assumed or fitted, with its bounds.
 //!
-//! The engine itself (scheduler, chunks, decode steps) is a cost profile of `data/gpus`; of that profile only what is
-//! named here is replaced. Read `fit.rs` for how a log decides the free ones.
+//! The engine itself (scheduler, chunks, passes, steps) is a cost profile of `data/gpus` as it is, but for its overhead,
+//! which is split into one that all requests share and one that grows with the prompt. Read `fit.rs` for how a log decides the free ones.
 
 use crate::PredictError;
 use gorgo_model::network::Connect;
@@ -22,18 +22,30 @@ pub struct Free {
 }
 
 /// How many numbers may be fitted.
-pub const FREE: usize = 9;
+pub const FREE: usize = 6;
 
 /// The numbers that may be fitted, in the order of [`Assumptions::values`].
 pub const FREE_NUMBERS: [Free; FREE] = [
     free("overhead_ms", 0.0, 200.0, "any request before it can be scheduled: HTTP, template, IPC"),
-    free("overhead_ms_per_token", 0.0, 0.1, "the same for each token of the prompt: tokenizer, copies"),
-    free("prefill_floor_ms", 1.0, 300.0, "the shortest prefill pass"),
-    free("prefill_base_ms", 0.0, 200.0, "a prefill pass beside its tokens"),
-    free("prefill_ms_per_token", 0.01, 0.5, "a prompt token that no cache had"),
+    free(
+        "overhead_ms_per_token",
+        0.0,
+        0.1,
+        "the same for each token of the prompt: tokenizer, copies",
+    ),
     free("bytes_per_token", 0.0, 40.0, "the request's text on the wire; counts in round trips"),
-    free("reuse_least_share", 0.0, 1.0, "share of the prompt in the router's index below which the engine reuses nothing"),
-    free("reuse_left_tokens", 0.0, 16_384.0, "tokens computed again where the engine reuses a prefix"),
+    free(
+        "reuse_least_share",
+        0.0,
+        1.0,
+        "share of the prompt in the router's index below which the engine reuses nothing",
+    ),
+    free(
+        "reuse_left_tokens",
+        0.0,
+        16_384.0,
+        "tokens computed again where the engine reuses a prefix",
+    ),
     free("repeat_left_tokens", 0.0, 16_384.0, "the same where the whole prompt was there before"),
 ];
 
@@ -44,7 +56,7 @@ const fn free(name: &'static str, least: f64, most: f64, what: &'static str) -> 
 /// Everything that a prediction assumes beside the log and the profile.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assumptions {
-    /// The engine of every replica; its overhead and prefill are replaced by `values`.
+    /// The engine of every replica.
     pub profile: ProfileSpec,
     /// Opening connections and keeping them. The default is the model's: two round trips, five idle seconds, and slow
     /// start from ten segments.
@@ -55,25 +67,20 @@ pub struct Assumptions {
     values: [f64; FREE],
 }
 
+/// The estimate of 4 characters a token in English.
+const BYTES_PER_TOKEN: f64 = 4.0;
+/// An assumption to begin with.
+const LEAST_SHARE: f64 = 0.5;
+
 /// Ten segments of 1,460 bytes (RFC 6928).
 const INITIAL_WINDOW_BYTES: u64 = 14_600;
 
 impl Assumptions {
-    /// The profile as it is, and an engine that reuses whatever the router's index believes it has.
+    /// Before any fit: the profile as it is, and an engine that reuses what the router's index believes it has, where
+    /// that is half of the prompt or more.
     #[must_use]
     pub fn of_profile(profile: ProfileSpec) -> Self {
-        let floor = profile.prefill_floor.first().map_or(1.0, |&(_, ms)| ms);
-        let values = [
-            profile.overhead_ms,
-            0.0,
-            floor,
-            profile.prefill_base_ms,
-            profile.prefill_ms_per_token,
-            4.0,
-            0.0,
-            0.0,
-            0.0,
-        ];
+        let values = [profile.overhead_ms, 0.0, BYTES_PER_TOKEN, LEAST_SHARE, 0.0, 0.0];
         let connect =
             Connect { initial_window_bytes: Some(INITIAL_WINDOW_BYTES), ..Connect::default() };
         Self { profile, connect, engine_tokens_per_new_token: 1.0, values }
@@ -100,28 +107,25 @@ impl Assumptions {
         Ok(changed)
     }
 
-    /// The profile with what is assumed in place of its own numbers.
+    /// The profile without its overhead, which is counted apart.
     ///
     /// # Errors
     /// [`PredictError::Model`] where that is no profile.
     pub fn engine(&self) -> Result<CostProfile, PredictError> {
-        let [_, _, floor, base, per_token, ..] = self.values;
-        let spec = ProfileSpec {
-            overhead_ms: 0.0,
-            prefill_floor: vec![(1, floor)],
-            prefill_base_ms: base,
-            prefill_ms_per_token: per_token,
-            ..self.profile.clone()
-        };
-        Ok(CostProfile::try_from(spec)?)
+        Ok(CostProfile::try_from(ProfileSpec { overhead_ms: 0.0, ..self.profile.clone() })?)
     }
 
-    /// From a request's arrival at the engine until it can be scheduled.
+    /// From the end of tokenizing until a request can be scheduled.
     #[must_use]
-    pub fn overhead(&self, prompt_tokens: u32) -> Nanos {
-        let [fixed, per_token, ..] = self.values;
+    pub fn overhead(&self) -> Nanos {
+        Nanos::from_ms(self.values[0]).unwrap_or(Nanos::ZERO)
+    }
+
+    /// How long the engine's front end is busy with a prompt; it takes one at a time.
+    #[must_use]
+    pub fn tokenizing(&self, prompt_tokens: u32) -> Nanos {
         // Bounds keep this below an hour.
-        Nanos::from_ms(fixed + per_token * f64::from(prompt_tokens)).unwrap_or(Nanos::MAX)
+        Nanos::from_ms(self.values[1] * f64::from(prompt_tokens)).unwrap_or(Nanos::ZERO)
     }
 
     /// Bytes of a request.
@@ -132,7 +136,7 @@ impl Assumptions {
         reason = "bounds keep the product between 0 and 2^30"
     )]
     pub fn bytes(&self, prompt_tokens: u32) -> u64 {
-        (self.values[5] * f64::from(prompt_tokens)) as u64
+        (self.values[2] * f64::from(prompt_tokens)) as u64
     }
 
     /// How many of a prompt's tokens the engine computes, from 1 to all: `share` of it is in the router's index

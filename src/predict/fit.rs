@@ -6,6 +6,7 @@
 //! ends at the same place. A local minimum is all that is claimed.
 
 use crate::assumptions::{FREE, FREE_NUMBERS};
+use crate::replay::Answers;
 use crate::{Assumptions, PredictError, RecordedLog, replay};
 
 /// Most passes over all free numbers.
@@ -74,7 +75,7 @@ pub fn fit(log: &RecordedLog, start: &Assumptions) -> Result<Fit, PredictError> 
 /// # Errors
 /// [`PredictError`] where the log cannot be replayed, or nothing in it was served.
 pub fn loss(log: &RecordedLog, assumptions: &Assumptions) -> Result<f64, PredictError> {
-    let foretold = replay(log, assumptions)?;
+    let foretold = replay(log, assumptions, Answers::Recorded)?;
     let (mut sum, mut count) = (0.0, 0_u32);
     for (row, foretold) in log.rows().iter().zip(&foretold) {
         let (Some(measured), Some(foretold)) = (row.ttft_ms(), foretold) else { continue };

@@ -11,7 +11,7 @@ use gorgo_routing::verify::{Case, RowError};
 use gorgo_types::Nanos;
 
 /// No engine takes longer prompts or answers than this many tokens (16 times the longest context in use).
-const MOST_TOKENS: u32 = 1 << 24;
+pub(crate) const MOST_TOKENS: u32 = 1 << 24;
 /// No response takes longer than a day.
 const LONGEST_MS: f64 = 86_400_000.0;
 /// The status of a request that was served.

@@ -13,6 +13,7 @@
 //! attention to it costs nothing (in the profile of the fleet it does not) and it takes no memory (the pool is far from
 //! full).
 
+use crate::recorded::MOST_TOKENS;
 use crate::{Assumptions, Outcome, PredictError, Recorded, RecordedLog, round_trips};
 use gorgo_model::network::Pool;
 use gorgo_model::{EngineRequest, Replica, ReplicaConfig, ReplicaEvent, ReplicaOutput, RequestKey};
@@ -36,6 +37,15 @@ pub struct Foretold {
     pub prefill_ms: f64,
 }
 
+/// How long answers are, which a router learns only when they end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// As they were.
+    Recorded,
+    /// As the mean of those that were sent before, to any replica. So a router could reckon.
+    MeanSoFar,
+}
+
 /// Foretells every request of a log that was served; `None` for the others. One entry a row.
 ///
 /// # Errors
@@ -43,13 +53,31 @@ pub struct Foretold {
 pub fn replay(
     log: &RecordedLog,
     assumptions: &Assumptions,
+    answers: Answers,
 ) -> Result<Vec<Option<Foretold>>, PredictError> {
     let trips = round_trips(log)?;
+    let outputs = output_tokens(log, answers);
     let mut foretold = vec![None; log.rows().len()];
     for (replica, rtt) in trips.into_iter().enumerate() {
-        Line::new(log, replica, rtt, assumptions)?.run(&mut foretold)?;
+        Line::new(log, &outputs, replica, rtt, assumptions)?.run(&mut foretold)?;
     }
     Ok(foretold)
+}
+
+/// The answer's length that each row is replayed with.
+fn output_tokens(log: &RecordedLog, answers: Answers) -> Vec<u32> {
+    let (mut sum, mut count) = (0_u64, 0_u64);
+    let of = |row: &Recorded| {
+        let Outcome::Served { output_tokens, .. } = row.outcome else { return 1 };
+        let mean = sum.checked_div(count).unwrap_or(1);
+        sum += u64::from(output_tokens);
+        count += 1;
+        match answers {
+            Answers::Recorded => output_tokens,
+            Answers::MeanSoFar => u32::try_from(mean).unwrap_or(u32::MAX).max(1),
+        }
+    };
+    log.rows().iter().map(of).collect()
 }
 
 /// What happens on the router's side of one replica. Of events at one time the scrape is first (its connections are back
@@ -65,10 +93,14 @@ enum Event {
 /// One replica with the router's connections to it.
 struct Line<'a> {
     rows: &'a [Recorded],
+    /// Tokens of each row's answer.
+    outputs: &'a [u32],
     assumptions: &'a Assumptions,
     engine: Replica,
     rtt: Nanos,
     pool: Pool,
+    /// When the engine's front end has tokenized everything that it has.
+    front_free: Nanos,
     agenda: BinaryHeap<Reverse<(Nanos, Event)>>,
 }
 
@@ -78,6 +110,7 @@ const BLOCK_TOKENS: u32 = 1 << 25;
 impl<'a> Line<'a> {
     fn new(
         log: &'a RecordedLog,
+        outputs: &'a [u32],
         replica: usize,
         rtt: Nanos,
         assumptions: &'a Assumptions,
@@ -103,7 +136,16 @@ impl<'a> Line<'a> {
             }
         }
         let rows = log.rows();
-        Ok(Self { rows, assumptions, engine, rtt, pool: Pool::default(), agenda })
+        Ok(Self {
+            rows,
+            outputs,
+            assumptions,
+            engine,
+            rtt,
+            pool: Pool::default(),
+            front_free: Nanos::ZERO,
+            agenda,
+        })
     }
 
     fn run(mut self, foretold: &mut [Option<Foretold>]) -> Result<(), PredictError> {
@@ -131,10 +173,12 @@ impl<'a> Line<'a> {
         let Some(Reverse((now, event))) = self.agenda.pop() else { return Ok(()) };
         let connect = &self.assumptions.connect;
         match event {
+            // A new connection takes longer to come back; the next request is seldom so near.
             Event::Scraped => {
-                let open = [self.pool.take(now, connect), self.pool.take(now, connect)];
-                // A new connection takes longer to come back; the next request is seldom so near.
-                for _ in open {
+                for _ in 0..PROBE_CONNECTIONS {
+                    self.pool.take(now, connect);
+                }
+                for _ in 0..PROBE_CONNECTIONS {
                     self.pool.give_back(now, connect);
                 }
             }
@@ -150,33 +194,37 @@ impl<'a> Line<'a> {
         let connect = &self.assumptions.connect;
         let open = self.pool.take(now, connect);
         let set_up = if open { Nanos::ZERO } else { connect.set_up(self.rtt) };
-        match self.rows[index].outcome {
-            Outcome::Served { prompt_tokens, .. } => {
-                let bytes = self.assumptions.bytes(prompt_tokens);
-                let sent = now + set_up + connect.slow_start(self.rtt, bytes);
-                self.agenda.push(Reverse((sent + self.there(), Event::Arrives(index))));
-            }
-            Outcome::Refused { .. } => {
-                let back = now + set_up + self.rtt + self.assumptions.overhead(0);
-                self.agenda.push(Reverse((back, Event::GiveBack)));
-            }
-        }
+        let bytes = self.assumptions.bytes(engine_tokens(&self.rows[index]));
+        let sent = now + set_up + connect.slow_start(self.rtt, bytes);
+        self.agenda.push(Reverse((sent + self.there(), Event::Arrives(index))));
     }
 
+    /// A request reaches the engine's front end, which tokenizes one prompt after the other.
     fn arrive(&mut self, now: Nanos, index: usize) -> Result<(), PredictError> {
         let row = &self.rows[index];
-        let Outcome::Served { prompt_tokens, output_tokens, .. } = row.outcome else {
-            return Ok(());
+        let tokenizing = self.assumptions.tokenizing(engine_tokens(row));
+        let prompt_tokens = match row.outcome {
+            Outcome::Served { prompt_tokens, .. } => prompt_tokens,
+            Outcome::Refused { status, .. } => {
+                // What the engine refuses it has looked at; what a gateway refuses it has not seen.
+                if status < FIRST_OF_GATEWAYS {
+                    self.front_free = self.front_free.max(now) + tokenizing;
+                }
+                let back = self.front_free.max(now) + self.back();
+                self.agenda.push(Reverse((back, Event::GiveBack)));
+                return Ok(());
+            }
         };
         let new_tokens = row.request_tokens().saturating_sub(row.seen().cached_tokens);
         let computed =
             self.assumptions.computed_tokens(prompt_tokens, row.cached_share(), new_tokens);
+        self.front_free = self.front_free.max(now) + tokenizing;
         let request = EngineRequest {
             prompt: prompt(computed),
-            output_tokens: Tokens(u64::from(output_tokens)),
-            max_tokens: Tokens(u64::from(output_tokens)),
+            output_tokens: Tokens(u64::from(self.outputs[index])),
+            max_tokens: Tokens(u64::from(self.outputs[index])),
             sequence: None,
-            overhead: self.assumptions.overhead(prompt_tokens),
+            overhead: (self.front_free - now) + self.assumptions.overhead(),
         };
         self.engine.arrive(now, key(index), request)?;
         Ok(())
@@ -217,6 +265,22 @@ impl<'a> Line<'a> {
         Nanos(self.rtt.0 - self.rtt.0 / 2)
     }
 }
+
+/// Statuses from here on come from something before the engine.
+const FIRST_OF_GATEWAYS: u16 = 500;
+
+/// A prompt's tokens as the engine counts them; of a refused one only the router's count is known.
+fn engine_tokens(row: &Recorded) -> u32 {
+    match row.outcome {
+        Outcome::Served { prompt_tokens, .. } => prompt_tokens,
+        Outcome::Refused { .. } => {
+            u32::try_from(row.request_tokens()).unwrap_or(u32::MAX).min(MOST_TOKENS)
+        }
+    }
+}
+
+/// A scrape of the metrics and a probe of the path, at one time.
+const PROBE_CONNECTIONS: usize = 2;
 
 /// Two rows whose scraped values are this near in age have them from one scrape; scrapes are 30 s apart.
 const SAME_SCRAPE: Nanos = Nanos(1_000_000_000);

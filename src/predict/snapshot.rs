@@ -1,13 +1,13 @@
 //! What the router saw of the chosen replica, and nothing else: one state, one prediction.
 //!
 //! The replica is set up as its last scrape had it, `running` sequences decoding and `queued_requests` prompts waiting,
-//! and the request is put behind them. The path is the router's own average of probes. So this is what a router could
-//! have foretold without remembering anything; it knows neither which of its own requests are being computed right now nor
-//! whether a connection is open. Of prompts that wait, their length is not in a scrape: they are taken to be as long as
+//! and the request is put behind them. The path is that of [`round_trips`] (the router's average of probes would be worse).
+//! So this is what a router could have foretold without remembering anything; it knows neither which of its own requests
+//! are being computed right now nor whether a connection is open. Of prompts that wait, their length is not in a scrape: they are taken to be as long as
 //! the mean of what was computed for the log's requests so far.
 
 use crate::replay::prompt;
-use crate::{Assumptions, Foretold, Outcome, PredictError, Recorded, RecordedLog};
+use crate::{Assumptions, Foretold, Outcome, PredictError, Recorded, RecordedLog, round_trips};
 use gorgo_model::{
     CostProfile, EngineRequest, Replica, ReplicaConfig, ReplicaEvent, ReplicaOutput, RequestKey,
 };
@@ -29,6 +29,7 @@ pub fn snapshot(
     log: &RecordedLog,
     assumptions: &Assumptions,
 ) -> Result<Vec<Option<Foretold>>, PredictError> {
+    let trips = round_trips(log)?;
     let profile = Arc::new(assumptions.engine()?);
     let (mut computed_so_far, mut served_so_far) = (0_u64, 0_u64);
     let mut foretold = Vec::with_capacity(log.rows().len());
@@ -44,12 +45,11 @@ pub fn snapshot(
         let (queue_ms, prefill_ms) = in_engine(&profile, row, computed, waiting)?;
         computed_so_far += u64::from(computed);
         served_so_far += 1;
-        let seen = row.seen();
-        let rtt_ms = seen.rtt_ewma_ms.or(seen.scrape_latency_ms).unwrap_or(0.0);
-        let rtt = Nanos::from_ms(rtt_ms).unwrap_or(Nanos::MAX);
+        let rtt = trips[row.chosen];
+        let rtt_ms = rtt.as_ms();
         let slow = assumptions.connect.slow_start(rtt, assumptions.bytes(prompt_tokens));
-        let before_engine_ms =
-            rtt_ms + slow.as_ms() + assumptions.overhead(prompt_tokens).as_ms();
+        let before_engine_ms = rtt_ms
+            + (slow + assumptions.tokenizing(prompt_tokens) + assumptions.overhead()).as_ms();
         let ttft_ms = before_engine_ms + queue_ms + prefill_ms;
         // Nothing is foretold of the answer: its length is not known to a router.
         foretold.push(Some(Foretold {
@@ -96,7 +96,11 @@ fn in_engine(
         now = now + Nanos(profile.decode_step(running, u64::from(running)).to_nanos().0 / 2);
     }
     for key in 0..queued {
-        engine.arrive(now, RequestKey(MOST_REQUESTS + key), request(waiting_tokens, LONG_OUTPUT))?;
+        engine.arrive(
+            now,
+            RequestKey(MOST_REQUESTS + key),
+            request(waiting_tokens, LONG_OUTPUT),
+        )?;
     }
     engine.arrive(now, ASKED, request(computed, 1))?;
     while let Some(wake) = engine.next_wake() {

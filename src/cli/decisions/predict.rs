@@ -11,6 +11,7 @@ use crate::simulate::print;
 use clap::{Args, ValueEnum};
 use gorgo_predict::assumptions::FREE_NUMBERS;
 use gorgo_predict::regression::Regression;
+use gorgo_predict::replay::Answers;
 use gorgo_predict::score::{CalibrationBin, Score, calibration, score};
 use gorgo_predict::{
     Assumptions, Fit, Foretold, RecordedLog, RecordedLogColumns, fit, replay, round_trips, snapshot,
@@ -21,6 +22,10 @@ use std::path::{Path, PathBuf};
 
 /// Bins of a calibration.
 const BINS: usize = 10;
+
+/// The replays: as things were, and without what a router could not know.
+const REPLAYS: [(&str, Answers); 2] =
+    [("replay", Answers::Recorded), ("replay-causal", Answers::MeanSoFar)];
 
 /// What to predict, and with what.
 #[derive(Debug, Args)]
@@ -69,7 +74,7 @@ pub struct LogReport {
 /// How well one model foretold a log.
 #[derive(Debug, Serialize)]
 pub struct ModelReport {
-    /// `replay`, `snapshot` or `regression`.
+    /// `replay`, `replay-causal` (answers as long as the mean before them), `snapshot` or `regression`.
     pub model: &'static str,
     /// The log that its numbers were fitted on; none: the profile as it is.
     pub fitted_on: Option<String>,
@@ -223,8 +228,11 @@ fn log_report(
     };
     if let Some((on, fitted)) = fitted {
         let name = Some(on.name.as_str());
-        add("replay", name, ttfts(replay(&log.log, &fitted.assumptions).map_err(wrong)?));
-        add("snapshot", name, ttfts(snapshot(&log.log, &fitted.assumptions).map_err(wrong)?));
+        let numbers = &fitted.assumptions;
+        for (model, answers) in REPLAYS {
+            add(model, name, ttfts(replay(&log.log, numbers, answers).map_err(wrong)?));
+        }
+        add("snapshot", name, ttfts(snapshot(&log.log, numbers).map_err(wrong)?));
         if name != own {
             let regression = Regression::fit(&on.log).map_err(|error| in_log(on, error))?;
             add("regression", name, regression.foretell(&log.log).map_err(wrong)?);
@@ -232,7 +240,9 @@ fn log_report(
     }
     let regression = Regression::fit(&log.log).map_err(wrong)?;
     add("regression", own, regression.foretell(&log.log).map_err(wrong)?);
-    add("replay", None, ttfts(replay(&log.log, start).map_err(wrong)?));
+    for (model, answers) in REPLAYS {
+        add(model, None, ttfts(replay(&log.log, start, answers).map_err(wrong)?));
+    }
     add("snapshot", None, ttfts(snapshot(&log.log, start).map_err(wrong)?));
     Ok(LogReport {
         log: log.name.clone(),
