@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Every arrow between crates of the workspace that is allowed, beside those to [`SHARED`].
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("types", &[]),
     ("random", &[]),
     ("config", &[]),
@@ -15,11 +15,20 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("metrics", &[]),
     ("scenario", &["routing", "workload", "model"]),
     ("sim", &["routing", "workload", "model", "metrics", "scenario"]),
+    // Reads recorded decisions as `routing` does, and puts them to `model`'s replicas without a simulator: the choices
+    // are given.
+    ("predict", &["routing", "model"]),
     ("report", &["metrics", "routing"]),
     // Writes traces in the form of `workload`; places and distances are `model`'s.
     ("import", &["workload", "model"]),
     ("oracle", &["model"]),
-    ("gorgo", &["routing", "workload", "model", "metrics", "scenario", "sim", "report", "import"]),
+    (
+        "gorgo",
+        &[
+            "routing", "workload", "model", "metrics", "scenario", "sim", "predict", "report",
+            "import",
+        ],
+    ),
 ];
 
 /// Crates that anyone may use. (Cargo itself refuses circles among them.)

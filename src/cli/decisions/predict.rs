@@ -14,14 +14,15 @@ use gorgo_predict::regression::Regression;
 use gorgo_predict::replay::Answers;
 use gorgo_predict::score::{CalibrationBin, Score, calibration, score};
 use gorgo_predict::{
-    Assumptions, Fit, Foretold, RecordedLog, RecordedLogColumns, fit, replay, round_trips, snapshot,
+    Assumptions, Fit, Foretold, Outcome, Recorded, RecordedLog, RecordedLogColumns, fit, replay,
+    round_trips, snapshot,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Bins of a calibration.
-const BINS: usize = 10;
+pub const BINS: usize = 10;
 
 /// The replays: as things were, and without what a router could not know.
 const REPLAYS: [(&str, Answers); 2] =
@@ -86,6 +87,8 @@ pub struct ModelReport {
     pub replicas: Vec<Option<Score>>,
     /// All requests in tenths, by prediction.
     pub calibration: Vec<CalibrationBin>,
+    /// How well it foretold the end of every answer; only of a replay with the recorded lengths of answers.
+    pub e2e: Option<Score>,
     /// Foretold TTFT of every row, ms.
     #[serde(skip)]
     pub foretold_ms: Vec<Option<f64>>,
@@ -223,27 +226,16 @@ fn log_report(
     let wrong = |error| in_log(log, error);
     let own = Some(log.name.as_str());
     let mut models = Vec::new();
-    let mut add = |model, on: Option<&str>, foretold_ms: Vec<Option<f64>>| {
-        models.push(model_report(log, model, on, foretold_ms));
-    };
     if let Some((on, fitted)) = fitted {
         let name = Some(on.name.as_str());
-        let numbers = &fitted.assumptions;
-        for (model, answers) in REPLAYS {
-            add(model, name, ttfts(replay(&log.log, numbers, answers).map_err(wrong)?));
-        }
-        add("snapshot", name, ttfts(snapshot(&log.log, numbers).map_err(wrong)?));
+        models.extend(replays(log, name, &fitted.assumptions)?);
         if name != own {
             let regression = Regression::fit(&on.log).map_err(|error| in_log(on, error))?;
-            add("regression", name, regression.foretell(&log.log).map_err(wrong)?);
+            models.push(regress(log, name, &regression)?);
         }
     }
-    let regression = Regression::fit(&log.log).map_err(wrong)?;
-    add("regression", own, regression.foretell(&log.log).map_err(wrong)?);
-    for (model, answers) in REPLAYS {
-        add(model, None, ttfts(replay(&log.log, start, answers).map_err(wrong)?));
-    }
-    add("snapshot", None, ttfts(snapshot(&log.log, start).map_err(wrong)?));
+    models.push(regress(log, own, &Regression::fit(&log.log).map_err(wrong)?)?);
+    models.extend(replays(log, None, start)?);
     Ok(LogReport {
         log: log.name.clone(),
         decisions: log.log.rows().len(),
@@ -251,6 +243,29 @@ fn log_report(
         round_trips_ms: round_trips(&log.log).map_err(wrong)?.iter().map(|t| t.as_ms()).collect(),
         models,
     })
+}
+
+/// What follows from an engine, with numbers fitted `on` a log or before any fit.
+fn replays(
+    log: &Named,
+    on: Option<&str>,
+    numbers: &Assumptions,
+) -> Result<Vec<ModelReport>, Failure> {
+    let wrong = |error| in_log(log, error);
+    let mut reports = Vec::new();
+    for (model, answers) in REPLAYS {
+        let foretold = replay(&log.log, numbers, answers).map_err(wrong)?;
+        let e2e = e2e_score(&log.log, &foretold).filter(|_| answers == Answers::Recorded);
+        reports.push(ModelReport { e2e, ..model_report(log, model, on, ttfts(foretold)) });
+    }
+    let seen = ttfts(snapshot(&log.log, numbers).map_err(wrong)?);
+    reports.push(model_report(log, "snapshot", on, seen));
+    Ok(reports)
+}
+
+fn regress(log: &Named, on: Option<&str>, regression: &Regression) -> Result<ModelReport, Failure> {
+    let foretold = regression.foretell(&log.log).map_err(|error| in_log(log, error))?;
+    Ok(model_report(log, "regression", on, foretold))
 }
 
 fn ttfts(foretold: Vec<Option<Foretold>>) -> Vec<Option<f64>> {
@@ -263,21 +278,39 @@ fn model_report(
     fitted_on: Option<&str>,
     foretold_ms: Vec<Option<f64>>,
 ) -> ModelReport {
-    let pairs = |replica: Option<usize>| -> Vec<(f64, f64)> {
-        let rows = log.log.rows().iter().zip(&foretold_ms);
-        rows.filter(|(row, _)| replica.is_none_or(|replica| row.chosen == replica))
-            .filter_map(|(row, foretold)| Some(((*foretold)?, row.ttft_ms()?)))
-            .collect()
-    };
     ModelReport {
         model,
         fitted_on: fitted_on.map(str::to_owned),
         in_sample: fitted_on == Some(log.name.as_str()),
-        all: score(&pairs(None)),
-        replicas: (0..log.log.replicas()).map(|replica| score(&pairs(Some(replica)))).collect(),
-        calibration: calibration(&pairs(None), BINS),
+        all: score(&pairs(&log.log, &foretold_ms, None)),
+        replicas: (0..log.log.replicas())
+            .map(|replica| score(&pairs(&log.log, &foretold_ms, Some(replica))))
+            .collect(),
+        calibration: calibration(&pairs(&log.log, &foretold_ms, None), BINS),
+        e2e: None,
         foretold_ms,
     }
+}
+
+/// (foretold, measured) TTFT of all served requests, or of those of one replica.
+pub fn pairs(
+    log: &RecordedLog,
+    foretold_ms: &[Option<f64>],
+    replica: Option<usize>,
+) -> Vec<(f64, f64)> {
+    let rows = log.rows().iter().zip(foretold_ms);
+    rows.filter(|(row, _)| replica.is_none_or(|replica| row.chosen == replica))
+        .filter_map(|(row, foretold)| Some(((*foretold)?, row.ttft_ms()?)))
+        .collect()
+}
+
+/// How well a replay foretold when the last token came.
+fn e2e_score(log: &RecordedLog, foretold: &[Option<Foretold>]) -> Option<Score> {
+    let pair = |(row, foretold): (&Recorded, &Option<Foretold>)| match row.outcome {
+        Outcome::Served { e2e_ms, .. } => foretold.map(|foretold| (foretold.e2e_ms, e2e_ms)),
+        Outcome::Refused { .. } => None,
+    };
+    score(&log.rows().iter().zip(foretold).filter_map(pair).collect::<Vec<_>>())
 }
 
 fn write_files(folder: &Path, log: &RecordedLog, report: &LogReport) -> Result<(), Failure> {
@@ -287,5 +320,6 @@ fn write_files(folder: &Path, log: &RecordedLog, report: &LogReport) -> Result<(
     std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
     let path = folder.join(format!("{}.csv", report.log));
     std::fs::write(&path, words::csv(log, report)).map_err(|error| failed(&path, error))?;
-    Ok(())
+    let path = folder.join(format!("{}.svg", report.log));
+    std::fs::write(&path, words::plot(log, report)).map_err(|error| failed(&path, error))
 }

@@ -1,8 +1,9 @@
-//! What `gorgo decisions predict` prints and writes: the table, and every prediction as CSV.
+//! What `gorgo decisions predict` prints and writes: the table, every prediction as CSV, the plot.
 
-use super::predict::{LogReport, ModelReport, Report};
+use super::predict::{BINS, LogReport, ModelReport, Report, pairs};
 use gorgo_predict::RecordedLog;
-use gorgo_predict::score::Score;
+use gorgo_predict::score::{Score, calibration};
+use gorgo_report::plot::{PredictionBin, PredictionModel, PredictionPanel, prediction};
 use std::fmt::Write;
 
 /// The table for people.
@@ -46,6 +47,9 @@ pub fn table(report: &Report) -> String {
             line(&mut text, &named(model), model.all.as_ref());
             for (replica, score) in model.replicas.iter().enumerate() {
                 line(&mut text, &format!("    r{replica}"), score.as_ref());
+            }
+            if model.e2e.is_some() {
+                line(&mut text, "    until the last token (E2E)", model.e2e.as_ref());
             }
         }
     }
@@ -104,4 +108,44 @@ pub fn csv(log: &RecordedLog, report: &LogReport) -> String {
         text.push('\n');
     }
     text
+}
+
+/// The best known replay and the regression that was fitted on this log itself by replica, and everyone's errors.
+pub fn plot(log: &RecordedLog, report: &LogReport) -> String {
+    let shown = [
+        report.models.iter().position(|model| model.model == "replay"),
+        report.models.iter().position(|model| model.model == "regression" && model.in_sample),
+    ];
+    let models = report.models.iter().enumerate().map(|(index, model)| {
+        let panels = if shown.contains(&Some(index)) {
+            (0..log.replicas()).map(|replica| panel(log, report, model, replica)).collect()
+        } else {
+            Vec::new()
+        };
+        let pairs = pairs(log, &model.foretold_ms, None);
+        let errors_ms = pairs.iter().map(|(foretold, ms)| (foretold - ms).abs()).collect();
+        PredictionModel { name: named(model), panels, errors_ms }
+    });
+    let title = format!("{}: TTFT foretold and measured, request by request", report.log);
+    let about = format!("{} of {} decisions were served", report.served, report.decisions);
+    prediction(&title, &about, &models.collect::<Vec<_>>())
+}
+
+fn panel(
+    log: &RecordedLog,
+    report: &LogReport,
+    model: &ModelReport,
+    replica: usize,
+) -> PredictionPanel {
+    let pairs = pairs(log, &model.foretold_ms, Some(replica));
+    let bins = calibration(&pairs, BINS).into_iter().map(|bin| PredictionBin {
+        foretold_ms: bin.foretold_p50_ms,
+        measured_ms: [bin.measured_p10_ms, bin.measured_p50_ms, bin.measured_p90_ms],
+    });
+    let rtt = report.round_trips_ms.get(replica).copied().unwrap_or(0.0);
+    let score = model.replicas.get(replica).copied().flatten();
+    let rank = score.and_then(|score| score.spearman);
+    let rank = rank.map_or_else(String::new, |rho| format!(", Spearman {rho:.2}"));
+    let title = format!("r{replica}, round trip {rtt:.0} ms{rank}");
+    PredictionPanel { title, bins: bins.collect(), pairs }
 }
