@@ -93,7 +93,7 @@ fn in_engine(
             started += u32::try_from(out.events.iter().filter(first).count()).unwrap_or(0);
         }
         // A request comes at any moment of a step: in the middle.
-        now = now + Nanos(profile.decode_step(running, u64::from(running)).to_nanos().0 / 2);
+        now += Nanos(profile.decode_step(running, u64::from(running)).to_nanos().0 / 2);
     }
     for key in 0..queued {
         engine.arrive(
