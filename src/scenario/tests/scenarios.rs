@@ -146,6 +146,9 @@ fn a_policy_may_run_in_a_router_of_another_kind() {
     let mut regions: Vec<_> = resolved.replicas.iter().map(|replica| replica.region).collect();
     regions.dedup();
     assert_eq!(places.regions, regions);
+    // Every router's answers have a price, wherever the variants stand.
+    let eastus = RegionId(0);
+    assert!(resolved.cost.internet_usd_per_gb.contains_key(&eastus));
     let again = resolve("again.toml", &resolved.to_toml());
     assert_eq!(again.to_toml(), resolved.to_toml());
     assert_eq!(again.router, resolved.router);
