@@ -269,6 +269,11 @@ fn clients_take_measured_round_trips_of_cities_where_there_are_some() {
     assert_eq!(leg(&cities.network, &Origin::default()).how, "unknown origin");
     let own_fit = with_regions(mixed, "network.clients.ms_per_km=0.02").unwrap().network;
     assert_eq!(leg(&own_fit, &at(seoul)).how, "distance from position");
+    let words = |origin: &Origin| {
+        cities.network.leg_in_words(origin, frankfurt, &leg(&cities.network, origin))
+    };
+    assert_eq!(words(&at(seoul)), "cities near position: Seoul to Frankfurt");
+    assert_eq!(words(&Origin::default()), "unknown origin");
     let again = Parsed::new("again.toml", &cities.to_toml(), &[] as &[&str]).unwrap();
     let again = again.resolve(Path::new("")).unwrap();
     assert_eq!(leg(&again.network, &at(seoul)), near);
