@@ -25,6 +25,7 @@ pub enum NetworkCommand {
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
     /// A region such as azure:eastus; or a client: a state, a country, a city, or LAT,LON.
+    #[arg(allow_hyphen_values = true)]
     from: String,
     /// A region.
     to: String,

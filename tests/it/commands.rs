@@ -340,6 +340,10 @@ fn networks_are_shown_as_numbers_and_as_a_picture() {
     assert!(client.contains("cities near position") && client.contains("Frankfurt"), "{client}");
     let far = gorgo_ok(&["network", "show", "-40,-120", "azure:germanywestcentral"]);
     assert!(far.contains("distance from position"), "{far}");
+    let scenario = "scenarios/01_three_regions.toml";
+    let own = ["network", "show", "--scenario", scenario, "--set", "network.clients.by=distance"];
+    let seoul = gorgo_ok(&[&own[..], &["Seoul", "azure:eastus"]].concat());
+    assert!(seoul.contains("distance from position"), "{seoul}");
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().to_str().unwrap();
     let text = gorgo_ok(&["network", "matrix", "--format", "json", "--out", out]);
