@@ -121,7 +121,7 @@ impl Values {
         let completed = s.window.measured_completed as f64;
         values.put("completed", Some(completed));
         values.put("completed_rps", Some(completed / seconds));
-        let output: u64 = run.served.iter().map(|served| served.output_tokens).sum();
+        let output: u64 = run.served.cells().map(|(.., served)| served.output_tokens).sum();
         values.put("output_tps", Some(output as f64 / seconds));
         let traffic = s.cost_usd.as_ref().map(|cost| cost.cross_region_gb / (seconds / 3_600.0));
         values.put("cross_region_gb_h", traffic);

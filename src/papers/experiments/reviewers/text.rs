@@ -64,13 +64,18 @@ fn fill(table: &Table<'_>, figure: &str) -> Option<String> {
     }
 }
 
-/// "-12 % (lower in 9 of 10 seeds)".
+/// "-12 % (lower in 9 of 10 seeds)"; from three times on "5-fold".
 fn change(pairs: Pairs) -> String {
     let Pairs { seeds, lower, higher, change } = pairs;
     let percent = 100.0 * change.median;
     let decimals = usize::from(percent.abs() < 9.95);
+    let size = if percent > 200.0 {
+        format!("{:.0}-fold", 1.0 + change.median)
+    } else {
+        format!("{percent:+.decimals$} %")
+    };
     let (word, times) = if change.median > 0.0 { ("higher", higher) } else { ("lower", lower) };
-    format!("{percent:+.decimals$} % ({word} in {times} of {seeds} seeds)")
+    format!("{size} ({word} in {times} of {seeds} seeds)")
 }
 
 /// A number with its unit: `412 ms`, `12.5 s`, `57 %`.

@@ -54,7 +54,7 @@ pub(super) fn prefill_rate() -> Question {
             },
         ],
         found: "\
-A rate that is off by half hardly matters: believing 1.5 times the true rate changes the P95 of `gorgo-priced` by {step half | ×1 | ×1.5 | gorgo-priced | ttft_p95_ms} at 50 % load and {step high | ×1 | ×1.5 | gorgo-priced | ttft_p95_ms} at 90 %, half of it by {step half | ×1 | ×0.5 | gorgo-priced | ttft_p95_ms} and {step high | ×1 | ×0.5 | gorgo-priced | ttft_p95_ms}; to believe prefill too cheap is the worse error. The slope's standard error in the paper's own fit (R² 0.9863, 87 samples) is 1.3 %, far inside that.
+A rate that is off by half hardly matters: believing 1.5 times the true rate changes the P95 of `gorgo-priced` by {step half | ×1 | ×1.5 | gorgo-priced | ttft_p95_ms} at 50 % load and {step high | ×1 | ×1.5 | gorgo-priced | ttft_p95_ms} at 90 %, half the true rate by {step half | ×1 | ×0.5 | gorgo-priced | ttft_p95_ms} and {step high | ×1 | ×0.5 | gorgo-priced | ttft_p95_ms}; to believe prefill too cheap is the worse error. The slope's standard error in the paper's own fit (R² 0.9863, 87 samples) is 1.3 %, far inside that.
 The true rate is not even the best one: at 50 % load a rate believed four times too high is {step half | ×1 | ×4 | gorgo-priced | ttft_p95_ms} in P95, because it weighs the network less and the cache more; and whatever is believed, `gorgo-proxy` stays {vs high | ×1 | gorgo-proxy | gorgo-priced | ttft_p95_ms} against `gorgo-priced` at 90 %.",
     }
 }
