@@ -15,7 +15,7 @@ mod text;
 
 pub use measure::{METRICS, Metric, Values};
 pub use page::{page, to_json, write_page};
-pub use question::{How, Look, Panel, Point, Question, Scenario, Task};
+pub use question::{How, Look, Measured, Panel, Point, Question, Scenario, Task};
 pub use questions::all;
 pub use run::{Job, Row, jobs, run};
 pub use table::{Pairs, Spread, Table};

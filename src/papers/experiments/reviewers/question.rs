@@ -57,13 +57,16 @@ pub enum Look {
     Dots,
 }
 
+/// What came of a point under one seed: each policy's label, and its numbers.
+pub type Measured = Vec<(String, Values)>;
+
 /// How a point is run.
 #[derive(Clone, Copy, Debug)]
 pub enum How {
     /// Every policy is simulated and its summary read.
     Simulate,
     /// By a function of this question's own: from the point's scenario text and settings, rows of (policy, numbers).
-    Own(fn(&Task<'_>) -> Result<Vec<(String, Values)>, PapersError>),
+    Own(fn(&Task<'_>) -> Result<Measured, PapersError>),
 }
 
 /// A scenario of `scenarios/papers/reviewers`, built into the program.

@@ -4,7 +4,7 @@
 //! threads that is. Read `table.rs` next for what becomes of the rows.
 
 use super::measure::Values;
-use super::question::{How, Question, Task};
+use super::question::{How, Measured, Question, Task};
 use crate::error::PapersError;
 use gorgo_metrics::RunResult;
 use gorgo_scenario::{Parsed, PolicySpec, Requests, Resolved, WorkloadSpec};
@@ -132,12 +132,12 @@ impl Task<'_> {
         self.panel.policies.iter().map(find).collect()
     }
 
-    fn simulate(&self, kept: &mut Kept) -> Result<Vec<(String, Values)>, PapersError> {
+    fn simulate(&self, kept: &mut Kept) -> Result<Measured, PapersError> {
         let scenario = self.scenario()?;
         let demand = &scenario.demand;
         let requests = match kept.requests.take() {
             Some((workload, requests)) if workload == demand.workload => {
-                requests.under(demand.load.clone())
+                requests.under(demand.load)
             }
             _ => scenario.requests()?,
         };

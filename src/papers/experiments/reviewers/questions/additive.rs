@@ -6,7 +6,7 @@
 //! replica in turn.
 
 use super::super::measure::Values;
-use super::super::question::{How, Panel, Point, Question, Task};
+use super::super::question::{How, Measured, Panel, Point, Question, Task};
 use super::super::run::run_one;
 use super::{LONG_CAPACITY_RPS, Scenario, long_loads, scenario};
 use crate::error::PapersError;
@@ -70,7 +70,7 @@ At an eighth (50k) the fleet no longer bears this load under any rule, and the b
 }
 
 /// Every policy's run, and what its decisions were worth.
-fn judged(task: &Task<'_>) -> Result<Vec<(String, Values)>, PapersError> {
+fn judged(task: &Task<'_>) -> Result<Measured, PapersError> {
     let mut scenario = task.scenario()?;
     scenario.measure.records = gorgo_scenario::Records::Always;
     let requests = scenario.requests()?;

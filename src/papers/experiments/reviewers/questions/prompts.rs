@@ -3,7 +3,7 @@
 //! Twice: for one request alone, from the engines' times (`break_even`), and in a fleet under load.
 
 use super::super::measure::Values;
-use super::super::question::{How, Panel, Point, Question, Task};
+use super::super::question::{How, Measured, Panel, Point, Question, Task};
 use super::{Scenario, scenario};
 use crate::error::PapersError;
 use gorgo_model::{CostProfile, PrefillItem, ReplicaConfig};
@@ -94,7 +94,7 @@ fn fleet(tokens: &u32) -> Point {
 
 /// The shortest prompt for which a request alone gets its first token sooner where its prefix is cached, and the
 /// shortest for which each rule goes there.
-fn break_even(task: &Task<'_>) -> Result<Vec<(String, Values)>, PapersError> {
+fn break_even(task: &Task<'_>) -> Result<Measured, PapersError> {
     let scenario = task.scenario()?;
     let config = &scenario.replicas[0].config;
     let row = |name: String, tokens: Option<f64>| {
