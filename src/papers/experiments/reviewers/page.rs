@@ -124,7 +124,8 @@ fn picture_name(question: &Question, panel: &Panel) -> String {
 
 fn picture(table: &Table<'_>, number: usize, key: &str) -> Option<SweepPanel> {
     let (panel, metric) = (&table.question().panels[number], metric_of(key)?);
-    let series = table.policies(number).into_iter().map(|policy| {
+    let shown = |policy: &&str| !panel.undrawn.contains(policy);
+    let series = table.policies(number).into_iter().filter(shown).map(|policy| {
         let value = |point| {
             let spread = table.spread((number, point), policy, key)?;
             Some(SweepValue { middle: spread.median, spread: (spread.p10, spread.p90) })
