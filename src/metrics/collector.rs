@@ -5,7 +5,8 @@
 //! has one definition. Read `tally.rs` next.
 
 use crate::advice;
-use crate::distribution::{Gaps, exact_percentiles};
+use crate::columns::Columns;
+use crate::distribution::{Gaps, Series, exact_percentiles};
 use crate::spec::AUTO_RECORDS_LIMIT;
 use crate::tally::Tally;
 use crate::{
@@ -200,8 +201,14 @@ impl Collector {
     /// # Errors
     /// When requests were lost or counted twice, or one ended after `end`.
     pub fn finish(mut self, end: Nanos, injected: u64) -> Result<RunResult, Invalid> {
-        for record in self.records.iter().flatten() {
-            self.tally.add(record);
+        let held = self.spec.client_holds_back;
+        let mut columns =
+            self.records.as_ref().map(|records| Columns::with_room(records.len(), held));
+        if let (Some(records), Some(columns)) = (&self.records, &mut columns) {
+            for record in records {
+                self.tally.add(record);
+                columns.add(record, self.tally.window, held);
+            }
         }
         let counts = self.tally.conserved(end, injected)?;
         let from = if self.records.is_some() {
@@ -217,11 +224,11 @@ impl Collector {
         if let Some(client) = &mut summary.client {
             client.never_sent = self.never_sent;
         }
-        if let Some(records) = &self.records {
-            self.tally.sharpen(&mut summary, records, self.tally.window);
+        if let Some(columns) = &mut columns {
+            self.tally.sharpen(&mut summary, columns);
         }
         let mut about_numbers = std::mem::take(&mut summary.warnings);
-        about_numbers.extend(advice::of(&summary, self.records.as_deref(), self.tally.window, end));
+        about_numbers.extend(advice::of(&summary, columns, self.tally.window, end));
         summary.warnings = self.warnings;
         summary.warnings.extend(about_numbers);
         Ok(RunResult {
@@ -240,30 +247,19 @@ impl Collector {
 }
 
 impl Tally {
-    /// Replaces the histograms' percentiles by exact ones.
-    fn sharpen(&self, summary: &mut Summary, records: &[RequestRecord], window: Window) {
-        let mut values = Vec::with_capacity(records.len());
-        let mut exact = |metric: fn(&RequestRecord) -> Option<Nanos>, infinite: u64| {
-            values.clear();
-            let measured = records.iter().filter(|record| window.contains(record.scheduled));
-            values.extend(measured.filter_map(metric).map(|ns| ns.0));
-            exact_percentiles(&mut values, infinite)
+    /// Replaces the histograms' percentiles by exact ones; the columns end up reordered.
+    fn sharpen(&self, summary: &mut Summary, columns: &mut Columns) {
+        let exact = |series: &Series, values: &mut [u64]| {
+            series.with_percentiles(exact_percentiles(values, series.infinite()))
         };
-        let ttft = exact(RequestRecord::completed_ttft, self.ttft.infinite());
-        let from_send =
-            exact(RequestRecord::completed_ttft_from_send, self.ttft_from_send.infinite());
-        let e2e = exact(RequestRecord::e2e, self.e2e.infinite());
-        let tpot = exact(RequestRecord::tpot, self.tpot.infinite());
         if let (Some(held), Some(client)) = (&self.held, &mut summary.client) {
-            let queue = exact(|record| Some(record.sent.saturating_sub(record.scheduled)), 0);
-            let slip = exact(|record| Some(record.slip), 0);
-            client.queue_ms = held.queue.with_percentiles(queue);
-            client.slip_ms = held.slip.with_percentiles(slip);
+            client.queue_ms = exact(&held.queue, &mut columns.queue);
+            client.slip_ms = exact(&held.slip, &mut columns.slip);
         }
-        summary.ttft_ms = self.ttft.with_percentiles(ttft);
-        summary.ttft_from_send_ms = self.ttft_from_send.with_percentiles(from_send);
-        summary.e2e_ms = self.e2e.with_percentiles(e2e);
-        summary.tpot_ms = self.tpot.with_percentiles(tpot);
+        summary.ttft_ms = exact(&self.ttft, &mut columns.ttft);
+        summary.ttft_from_send_ms = exact(&self.ttft_from_send, &mut columns.ttft_from_send);
+        summary.e2e_ms = exact(&self.e2e, &mut columns.e2e);
+        summary.tpot_ms = exact(&self.tpot, &mut columns.tpot);
     }
 }
 
