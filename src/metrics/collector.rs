@@ -21,7 +21,8 @@ use hdrhistogram::Histogram;
 pub struct Collector {
     spec: MeasureSpec,
     names: FleetNames,
-    records: Option<Vec<RequestRecord>>,
+    /// As long as they are not too many, with what the end of the run asks of them.
+    records: Option<(Vec<RequestRecord>, Columns)>,
     records_limit: usize,
     tally: Tally,
     gaps: Gaps,
@@ -81,7 +82,7 @@ impl Collector {
         Self {
             spec,
             names: names.clone(),
-            records: (records_limit > 0).then(Vec::new),
+            records: (records_limit > 0).then(Default::default),
             records_limit,
             tally: Tally::new(&spec, names),
             gaps: Gaps::new(),
@@ -97,9 +98,11 @@ impl Collector {
     /// Makes room for so many records, where records are kept: a driver that knows how many requests come saves the
     /// copies that growing would take.
     pub fn expect(&mut self, requests: u64) {
-        if let Some(records) = &mut self.records {
+        if let Some((records, columns)) = &mut self.records {
             let room = usize::try_from(requests).unwrap_or(usize::MAX).min(self.records_limit);
-            records.reserve(room.min(AUTO_RECORDS_LIMIT));
+            let room = room.min(AUTO_RECORDS_LIMIT);
+            records.reserve(room);
+            columns.reserve(room, self.spec.client_holds_back);
         }
     }
 
@@ -121,22 +124,17 @@ impl Collector {
                 replicas,
             });
         }
+        // Now, while the record is at hand. A window that is not known yet begins after all that has ended.
+        self.tally.add(&record);
         match &mut self.records {
-            Some(records) if records.len() < self.records_limit => records.push(record),
-            Some(_) => {
-                self.fold();
-                self.tally.add(&record);
+            Some((records, columns)) if records.len() < self.records_limit => {
+                columns.add(&record, self.tally.window, self.spec.client_holds_back);
+                records.push(record);
             }
-            None => self.tally.add(&record),
+            // Too many: histograms have them all.
+            records => *records = None,
         }
         Ok(())
-    }
-
-    /// Gives the records up for histograms.
-    fn fold(&mut self) {
-        for record in self.records.take().into_iter().flatten() {
-            self.tally.add(&record);
-        }
     }
 
     /// The warm-up ends: measured are the requests scheduled from here on. For a warm-up of so many requests, whose end
@@ -200,22 +198,11 @@ impl Collector {
     ///
     /// # Errors
     /// When requests were lost or counted twice, or one ended after `end`.
-    pub fn finish(mut self, end: Nanos, injected: u64) -> Result<RunResult, Invalid> {
-        let held = self.spec.client_holds_back;
-        let mut columns =
-            self.records.as_ref().map(|records| Columns::with_room(records.len(), held));
-        if let (Some(records), Some(columns)) = (&self.records, &mut columns) {
-            for record in records {
-                self.tally.add(record);
-                columns.add(record, self.tally.window, held);
-            }
-        }
+    pub fn finish(self, end: Nanos, injected: u64) -> Result<RunResult, Invalid> {
         let counts = self.tally.conserved(end, injected)?;
-        let from = if self.records.is_some() {
-            PercentilesFrom::Records
-        } else {
-            PercentilesFrom::Histogram
-        };
+        let (records, mut columns) = self.records.unzip();
+        let from =
+            if records.is_some() { PercentilesFrom::Records } else { PercentilesFrom::Histogram };
         let mut summary = self.tally.summary(&self.spec, &self.names, end, counts);
         summary.percentiles_from = from;
         summary.itl_ms = self.gaps.distribution();
@@ -235,7 +222,7 @@ impl Collector {
             names: self.names,
             summary,
             window: self.tally.window,
-            records: self.records,
+            records,
             served: self.tally.served,
             ttft: self.tally.ttft.buckets.histogram(),
             e2e: self.tally.e2e.buckets.histogram(),

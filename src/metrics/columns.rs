@@ -1,6 +1,6 @@
-//! What the end of a run asks of every record, gathered in one pass.
+//! What the end of a run asks of every record, gathered while the record is at hand.
 //!
-//! A record is over 200 bytes, and a run has many: each further pass over them would cost as much as a twentieth of the
+//! A record is over 200 bytes, and a run has many: each pass over them at the end would cost some hundredths of the
 //! simulation. Percentiles and warnings read these columns instead.
 
 use crate::{RequestRecord, Status, Window};
@@ -30,19 +30,16 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    pub fn with_room(records: usize, client_holds_back: bool) -> Self {
-        let room = || Vec::with_capacity(records);
-        let held = || if client_holds_back { room() } else { Vec::new() };
-        Self {
-            ttft: room(),
-            ttft_from_send: room(),
-            e2e: room(),
-            tpot: room(),
-            queue: held(),
-            slip: held(),
-            served: Vec::with_capacity(records),
-            spans: Vec::with_capacity(records),
+    pub fn reserve(&mut self, records: usize, client_holds_back: bool) {
+        for column in [&mut self.ttft, &mut self.ttft_from_send, &mut self.e2e, &mut self.tpot] {
+            column.reserve(records);
         }
+        if client_holds_back {
+            self.queue.reserve(records);
+            self.slip.reserve(records);
+        }
+        self.served.reserve(records);
+        self.spans.reserve(records);
     }
 
     pub fn add(&mut self, record: &RequestRecord, window: Window, client_holds_back: bool) {
