@@ -47,7 +47,8 @@ impl Parsed {
         }
         // The file's time of day is about the rate that it had.
         let closed = ["synchronous", "concurrent", "closed_loop", "throughput", "sweep"];
-        let start_by_set = paths(sets).any(|path| path.split('.').nth(2).map(bare) == Some("start"));
+        let start_by_set =
+            paths(sets).any(|path| path.split('.').nth(2).map(bare) == Some("start"));
         if let Some(workload) = &mut table.workload
             && let Some(wildchat) = &mut workload.value.wildchat
             && closed.iter().any(|kind| loads.keys.contains(kind))

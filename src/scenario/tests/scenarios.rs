@@ -168,7 +168,8 @@ fn a_kind_by_assignment_takes_the_place_of_the_files() {
     let turns = "turns = \"after-previous\"";
     assert!(poisson.contains(turns), "what stands beside the kinds stays: {poisson}");
     assert!(written(&["load.turns=after-previous"]).contains("[load.gamma]"));
-    let groups = read(&["workload.prefix_groups.requests=50", "load.turns=recorded"]).expect("valid");
+    let groups =
+        read(&["workload.prefix_groups.requests=50", "load.turns=recorded"]).expect("valid");
     assert!(matches!(groups.demand.workload, WorkloadSpec::PrefixGroups(_)));
     assert!(matches!(groups.demand.load, LoadSpec::Arrivals(ArrivalSpec::Gamma { .. })));
     let both = ["load.poisson.rate=3/s", "load.constant.rate=3/s"];
