@@ -231,7 +231,8 @@ fn to_json(plan: &Plan, rows: &[gorgo_sweep::SettingRow]) -> String {
         .iter()
         .map(|row| {
             let names = plan.file.axes.iter().map(|axis| axis.path.as_str());
-            let values: BTreeMap<_, _> = names.zip(&plan.settings[row.setting]).collect();
+            let values: BTreeMap<_, _> =
+                names.enumerate().map(|(axis, name)| (name, row.value(plan, axis))).collect();
             let metrics = Metric::ALL.iter().map(|metric| metric.name);
             let median: BTreeMap<_, _> = metrics.zip(&row.median).collect();
             let policy = &plan.policies[row.policy];
@@ -274,9 +275,8 @@ fn to_table(plan: &Plan, rows: &[gorgo_sweep::SettingRow], limit: usize) -> Stri
     for row in &rows[..all] {
         let metric = |name: &str| number(place(name).and_then(|place| row.median[place]));
         let mut line = vec![plan.policies[row.policy].clone()];
-        line.extend(
-            plan.settings[row.setting].iter().map(|value| value.trim_matches('"').to_owned()),
-        );
+        let value = |axis| row.value(plan, axis).map_or("any", |value| value.trim_matches('"'));
+        line.extend((0..plan.file.axes.len()).map(|axis| value(axis).to_owned()));
         line.push(metric(objective));
         line.extend(row.spread.map(number));
         line.extend(shown.iter().map(|name| metric(name)));
@@ -306,7 +306,7 @@ fn to_table(plan: &Plan, rows: &[gorgo_sweep::SettingRow], limit: usize) -> Stri
     let seeds = plan.file.seeds.count;
     let _ = writeln!(
         text,
-        "{all} of {} settings, the {order} {objective} first; medians over {seeds} seeds",
+        "{all} of {} rows, the {order} {objective} first; medians over {seeds} seeds; any: it changes nothing",
         rows.len()
     );
     text

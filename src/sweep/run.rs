@@ -42,8 +42,16 @@ pub struct Outcome {
 /// Requests that several runs have in common, read or planned once. It keeps those of the last few workloads.
 #[derive(Debug, Default)]
 pub struct Pool {
-    kept: Mutex<BTreeMap<String, (u64, Arc<Mutex<Option<Requests>>>)>>,
+    kept: Mutex<BTreeMap<String, Kept>>,
     limit: usize,
+}
+
+/// The requests of a workload, once the first who asked for them has read them.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Rises with every use.
+    used: u64,
+    requests: Arc<Mutex<Option<Requests>>>,
 }
 
 impl Pool {
@@ -57,12 +65,12 @@ impl Pool {
         let key = key_of(scenario);
         let slot = {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            let newest = kept.values().map(|(age, _)| *age).max().unwrap_or(0) + 1;
-            let slot = kept.entry(key).or_insert_with(Default::default);
-            slot.0 = newest;
-            let slot = Arc::clone(&slot.1);
+            let newest = kept.values().map(|kept| kept.used).max().unwrap_or(0) + 1;
+            let slot = kept.entry(key).or_default();
+            slot.used = newest;
+            let slot = Arc::clone(&slot.requests);
             while kept.len() > self.limit {
-                let oldest = kept.iter().min_by_key(|(_, (age, _))| *age);
+                let oldest = kept.iter().min_by_key(|(_, kept)| kept.used);
                 let Some(oldest) = oldest.map(|(key, _)| key.clone()) else { break };
                 kept.remove(&oldest);
             }

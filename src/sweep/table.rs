@@ -3,6 +3,7 @@
 use crate::error::SweepError;
 use crate::plan::Plan;
 use gorgo_metrics::Summary;
+use std::collections::BTreeMap;
 
 /// A number of a summary that settings are compared by.
 #[derive(Clone, Copy, Debug)]
@@ -83,11 +84,11 @@ pub fn cells_csv(plan: &Plan, cells: &[(String, Summary)]) -> Result<String, Swe
     Ok(String::from_utf8(bytes).unwrap_or_default())
 }
 
-/// A setting and policy over its seeds.
+/// A policy over its seeds under a setting, or under several that change nothing for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SettingRow {
-    /// Which setting.
-    pub setting: usize,
+    /// Which settings: those that come to the same runs.
+    pub settings: Vec<usize>,
     /// Which policy.
     pub policy: usize,
     /// Median over the seeds of each metric of [`Metric::ALL`]; none where half of the seeds or more do not have it.
@@ -96,13 +97,14 @@ pub struct SettingRow {
     pub spread: [Option<f64>; 2],
 }
 
-/// The settings, the best by the objective first; those without it last.
+/// The settings, the best by the objective first; those without it last. Settings that come to the same runs of a
+/// policy are one row.
 #[must_use]
 pub fn settings(plan: &Plan, cells: &[(String, Summary)]) -> Vec<SettingRow> {
     let seeds = plan.file.seeds.count as usize;
     let (name, less) = &plan.file.objective;
     let objective = Metric::ALL.iter().position(|metric| metric.name == *name).unwrap_or(0);
-    let mut rows: Vec<SettingRow> = cells
+    let rows: Vec<SettingRow> = cells
         .chunks(seeds)
         .enumerate()
         .map(|(row, cells)| {
@@ -118,13 +120,24 @@ pub fn settings(plan: &Plan, cells: &[(String, Summary)]) -> Vec<SettingRow> {
             let own = values(&Metric::ALL[objective]);
             let end = |value: Option<&f64>| value.copied().filter(|value| value.is_finite());
             SettingRow {
-                setting: row / plan.policies.len(),
+                settings: vec![row / plan.policies.len()],
                 policy: row % plan.policies.len(),
                 median: Metric::ALL.iter().map(median).collect(),
                 spread: [end(own.first()), end(own.last())],
             }
         })
         .collect();
+    let mut places: BTreeMap<Vec<&str>, usize> = BTreeMap::new();
+    let mut different: Vec<SettingRow> = Vec::new();
+    for (row, cells) in rows.into_iter().zip(cells.chunks(seeds)) {
+        let runs = cells.iter().map(|(run, _)| run.as_str()).collect();
+        let place = *places.entry(runs).or_insert(different.len());
+        match different.get_mut(place) {
+            Some(same) => same.settings.extend(row.settings),
+            None => different.push(row),
+        }
+    }
+    let mut rows = different;
     let rank = |row: &SettingRow| match row.median[objective] {
         Some(value) if *less => value,
         Some(value) => -value,
@@ -132,6 +145,16 @@ pub fn settings(plan: &Plan, cells: &[(String, Summary)]) -> Vec<SettingRow> {
     };
     rows.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
     rows
+}
+
+impl SettingRow {
+    /// The value of an axis, where it is the same in all of the row's settings: else it changes nothing.
+    #[must_use]
+    pub fn value<'a>(&self, plan: &'a Plan, axis: usize) -> Option<&'a str> {
+        let mut values = self.settings.iter().map(|setting| plan.settings[*setting][axis].as_str());
+        let first = values.next()?;
+        values.all(|value| value == first).then_some(first)
+    }
 }
 
 fn middle(sorted: &[f64]) -> Option<f64> {
