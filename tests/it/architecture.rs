@@ -22,7 +22,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     // Many runs of a scenario and the files that they leave; threads are the caller's.
     ("sweep", &["workload", "metrics", "scenario", "sim"]),
     // Runs scenarios and holds what comes out against published figures; threads are the caller's.
-    ("papers", &["workload", "metrics", "scenario", "sim", "report"]),
+    ("papers", &["workload", "model", "metrics", "scenario", "sim", "report"]),
     // Writes traces in the form of `workload`; places and distances are `model`'s.
     ("import", &["workload", "model"]),
     ("oracle", &["model"]),
