@@ -106,12 +106,18 @@ fn pictures(table: &Table<'_>, seeds: u64) -> Vec<(String, String)> {
             format!("median of {seeds} seeds; whiskers: 10th to 90th percentile of seeds")
         };
         let svg = match panel.look {
-            Look::Lines => sweep(panel.title, &subtitle, &drawn, 2),
+            Look::Lines => sweep(panel.title, &subtitle, &drawn, columns(panel)),
             Look::Dots => dots(panel.title, &subtitle, &drawn),
         };
         files.push((picture_name(question, panel), svg));
     }
     files
+}
+
+/// Panels side by side: as many as leave room for the labels of the steps.
+fn columns(panel: &Panel) -> usize {
+    let longest = panel.points.iter().map(|point| point.label.chars().count()).max().unwrap_or(0);
+    if longest * panel.points.len() > 60 { 1 } else { 2 }
 }
 
 fn picture_name(question: &Question, panel: &Panel) -> String {
