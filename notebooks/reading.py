@@ -12,12 +12,15 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
-PAPERS = ("v1", "v2", "summary", "reviewers")
+PAPERS = ("v1", "v2", "summary")
 
 # Okabe and Ito's palette without its yellow, as in the plots of gorgo.
 INKS = ["#0072b2", "#d55e00", "#009e73", "#e69f00", "#000000", "#56b4e9", "#cc79a7", "#999999"]
+# Where inks come round again, another mark.
+MARKS = [mark for mark in "os^v" for _ in INKS]
 
 ROWS = ["window", "policy", "metric", "unit", "relation", "paper", "ours", "ours_p10", "ours_p90", "error_pct"]
+RUNS = ["panel", "point", "policy", "seed", "ttft_p50_ms", "ttft_p95_ms"]
 STUDIES = ["study", "varied", "arm", "policy", "metric", "unit", "ours", "ours_p10", "ours_p90"]
 
 
@@ -43,6 +46,15 @@ def of_papers(name, columns):
             print(f"no {path.relative_to(ROOT)}: `gorgo reproduce {paper} --out results/papers/{paper}` writes it")
     if not found:
         raise FileNotFoundError(f"no paper has {name} below {RESULTS / 'papers'}")
+    return found
+
+
+def of_questions():
+    """Every run behind the answers to the reviewers' questions, as {question: table}; none is printed, not an error."""
+    folder = RESULTS / "papers" / "reviewers"
+    found = {path.stem: table(path, RUNS) for path in sorted(folder.glob("*.csv"))}
+    if not found:
+        print(f"no {folder.relative_to(ROOT)}/*.csv: `gorgo reproduce reviewers --out results/papers/reviewers` writes them")
     return found
 
 

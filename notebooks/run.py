@@ -50,6 +50,8 @@ def run(path, figures):
     import matplotlib.pyplot as plt
 
     plt.close("all")
+    # All are kept until they are counted.
+    plt.rcParams["figure.max_open_warning"] = 0
     namespace = {"__name__": "__main__"}
     for number, source in code_cells(path):
         exec(compile(source, f"{path.name}, cell {number}", "exec"), namespace)
