@@ -244,7 +244,10 @@ impl Tally {
             client.slip_ms = exact(&held.slip, &mut columns.slip);
         }
         summary.ttft_ms = exact(&self.ttft, &mut columns.ttft);
-        summary.ttft_from_send_ms = exact(&self.ttft_from_send, &mut columns.ttft_from_send);
+        summary.ttft_from_send_ms = match &mut columns.ttft_from_send {
+            Some(values) => exact(self.ttft_from_send(), values),
+            None => summary.ttft_ms,
+        };
         summary.e2e_ms = exact(&self.e2e, &mut columns.e2e);
         summary.tpot_ms = exact(&self.tpot, &mut columns.tpot);
     }

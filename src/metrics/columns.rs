@@ -17,7 +17,8 @@ pub(crate) struct Span {
 #[derive(Debug, Default)]
 pub(crate) struct Columns {
     pub ttft: Vec<u64>,
-    pub ttft_from_send: Vec<u64>,
+    /// None as long as it is the same.
+    pub ttft_from_send: Option<Vec<u64>>,
     pub e2e: Vec<u64>,
     pub tpot: Vec<u64>,
     /// Scheduled to sent, and the part of it that is slip; empty where the client holds nothing back.
@@ -31,7 +32,7 @@ pub(crate) struct Columns {
 
 impl Columns {
     pub fn reserve(&mut self, records: usize, client_holds_back: bool) {
-        for column in [&mut self.ttft, &mut self.ttft_from_send, &mut self.e2e, &mut self.tpot] {
+        for column in [&mut self.ttft, &mut self.e2e, &mut self.tpot] {
             column.reserve(records);
         }
         if client_holds_back {
@@ -54,11 +55,16 @@ impl Columns {
         if record.status != Status::Completed {
             return;
         }
+        if record.sent != record.scheduled && self.ttft_from_send.is_none() {
+            self.ttft_from_send = Some(self.ttft.clone());
+        }
+        if let Some(ttft_from_send) = &mut self.ttft_from_send {
+            ttft_from_send.extend(record.ttft_from_send().map(|ns| ns.0));
+        }
         if let Some(ttft) = record.ttft() {
             self.ttft.push(ttft.0);
             self.served.push((record.scheduled, ttft));
         }
-        self.ttft_from_send.extend(record.ttft_from_send().map(|ns| ns.0));
         self.e2e.extend(record.e2e().map(|ns| ns.0));
         self.tpot.extend(record.tpot().map(|ns| ns.0));
     }

@@ -21,7 +21,8 @@ pub(crate) struct Tally {
     measured: RequestCounts,
     good: u64,
     pub ttft: Series,
-    pub ttft_from_send: Series,
+    /// None as long as every measured request was sent when it was scheduled: then it is `ttft`.
+    ttft_from_send: Option<Series>,
     pub e2e: Series,
     pub tpot: Series,
     parts_ns: [u128; 12],
@@ -56,7 +57,7 @@ impl Tally {
             measured: RequestCounts::default(),
             good: 0,
             ttft: Series::new(),
-            ttft_from_send: Series::new(),
+            ttft_from_send: None,
             e2e: Series::new(),
             tpot: Series::new(),
             parts_ns: [0; 12],
@@ -88,8 +89,13 @@ impl Tally {
             return;
         }
         self.measured.add(record.status);
+        if record.sent != record.scheduled && self.ttft_from_send.is_none() {
+            self.ttft_from_send = Some(self.ttft.clone());
+        }
+        if let Some(ttft_from_send) = &mut self.ttft_from_send {
+            ttft_from_send.add(record.completed_ttft_from_send());
+        }
         self.ttft.add(record.completed_ttft());
-        self.ttft_from_send.add(record.completed_ttft_from_send());
         self.e2e.add(record.e2e());
         if let Some(tpot) = record.tpot() {
             self.tpot.add(Some(tpot));
@@ -123,6 +129,11 @@ impl Tally {
         self.predicted_tokens += u64::from(record.predicted_cached_tokens);
         self.cached_requests += u64::from(record.cached_tokens > 0);
         self.predicted_requests += u64::from(record.predicted_cached_tokens > 0);
+    }
+
+    /// TTFT from the actual send.
+    pub fn ttft_from_send(&self) -> &Series {
+        self.ttft_from_send.as_ref().unwrap_or(&self.ttft)
     }
 
     /// Adds the time that a request was in flight inside the window, measured or not.
@@ -187,7 +198,7 @@ impl Tally {
             requests,
             percentiles_from: PercentilesFrom::Histogram,
             ttft_ms: self.ttft.distribution(),
-            ttft_from_send_ms: self.ttft_from_send.distribution(),
+            ttft_from_send_ms: self.ttft_from_send().distribution(),
             e2e_ms: self.e2e.distribution(),
             tpot_ms: self.tpot.distribution(),
             itl_ms: Distribution::default(),

@@ -116,11 +116,16 @@ impl CostProfile {
         let linear = cost.t0 + u128::from(cost.per_token) * u128::from(new);
         let fit = linear.saturating_add(half.saturating_mul(new_squared));
         if let Some(table) = &cost.table {
-            let above = batch.iter().map(|item| {
-                let (n, p) = (u64::from(item.new_tokens), u64::from(item.cached_tokens));
-                table.above_fit_for_prefix(n, p)
-            });
-            let above = i128::from(table.above_fit(new)) + i128::from(above.max().unwrap_or(0));
+            let tokens =
+                |item: &PrefillItem| (u64::from(item.new_tokens), u64::from(item.cached_tokens));
+            let above = match batch {
+                // Most passes are of one request: one search among the knots serves both.
+                [item] => table.above_fit_alone(tokens(item)),
+                _ => {
+                    let prefix = batch.iter().map(tokens).map(|at| table.above_fit_for_prefix(at));
+                    i128::from(table.above_fit(new)) + i128::from(prefix.max().unwrap_or(0))
+                }
+            };
             let time = fit.saturating_add(prefix).saturating_add_signed(above);
             return Femtos(time.max(table.shortest));
         }

@@ -64,11 +64,25 @@ impl PrefillTable {
     }
 
     /// What the cached prefix of a request adds to that.
-    pub(super) fn above_fit_for_prefix(&self, new: u64, cached: u64) -> i64 {
+    pub(super) fn above_fit_for_prefix(&self, (new, cached): (u64, u64)) -> i64 {
         if cached == 0 || self.cached.len() == 1 {
             return 0;
         }
+        self.for_prefix_at(self.place(new), cached)
+    }
+
+    /// Both for a request alone.
+    pub(super) fn above_fit_alone(&self, (new, cached): (u64, u64)) -> i128 {
         let place = self.place(new);
+        let prefix = match cached {
+            0 => 0,
+            _ if self.cached.len() == 1 => 0,
+            _ => self.for_prefix_at(place, cached),
+        };
+        i128::from(self.at(0, place)) + i128::from(prefix)
+    }
+
+    fn for_prefix_at(&self, place: Place, cached: u64) -> i64 {
         let after = self.cached.partition_point(|&at| at <= cached);
         let low = self.at(after - 1, place);
         let base = self.at(0, place);
