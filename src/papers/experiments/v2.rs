@@ -46,6 +46,12 @@ pub(super) fn experiment() -> Experiment {
         },
         windows: vec![apr5],
         groups: vec![
+            Group {
+                title: "all figures",
+                windows: Vec::new(),
+                policies: Vec::new(),
+                metrics: Vec::new(),
+            },
             group(
                 "Apr 5, six figures of the two policies that were fitted",
                 &["least-load", "least-request"],
