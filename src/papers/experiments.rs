@@ -1,12 +1,13 @@
 //! The experiments, one file each.
 
+mod summary;
 mod v1;
 mod v2;
 
 use crate::experiment::Experiment;
 
 /// The names of all experiments, in the order of the papers.
-pub const NAMES: [&str; 2] = ["v1", "v2"];
+pub const NAMES: [&str; 3] = ["v1", "v2", "summary"];
 
 /// The experiment of that name.
 #[must_use]
@@ -14,6 +15,7 @@ pub fn by_name(name: &str) -> Option<Experiment> {
     match name {
         "v1" => Some(v1::experiment()),
         "v2" => Some(v2::experiment()),
+        "summary" => Some(summary::experiment()),
         _ => None,
     }
 }

@@ -143,3 +143,24 @@ fn a_page_that_a_person_wrote_is_kept() {
     let kept = std::fs::read_to_string(folder.path().join("README.md")).expect("it is there");
     assert_eq!(kept, "# Mine\n");
 }
+
+/// A part names its values by paths: one that is misspelt, or a policy that is not there, would show only when it runs.
+#[test]
+fn every_part_of_v1_and_summary_runs() {
+    for name in ["v1", "summary"] {
+        let experiment = experiments::by_name(name).expect("it is listed");
+        let plan = Plan::new(&experiment, &options(1, &[])).unwrap_or_else(|e| panic!("{e}"));
+        let run = |unit: &_| plan.run(*unit, &|_| {}).unwrap_or_else(|error| panic!("{error}"));
+        let outcome = plan.finish(plan.units().iter().map(run).collect()).expect("all ran");
+        assert_eq!(outcome.studies.len(), experiment.studies.len());
+        let window = &outcome.windows[0];
+        let published = Published::read(name, experiment.published.toml).expect("it reads");
+        assert_eq!(window.rows.len(), published.of_window(window.window.name).count());
+        for study in &outcome.studies {
+            let medians = study.rows.iter().filter(|row| row.metric.name == "ttft_ms_p50");
+            let medians: Vec<_> = medians.map(|row| row.ours.median).collect();
+            assert!(medians.iter().all(Option::is_some), "{}", study.study.id);
+            assert!(medians.iter().any(|value| *value != medians[0]), "{} varies", study.study.id);
+        }
+    }
+}
