@@ -21,6 +21,8 @@ pub struct About {
     pub command: String,
     /// Wall time of the runs, seconds.
     pub seconds: f64,
+    /// Processor time of the runs, seconds, where the system tells: what a busy machine does not lengthen.
+    pub cpu_seconds: Option<f64>,
     /// Threads.
     pub threads: usize,
 }
@@ -66,9 +68,11 @@ fn write(path: &Path, text: &str) -> Result<(), PapersError> {
 
 fn markdown(experiment: &Experiment, outcome: &Outcome, about: &About) -> String {
     let mut text = format!("{MARK}\n# {}\n\n", experiment.title);
+    let cpu =
+        about.cpu_seconds.map_or_else(String::new, |cpu| format!(" ({cpu:.0} s of CPU time)"));
     let _ = writeln!(
         text,
-        "`{}`: seeds 1 to {}, {:.0} s on {} threads. `ours` is the median of the seeds; its 95 % interval is a percentile\n\
+        "`{}`: seeds 1 to {}, {:.0} s on {} threads{cpu}. `ours` is the median of the seeds; its 95 % interval is a percentile\n\
          bootstrap over seeds (2,000 keyed resamples); the band is where the middle 8 of 10 seeds lie. An error is ours against the\n\
          paper's; a figure agrees when it lies in the band, a bound when our median keeps it. Times count from the client's send.\n",
         about.command, outcome.seeds, about.seconds, about.threads,

@@ -129,8 +129,12 @@ fn a_page_that_a_person_wrote_is_kept() {
     let plan = Plan::new(&experiment, &options(1, &["apr5_ts1"])).unwrap_or_else(|e| panic!("{e}"));
     let unit = plan.run(plan.units()[0], &|_| {}).unwrap_or_else(|error| panic!("{error}"));
     let outcome = plan.finish(vec![unit]).expect("all policies ran");
-    let about =
-        gorgo_papers::About { command: "gorgo reproduce v2".into(), seconds: 1.0, threads: 1 };
+    let about = gorgo_papers::About {
+        command: "gorgo reproduce v2".into(),
+        seconds: 1.0,
+        cpu_seconds: None,
+        threads: 1,
+    };
     let write = || gorgo_papers::write_page(folder.path(), &experiment, &outcome, &about);
     write().expect("an empty folder");
     write().expect("its own page");
