@@ -361,6 +361,43 @@ fn networks_are_shown_as_numbers_and_as_a_picture() {
 }
 
 #[test]
+fn a_sweep_is_listed_stopped_resumed_split_and_joined() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("small.toml");
+    let text = "name = \"small\"\npolicies = [\"gorgo\"]\nseeds = { count = 2 }\n\
+        set = [\"workload.wildchat.requests=80\", \"measure.warm_up=0s\", \"measure.stop=20s\"]\n\
+        [[over]]\npath = \"router.policies.gorgo.w_queue\"\nchoices = [0.1, 0.3, 0.5]\n";
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let listed = gorgo_ok(&["sweep", "run", file, "--dry-run", "--quiet"]);
+    assert_eq!(listed.lines().count(), 6);
+    assert!(listed.contains("seed 2\trouter.policies.gorgo.w_queue=0.3"), "{listed}");
+
+    let (one, all) = (path("one"), path("all"));
+    let table = gorgo_ok(&["sweep", "run", file, "--out", &one, "--threads", "1", "--quiet"]);
+    assert!(table.starts_with("policy") && table.contains("3 of 3 rows"), "{table}");
+    let again = gorgo(&["sweep", "run", file, "--out", &one, "--quiet"]);
+    assert_eq!(again.status.code(), Some(2), "what is there is not overwritten");
+    assert_eq!(gorgo_ok(&["sweep", "run", file, "--out", &one, "--resume", "--quiet"]), table);
+    let shards = [path("a"), path("b")];
+    for (share, shard) in ["1/2", "2/2"].iter().zip(&shards) {
+        let words = ["sweep", "run", file, "--out", shard, "--shard", share, "--quiet"];
+        assert_eq!(gorgo_ok(&words), "", "no table before all is there");
+    }
+    let words = ["sweep", "merge", file, &shards[0], &shards[1], "--out", &all, "--quiet"];
+    assert_eq!(gorgo_ok(&words), table);
+    assert_eq!(files(Path::new(&all)), files(Path::new(&one)));
+    let run = std::fs::read_dir(folder.path().join("one/runs")).unwrap().next().unwrap().unwrap();
+    let scenario = run.path().join("scenario.resolved.toml");
+    let words = ["run", scenario.to_str().unwrap(), "--no-files", "--format", "json", "--quiet"];
+    let run_again: Value = serde_json::from_str(&gorgo_ok(&words)).unwrap();
+    let kept = std::fs::read_to_string(run.path().join("summary.json")).unwrap();
+    let kept: Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!(run_again["runs"][0], kept, "a cell is a scenario that runs to the same numbers");
+}
+
+#[test]
 fn reproduce_prints_rows_whatever_the_number_of_threads() {
     let run = |threads| {
         let arguments =
@@ -375,6 +412,28 @@ fn reproduce_prints_rows_whatever_the_number_of_threads() {
     assert_eq!(document["rows"].as_array().map(Vec::len), Some(40));
     for wrong in [["--seeds", "0"], ["--only", "nothing"], ["--seeds", "many"]] {
         let output = gorgo(&[&["reproduce", "v2", "--quiet"], &wrong[..]].concat());
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn reproduce_reviewers_answers_one_question() {
+    let run = |threads| {
+        let question = ["reproduce", "reviewers", "--only", "equal-counts", "--seeds", "1"];
+        let rest = ["--format", "json", "--quiet", "--threads", threads];
+        gorgo_ok(&[&question[..], &rest].concat())
+    };
+    let one = run("1");
+    assert_eq!(one, run("2"));
+    let document: serde_json::Value = serde_json::from_str(&one).expect("it is JSON");
+    let rows = document["rows"].as_array().expect("a list");
+    let is_equal =
+        |row: &&serde_json::Value| row["point"] == "1,500 requests" && row["metric"] == "completed";
+    let counts: Vec<&serde_json::Value> =
+        rows.iter().filter(is_equal).map(|row| &row["median"]).collect();
+    assert!(counts.len() > 3 && counts.iter().all(|count| **count == 1500.0), "{counts:?}");
+    for wrong in [["--seeds", "0"], ["--only", "nothing"]] {
+        let output = gorgo(&[&["reproduce", "reviewers", "--quiet"], &wrong[..]].concat());
         assert_eq!(output.status.code(), Some(2), "{wrong:?}");
     }
 }
