@@ -45,6 +45,11 @@ impl Failure {
         Self { exit: Exit::Failed, message: message.to_string() }
     }
 
+    /// The same failure, told where it happened.
+    pub fn within(self, place: &str) -> Self {
+        Self { message: format!("{place}: {}", self.message), ..self }
+    }
+
     /// Prints the message to stderr and gives the code.
     pub fn report(self) -> Exit {
         eprintln!("error: {}", self.message);

@@ -11,6 +11,7 @@ mod profile;
 mod profile_import;
 mod progress;
 mod replay;
+mod reproduce;
 mod run;
 mod simulate;
 mod text;
@@ -38,6 +39,8 @@ enum Command {
     /// Look at traces, convert and generate them.
     #[command(subcommand)]
     Trace(trace::TraceCommand),
+    /// Run a paper's experiment: its figures beside ours, with the spread over seeds.
+    Reproduce(reproduce::ReproduceArgs),
     /// Set two runs side by side, paired by request.
     Compare(compare::CompareArgs),
     /// Why one request went where it went, and what the other replicas would have meant.
@@ -61,6 +64,7 @@ fn main() -> std::process::ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Trace(command) => trace::trace(&command),
+        Command::Reproduce(args) => reproduce::reproduce(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Decisions(command) => decisions::decisions(&command),

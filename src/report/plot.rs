@@ -4,7 +4,9 @@
 //! plotters writes the SVG; scales, ticks, legends and layout are made here (`plot/canvas.rs`, `plot/axis.rs`,
 //! `plot/legend.rs`), because the data must never run under a label. One file for each picture.
 
+mod arms;
 mod axis;
+mod beside;
 mod canvas;
 mod cdf;
 mod heat_map;
@@ -16,6 +18,8 @@ mod timeline;
 mod trace;
 mod tuning;
 
+pub use arms::{ArmsPanel, ArmsSeries, arms};
+pub use beside::{BesidePanel, BesideRow, beside};
 pub use cdf::ttft_cdf;
 pub use heat_map::{HeatCell, heat_map};
 pub use histogram::ttft_histogram;

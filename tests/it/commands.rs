@@ -329,3 +329,22 @@ fn profiles_are_listed_and_shown_with_their_errors() {
     assert!(shown.contains("SGLang") && shown.contains('%'), "{shown}");
     assert_eq!(gorgo(&["profile", "show", "h900"]).status.code(), Some(2));
 }
+
+#[test]
+fn reproduce_prints_rows_whatever_the_number_of_threads() {
+    let run = |threads| {
+        let arguments =
+            ["reproduce", "v2", "--only", "apr5_ts1", "--seeds", "2", "--format", "json"];
+        let rest = ["--quiet", "--data", "no-such-folder", "--threads", threads];
+        gorgo_ok(&[&arguments[..], &rest].concat())
+    };
+    let one = run("1");
+    assert_eq!(one, run("3"));
+    let document: serde_json::Value = serde_json::from_str(&one).expect("it is JSON");
+    assert_eq!(document["arrivals"], "generated");
+    assert_eq!(document["rows"].as_array().map(Vec::len), Some(40));
+    for wrong in [["--seeds", "0"], ["--only", "nothing"], ["--seeds", "many"]] {
+        let output = gorgo(&[&["reproduce", "v2", "--quiet"], &wrong[..]].concat());
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+    }
+}

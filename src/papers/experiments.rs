@@ -1,0 +1,17 @@
+//! The experiments, one file each.
+
+mod v2;
+
+use crate::experiment::Experiment;
+
+/// The names of all experiments, in the order of the papers.
+pub const NAMES: [&str; 1] = ["v2"];
+
+/// The experiment of that name.
+#[must_use]
+pub fn by_name(name: &str) -> Option<Experiment> {
+    match name {
+        "v2" => Some(v2::experiment()),
+        _ => None,
+    }
+}
