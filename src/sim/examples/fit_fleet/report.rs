@@ -86,8 +86,8 @@ pub fn profile_file(values: &Values, losses: &[(&str, f64)]) -> String {
         "# Qwen3.5-35B-A3B in fp8 under SGLang on two NVIDIA L40S: the GORGO fleet of Apr 5, fitted to what clients measured.\n\
          # The form is explained in data/README.md. Written by src/sim/examples/fit_fleet.\n\
          name = {NAME:?}\n\n\
-         # Fitted, not timed: client-side times of 2 x 7,195 requests, and nothing else; the rate per token is published\n\
-         # (0.06 ms, idle). Passes cost t0 + b n, and none is shorter than the floor (data/README.md).\n\
+         # Fitted, not timed: client-side times of 2 x 7,195 requests, and nothing else. Passes cost t0 + b n,\n\
+         # and none is shorter than the floor (data/README.md).\n\
          prefill_base_ms = {:.3}\nprefill_ms_per_token = {:.5}\nprefill_floor = [[1, {:.3}]]\n",
         spec.prefill_base_ms, spec.prefill_ms_per_token, spec.prefill_floor[0].1,
     );
