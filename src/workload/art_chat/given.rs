@@ -4,20 +4,40 @@
 //! whose last prompt was nearest to it. How often there is such a choice decides how much of a prompt its user has sent
 //! before, and is searched for until that is the reuse that was asked for. Who was passed over so often is next, so
 //! that bursts stay bursts.
+//!
+//! Where it is asked for, a length that was there shortly before is a prompt that is sent again, and its user's. In the
+//! window of 5 April 43 % of all but the busiest user's requests have the length of an earlier one, in the median 31 s
+//! before; lengths moved by up to 40 tokens at random leave 14 %. Such requests take no turn: turns are for the others.
 
 use super::plan::Reuse;
 use super::spec::ArtChatSpec;
 use gorgo_random::Key;
+use gorgo_types::Nanos;
+use std::collections::BTreeMap;
 
 /// Among so many planned requests one is chosen.
 const AHEAD: usize = 64;
 
+/// For each request the latest earlier one that is as long, where that is recent enough to be the same prompt.
+pub(super) fn repeats(spec: &ArtChatSpec, times: &[Nanos], lengths: &[u32]) -> Vec<Option<usize>> {
+    let window = Nanos::from_s(spec.repeat_window_s).unwrap_or(Nanos::MAX);
+    let mut last: BTreeMap<u32, usize> = BTreeMap::new();
+    let mut earlier = |(at, tokens): (usize, &u32)| {
+        last.insert(*tokens, at).filter(|&before| {
+            window > Nanos::ZERO && times[at].saturating_sub(times[before]) <= window
+        })
+    };
+    lengths.iter().enumerate().map(&mut earlier).collect()
+}
+
 /// The users of requests with these `lengths`, in about the order of `turns`, with the reuse that was asked for or the
-/// nearest to it; `fixed` is that of the requests that are not among them.
+/// nearest to it; `fixed` is that of the requests that are not among them. A request that `repeats` an earlier one has
+/// its user.
 pub(super) fn users(
     spec: &ArtChatSpec,
     key: Key,
     lengths: &[u32],
+    repeats: &[Option<usize>],
     turns: &[u32],
     fixed: Reuse,
 ) -> Vec<u32> {
@@ -30,11 +50,11 @@ pub(super) fn users(
         reuse.share()
     };
     let (mut low, mut high) = (0.0, 1.0);
-    let mut best = assigned(spec, key, lengths, turns, high);
+    let mut best = assigned(spec, key, lengths, repeats, turns, high);
     let mut nearest = (reuse(&best) - spec.reuse_intra_user).abs();
     for _ in 0..20 {
         let choosy = f64::midpoint(low, high);
-        let users = assigned(spec, key, lengths, turns, choosy);
+        let users = assigned(spec, key, lengths, repeats, turns, choosy);
         let got = reuse(&users);
         let off = (got - spec.reuse_intra_user).abs();
         if off < nearest {
@@ -50,15 +70,27 @@ pub(super) fn users(
 }
 
 /// One pass down the list: a share `choosy` of the requests goes to whom its length suits.
-fn assigned(spec: &ArtChatSpec, key: Key, lengths: &[u32], turns: &[u32], choosy: f64) -> Vec<u32> {
+fn assigned(
+    spec: &ArtChatSpec,
+    key: Key,
+    lengths: &[u32],
+    repeats: &[Option<usize>],
+    turns: &[u32],
+    choosy: f64,
+) -> Vec<u32> {
     let (mut ahead, mut last) = (Ahead::new(turns), vec![0; spec.users as usize]);
-    let user = |(index, &tokens): (usize, &u32)| {
-        let choose = key.word(9).word(index as u64).draw().unit() < choosy;
-        let user = ahead.take(choose, |user| distance(last[user as usize], tokens));
+    let mut users: Vec<u32> = Vec::with_capacity(lengths.len());
+    for (index, (&tokens, earlier)) in lengths.iter().zip(repeats).enumerate() {
+        let user = if let Some(earlier) = *earlier {
+            users[earlier]
+        } else {
+            let choose = key.word(9).word(index as u64).draw().unit() < choosy;
+            ahead.take(choose, |user| distance(last[user as usize], tokens))
+        };
         last[user as usize] = tokens;
-        user
-    };
-    lengths.iter().enumerate().map(user).collect()
+        users.push(user);
+    }
+    users
 }
 
 /// The next items of a list, of which any may be taken.
