@@ -1,8 +1,11 @@
-//! `gorgo decisions verify`: recorded routing decisions, put to a policy once more.
+//! `gorgo decisions`: recorded routing decisions, put to a policy once more (`verify`, here) or to simulated replicas
+//! (`predict`, `decisions/predict.rs`).
 //!
 //! Reads this project's `decisions.jsonl` and the CSV tables of the GORGO authors, plain or gzipped, told apart by
 //! their first bytes. How a case is judged is in the routing crate (`verify`); here are only files, lines and words.
 
+mod predict;
+mod predict_words;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +26,8 @@ use std::path::{Path, PathBuf};
 pub enum DecisionsCommand {
     /// Make every decision of a log again; exits with 1 when one comes out otherwise.
     Verify(VerifyArgs),
+    /// Force the recorded choices on simulated replicas: predicted against measured TTFT, request by request.
+    Predict(predict::PredictArgs),
 }
 
 /// What to verify.
@@ -100,7 +105,10 @@ pub enum DecisionsError {
 
 /// Runs a command on recorded decisions.
 pub fn decisions(command: &DecisionsCommand) -> Result<Exit, Failure> {
-    let DecisionsCommand::Verify(args) = command;
+    let args = match command {
+        DecisionsCommand::Verify(args) => args,
+        DecisionsCommand::Predict(args) => return predict::predict(args),
+    };
     match verify(args, &mut io::stdout().lock()) {
         Ok(true) => Ok(Exit::Ok),
         Ok(false) => Ok(Exit::Failed),
@@ -306,20 +314,32 @@ fn each_of_table(
     table: Box<dyn BufRead>,
     mut check: impl FnMut(Case) -> Result<(), DecisionsError>,
 ) -> Result<(), DecisionsError> {
-    // Rows of the wrong length are reported by `RecordedColumns`, which knows what they should hold.
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(table);
     let mut columns: Option<RecordedColumns> = None;
-    let mut line = 0;
-    for (record, ordinal) in reader.records().zip(0..) {
-        let record = record.map_err(|error| unreadable(path, line + 1, error))?;
-        line = record.position().map_or(line + 1, csv::Position::line);
+    each_record(path, table, |line, ordinal, fields| {
         let wrong = |error| DecisionsError::Row { path: path.to_owned(), line, error };
         if let Some(columns) = &columns {
-            let fields: Vec<&str> = record.iter().collect();
-            check(columns.case(ordinal, &fields).map_err(wrong)?)?;
-        } else {
-            columns = Some(RecordedColumns::from_header(&record).map_err(wrong)?);
+            return check(columns.case(ordinal, fields).map_err(wrong)?);
         }
+        columns = Some(RecordedColumns::from_header(fields.iter().copied()).map_err(wrong)?);
+        Ok(())
+    })
+}
+
+/// Gives every record of a table with its line; the first, without an ordinal of its own, is the header. Records count
+/// from 0 after it.
+fn each_record(
+    path: &Path,
+    table: Box<dyn BufRead>,
+    mut read: impl FnMut(u64, u64, &[&str]) -> Result<(), DecisionsError>,
+) -> Result<(), DecisionsError> {
+    // Rows of the wrong length are reported by `RecordedColumns`, which knows what they should hold.
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(table);
+    let mut line = 0;
+    for (record, ordinal) in reader.records().zip(0_u64..) {
+        let record = record.map_err(|error| unreadable(path, line + 1, error))?;
+        line = record.position().map_or(line + 1, csv::Position::line);
+        let fields: Vec<&str> = record.iter().collect();
+        read(line, ordinal.saturating_sub(1), &fields)?;
     }
     Ok(())
 }

@@ -67,12 +67,12 @@ Replicas (over the whole run)
 
 Cost of the measured window, USD (cost_usd; null where a price is missing: unpriced names it)
   gpu_hours, gpu         GPUs x length of the window (with count_idle = false: x the busy share of the run), at their price
-  cross_region_gb, egress_cross_region   prompts from the router's region to a replica in another one, answers back:
+  cross_region_gb, egress_cross_region   prompts from their router's region to a replica in another one, answers back:
                          tokens x bytes a token, GB of 10^9 bytes, at the price of the region that sends; traffic inside
                          a region is free; prompts of all measured requests that were dispatched (their last attempt),
                          answers of the completed ones
   legs                   the same by pair of regions: from, to, gb, usd
-  internet_gb, egress_internet   answers from the router's region to clients
+  internet_gb, egress_internet   answers from their router's region to clients
   egress, total          both kinds of traffic; GPUs and traffic
   input_tokens, output_tokens   of measured completed requests
   per_million_tokens, per_million_output_tokens   total / a million of both; of output_tokens
@@ -85,7 +85,8 @@ Tuner of the policy's weights (only where the policy has one)
 
 requests.csv: one row a request
   session, turn          who it is
-  origin, region, replica   where it came from; where the replica of its last attempt stands, and which it is
+  origin, router_region  where it came from; where the router stands that it came in at
+  region, replica        where the replica of its last attempt stands, and which it is
   score                  the policy's score of that replica
   input_tokens, output_tokens, cached_tokens, predicted_cached_tokens   lengths; found in the cache; believed to be
   scheduled_ms, sent_ms, first_token_ms, finished_ms   moments since time zero, at the client

@@ -24,7 +24,8 @@ pub enum NetworkCommand {
 /// Arguments of `gorgo network show`.
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
-    /// A region such as azure:eastus; or a client: a state, a country, or LAT,LON.
+    /// A region such as azure:eastus; or a client: a state, a country, a city, or LAT,LON.
+    #[arg(allow_hyphen_values = true)]
     from: String,
     /// A region.
     to: String,
@@ -157,10 +158,12 @@ fn unknown(name: &str, regions: &[RegionPlace]) -> Failure {
     } else {
         near.join(", ")
     };
-    Failure::input(format!("got {name:?}, wanted a region, state, country or LAT,LON: {hint}"))
+    Failure::input(format!(
+        "got {name:?}, wanted a region, state, country, city or LAT,LON: {hint}"
+    ))
 }
 
-/// A client by its position, state or country.
+/// A client by its position, state, country or city, the first that there is.
 fn client(text: &str) -> Option<Origin> {
     let parsed = text.split_once(',').and_then(|(lat, lon)| {
         Some(LatLon { lat: lat.trim().parse().ok()?, lon: lon.trim().parse().ok()? })
@@ -173,7 +176,11 @@ fn client(text: &str) -> Option<Origin> {
     match (places.state(text), places.country(text)) {
         (Some(_), _) => Some(Origin { state: name, ..Origin::default() }),
         (None, Some(_)) => Some(Origin { country: name, ..Origin::default() }),
-        (None, None) => None,
+        (None, None) => {
+            let cities = data::cities().ok()?;
+            let city = cities.iter().find(|city| city.name.eq_ignore_ascii_case(text))?;
+            Some(Origin { position: Some(city.position), ..Origin::default() })
+        }
     }
 }
 

@@ -95,7 +95,8 @@ fn list() -> Result<String, Failure> {
     Ok(text)
 }
 
-fn find(name: &str) -> Result<(ProfileSpec, CostProfile), Failure> {
+/// A built-in profile by name, or one in a TOML file.
+pub fn find(name: &str) -> Result<(ProfileSpec, CostProfile), Failure> {
     let spec = match data::profile(name).map_err(Failure::input)? {
         Some((spec, _)) => spec.clone(),
         None if name.ends_with(".toml") => {

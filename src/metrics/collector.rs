@@ -10,7 +10,7 @@ use crate::spec::AUTO_RECORDS_LIMIT;
 use crate::tally::Tally;
 use crate::{
     FleetNames, Invalid, MeasureSpec, PercentilesFrom, Records, ReplicaSummary, RequestRecord,
-    Served, Summary, TimelineSample, TunerSummary, Window,
+    ServedTable, Summary, TimelineSample, TunerSummary, Window,
 };
 use gorgo_types::Nanos;
 use hdrhistogram::Histogram;
@@ -43,8 +43,8 @@ pub struct RunResult {
     pub window: Window,
     /// Every request in the order in which they ended; none for a run too large to keep them.
     pub records: Option<Vec<RequestRecord>>,
-    /// What each replica did for the measured requests, by `ReplicaId`.
-    pub served: Vec<Served>,
+    /// What each replica did for the measured requests of each router's region.
+    pub served: ServedTable,
     /// TTFT of the measured completed requests, ns.
     pub ttft: Histogram<u64>,
     /// E2E of the measured completed requests, ns.
@@ -82,7 +82,7 @@ impl Collector {
             names: names.clone(),
             records: (records_limit > 0).then(Vec::new),
             records_limit,
-            tally: Tally::new(&spec, names.replicas.len()),
+            tally: Tally::new(&spec, names),
             gaps: Gaps::new(),
             timeline: Vec::new(),
             replicas: Vec::new(),
@@ -109,6 +109,10 @@ impl Collector {
     pub fn push(&mut self, record: RequestRecord) -> Result<(), Invalid> {
         record.check()?;
         let replicas = self.names.replicas.len();
+        let regions = self.names.regions.len();
+        if let Some(region) = record.router_region.filter(|region| region.index() >= regions) {
+            return Err(Invalid::UnknownRegion { id: record.id, region: region.index(), regions });
+        }
         if let Some(replica) = record.replica.filter(|replica| replica.index() >= replicas) {
             return Err(Invalid::UnknownReplica {
                 id: record.id,
@@ -277,6 +281,7 @@ mod tests {
             let record = RequestRecord {
                 id: RequestId { session, turn: 0 },
                 origin: OriginId(0),
+                router_region: None,
                 replica: None,
                 region: None,
                 status: Status::Rejected,

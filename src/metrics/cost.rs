@@ -1,12 +1,11 @@
 //! What a run costs: GPU-hours and bytes, at given prices.
 //!
 //! Billed is the measured window: the GPUs are paid for its length, traffic and tokens are those of the requests that
-//! were scheduled in it. A prompt travels from the router to its replica, the answer back to the router and on to the
-//! client; whoever sends pays, a region nothing for what stays inside it. What has no price is `null` and named, never
+//! were scheduled in it. A prompt travels from the router it came in at to its replica, the answer back and on to the client; whoever sends pays, a region nothing for what stays inside it. What has no price is `null` and named, never
 //! zero. Where prices come from is not known here: `gorgo-scenario` finds them.
 
 use crate::{ReplicaSummary, RunResult, Summary};
-use gorgo_types::RegionId;
+use gorgo_types::{RegionId, ReplicaId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -20,12 +19,10 @@ pub struct Prices {
     pub replicas: Vec<ReplicaPrice>,
     /// Whether a replica costs something while it has nothing to do. Otherwise it costs its busy share of the run.
     pub count_idle: bool,
-    /// Where the router stands.
-    pub router_region: RegionId,
     /// USD a GB from one region to another one. A pair that is not there has no price.
     pub egress_usd_per_gb: BTreeMap<(RegionId, RegionId), f64>,
-    /// USD a GB from the router's region to clients; none: it has no price.
-    pub internet_usd_per_gb: Option<f64>,
+    /// USD a GB from a router's region to clients. A region that is not there has no price.
+    pub internet_usd_per_gb: BTreeMap<RegionId, f64>,
     /// Bytes that travel for a token of a prompt.
     pub bytes_per_prompt_token: f64,
     /// Bytes that travel for a token of an answer.
@@ -43,7 +40,7 @@ pub struct ReplicaPrice {
     pub usd_per_gpu_hour: Option<f64>,
 }
 
-/// Tokens of the measured requests that one replica served.
+/// Tokens of the measured requests that one replica served for one router.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Served {
     /// Measured requests whose last attempt went there.
@@ -56,6 +53,51 @@ pub struct Served {
     pub output_tokens: u64,
 }
 
+/// What each replica served, by the region of the router that its requests came in at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServedTable {
+    replicas: usize,
+    /// A row of replicas for each region.
+    cells: Vec<Served>,
+}
+
+impl ServedTable {
+    /// Nothing served yet.
+    #[must_use]
+    pub fn new(regions: usize, replicas: usize) -> Self {
+        Self { replicas, cells: vec![Served::default(); regions * replicas] }
+    }
+
+    /// The cell of a router's region and a replica.
+    ///
+    /// # Panics
+    /// For a region or a replica beyond those it was made for.
+    pub(crate) fn at(&mut self, router: RegionId, replica: ReplicaId) -> &mut Served {
+        assert!(replica.index() < self.replicas, "a replica of this fleet");
+        &mut self.cells[router.index() * self.replicas + replica.index()]
+    }
+
+    /// Every cell in which there was a request, by region and replica.
+    pub fn cells(&self) -> impl Iterator<Item = (RegionId, ReplicaId, &Served)> {
+        let rows = (0_u32..).map(RegionId).zip(self.cells.chunks(self.replicas.max(1)));
+        rows.flat_map(|(router, row)| {
+            let cells = (0_u32..).map(ReplicaId).zip(row);
+            cells.map(move |(replica, served)| (router, replica, served))
+        })
+        .filter(|(_, _, served)| served.requests > 0)
+    }
+
+    /// Measured requests of each replica, whichever router they came in at.
+    #[must_use]
+    pub fn requests(&self) -> Vec<u64> {
+        let mut requests = vec![0; self.replicas];
+        for (_, replica, served) in self.cells() {
+            requests[replica.index()] += served.requests;
+        }
+        requests
+    }
+}
+
 /// The bill of the measured window, in USD. What has no price, and every sum with it, is null.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
@@ -63,7 +105,7 @@ pub struct Cost {
     pub gpu: Option<f64>,
     /// Traffic between regions.
     pub egress_cross_region: Option<f64>,
-    /// Answers from the router's region to clients.
+    /// Answers from the routers' regions to clients.
     pub egress_internet: Option<f64>,
     /// Both kinds of traffic.
     pub egress: Option<f64>,
@@ -77,7 +119,7 @@ pub struct Cost {
     pub gpu_hours: f64,
     /// GB between regions.
     pub cross_region_gb: f64,
-    /// GB from the router's region to clients.
+    /// GB from the routers' regions to clients.
     pub internet_gb: f64,
     /// Prompt tokens of the measured completed requests.
     pub input_tokens: u64,
@@ -113,13 +155,13 @@ impl RunResult {
         let (gpu, gpu_hours) = gpus(&self.summary, prices, &mut unpriced);
         let legs = self.legs(prices, &mut unpriced);
         let egress_cross_region = legs.iter().map(|leg| leg.usd).sum();
-        let sum = |tokens: fn(&Served) -> u64| self.served.iter().map(tokens).sum::<u64>();
+        let sum = |tokens: fn(&Served) -> u64| {
+            self.served.cells().map(|(_, _, served)| tokens(served)).sum::<u64>()
+        };
         let input_tokens = sum(|served| served.prompt_tokens);
         let output_tokens = sum(|served| served.output_tokens);
         let internet_gb = gigabytes(output_tokens, prices.bytes_per_output_token);
-        let egress_internet = charge(internet_gb, prices.internet_usd_per_gb, || {
-            unpriced.push(format!("traffic from {} to clients", self.region(prices.router_region)));
-        });
+        let egress_internet = self.to_clients(prices, &mut unpriced);
         let both = |a: Option<f64>, b: Option<f64>| Some(a? + b?);
         let egress = both(egress_cross_region, egress_internet);
         let total = both(gpu, egress);
@@ -146,18 +188,36 @@ impl RunResult {
         }
     }
 
+    /// What the answers to clients cost.
+    fn to_clients(&self, prices: &Prices, unpriced: &mut Vec<String>) -> Option<f64> {
+        let mut tokens: BTreeMap<RegionId, u64> = BTreeMap::new();
+        for (router, _, served) in self.served.cells() {
+            *tokens.entry(router).or_default() += served.output_tokens;
+        }
+        let mut sum = Some(0.0);
+        for (router, tokens) in tokens {
+            let gb = gigabytes(tokens, prices.bytes_per_output_token);
+            let price = prices.internet_usd_per_gb.get(&router).copied();
+            let usd = charge(gb, price, || {
+                unpriced.push(format!("traffic from {} to clients", self.region(router)));
+            });
+            sum = sum.zip(usd).map(|(sum, usd)| sum + usd);
+        }
+        sum
+    }
+
     /// The traffic between regions: prompts out, answers back.
     fn legs(&self, prices: &Prices, unpriced: &mut Vec<String>) -> Vec<Leg> {
-        let router = prices.router_region;
         let mut legs: BTreeMap<(RegionId, RegionId), f64> = BTreeMap::new();
-        for ((_, region), served) in self.names.replicas.iter().zip(&self.served) {
-            if *region == router {
+        for (router, replica, served) in self.served.cells() {
+            let region = self.names.replicas[replica.index()].1;
+            if region == router {
                 continue;
             }
             let prompts = gigabytes(served.sent_prompt_tokens, prices.bytes_per_prompt_token);
             let answers = gigabytes(served.output_tokens, prices.bytes_per_output_token);
-            *legs.entry((router, *region)).or_default() += prompts;
-            *legs.entry((*region, router)).or_default() += answers;
+            *legs.entry((router, region)).or_default() += prompts;
+            *legs.entry((region, router)).or_default() += answers;
         }
         let leg = |((from, to), gb): ((RegionId, RegionId), f64)| {
             let price = prices.egress_usd_per_gb.get(&(from, to)).copied();

@@ -27,6 +27,16 @@ pub enum Invalid {
         /// How many replicas there are.
         replicas: usize,
     },
+    /// A record names a router's region that the run does not have.
+    #[error("request {id} names region {region} of its router, wanted one of {regions}")]
+    UnknownRegion {
+        /// Which request.
+        id: RequestId,
+        /// The index it gives.
+        region: usize,
+        /// How many regions there are.
+        regions: usize,
+    },
     /// Requests were lost or counted twice.
     #[error(
         "{injected} requests went in, but {accounted} are accounted for ({ledger}): \

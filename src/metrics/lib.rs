@@ -25,7 +25,7 @@ pub use collector::{Collector, OriginLeg, RunResult};
 pub use compare::{
     CompareError, Comparison, PairedDifference, Side, SideNumbers, batch_means_interval, compare,
 };
-pub use cost::{BYTES_PER_GB, Cost, Leg, Prices, ReplicaPrice, Served};
+pub use cost::{BYTES_PER_GB, Cost, Leg, Prices, ReplicaPrice, Served, ServedTable};
 pub use distribution::nearest_rank;
 pub use error::Invalid;
 pub use hdrhistogram::Histogram;

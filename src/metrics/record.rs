@@ -171,6 +171,9 @@ pub struct RequestRecord {
     pub id: RequestId,
     /// Where it came from.
     pub origin: OriginId,
+    /// Region of the router that it came in at; none where it never reached one. Of several routers this one asked
+    /// first, whichever chose the replica.
+    pub router_region: Option<RegionId>,
     /// The replica of the last attempt; none where none was chosen.
     pub replica: Option<ReplicaId>,
     /// That replica's region.
@@ -279,6 +282,9 @@ impl RequestRecord {
         }
         if self.replica.is_some() != self.region.is_some() {
             return Some("it has a replica and a region, or neither");
+        }
+        if self.replica.is_some() && self.router_region.is_none() {
+            return Some("a router sent it to its replica");
         }
         if self.cached_tokens > self.input_tokens
             || self.predicted_cached_tokens > self.input_tokens

@@ -6,7 +6,7 @@ use crate::distribution::Series;
 use crate::summary::{MeasuredWindow, PartsMs, SCHEMA, Slo};
 use crate::{
     CacheRates, ClientHeld, Distribution, FleetNames, Invalid, Load, MeasureSpec, PercentilesFrom,
-    RequestCounts, RequestRecord, Served, Status, Summary, Window,
+    RequestCounts, RequestRecord, ServedTable, Status, Summary, Window,
 };
 use gorgo_types::Nanos;
 
@@ -30,7 +30,7 @@ pub(crate) struct Tally {
     predicted_tokens: u64,
     cached_requests: u64,
     predicted_requests: u64,
-    pub served: Vec<Served>,
+    pub served: ServedTable,
     in_flight_ns: u128,
     open_sent: Vec<Nanos>,
     last_finished: Nanos,
@@ -46,7 +46,7 @@ pub(crate) struct Held {
 }
 
 impl Tally {
-    pub fn new(spec: &MeasureSpec, replicas: usize) -> Self {
+    pub fn new(spec: &MeasureSpec, names: &FleetNames) -> Self {
         Self {
             spec: *spec,
             window: spec.window(),
@@ -65,7 +65,7 @@ impl Tally {
             predicted_tokens: 0,
             cached_requests: 0,
             predicted_requests: 0,
-            served: vec![Served::default(); replicas],
+            served: ServedTable::new(names.regions.len(), names.replicas.len()),
             in_flight_ns: 0,
             open_sent: Vec::new(),
             last_finished: Nanos::ZERO,
@@ -99,8 +99,8 @@ impl Tally {
             held.slip.add(Some(record.slip));
             held.waited += u64::from(record.sent > record.scheduled);
         }
-        if let Some(replica) = record.replica {
-            let served = &mut self.served[replica.index()];
+        if let (Some(router), Some(replica)) = (record.router_region, record.replica) {
+            let served = self.served.at(router, replica);
             served.requests += 1;
             served.sent_prompt_tokens += u64::from(record.input_tokens);
             if record.status == Status::Completed {
@@ -219,11 +219,11 @@ impl Tally {
             self.open_sent.iter().map(|&sent| overlap_ns(sent, to, self.window.from)).sum();
         #[expect(clippy::cast_precision_loss, reason = "a mean for display")]
         let request_seconds = (self.in_flight_ns + open) as f64 / 1e9;
-        let requests = || self.served.iter().map(|served| served.requests);
-        let busiest = requests().max().unwrap_or(0);
+        let requests = self.served.requests();
+        let busiest = requests.iter().max().copied().unwrap_or(0);
         Load {
             mean_in_flight: (length_s > 0.0).then(|| request_seconds / length_s),
-            busiest_replica_share: ratio(busiest, requests().sum()),
+            busiest_replica_share: ratio(busiest, requests.iter().sum()),
         }
     }
 

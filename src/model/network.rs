@@ -342,9 +342,10 @@ impl Network {
     /// How a leg was had, with the cities whose round trip it is where it is measured between such.
     #[must_use]
     pub fn leg_in_words(&self, origin: &Origin, to: RegionId, leg: &ClientLeg) -> String {
-        let (place, _, by_cities) = self.place_of(origin);
+        let (place, by_distance, by_cities) = self.place_of(origin);
+        let measured = leg.how == by_cities && by_cities != by_distance;
         match self.cities_between(place, self.regions[to.index()].position) {
-            Some((near, far)) if leg.how == by_cities && origin.region.is_none() => {
+            Some((near, far)) if measured && origin.region.is_none() => {
                 format!("{}: {near} to {far}", leg.how)
             }
             _ => leg.how.to_owned(),

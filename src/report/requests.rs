@@ -9,10 +9,11 @@ use gorgo_types::Nanos;
 use std::io::Write;
 
 /// The columns, in order.
-pub const REQUEST_COLUMNS: [&str; 31] = [
+pub const REQUEST_COLUMNS: [&str; 32] = [
     "session",
     "turn",
     "origin",
+    "router_region",
     "region",
     "replica",
     "score",
@@ -113,6 +114,7 @@ fn push_row(out: &mut Vec<u8>, names: &NameFields, record: &RequestRecord) {
     push_integer(out, u64::from(record.id.turn));
     out.push(b',');
     push_name(out, &names.origins, Some(record.origin.index()));
+    push_name(out, &names.regions, record.router_region.map(|region| region.index()));
     push_name(out, &names.regions, record.region.map(|region| region.index()));
     push_name(out, &names.replicas, record.replica.map(|replica| replica.index()));
     if record.replica.is_some() {

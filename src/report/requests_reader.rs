@@ -30,6 +30,7 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
 const SESSION: usize = column("session");
 const TURN: usize = column("turn");
 const ORIGIN: usize = column("origin");
+const ROUTER_REGION: usize = column("router_region");
 const REGION: usize = column("region");
 const REPLICA: usize = column("replica");
 const SCORE: usize = column("score");
@@ -152,9 +153,13 @@ impl Row<'_> {
         ids: &mut NameIds,
     ) -> Result<RequestRecord, ReportError> {
         let origin = intern(&mut ids.origins, self.text(ORIGIN)?, |name| names.origins.push(name));
-        let region = self
-            .name(REGION)?
-            .map(|name| RegionId(intern(&mut ids.regions, name, |name| names.regions.push(name))));
+        let mut region = |column: usize| -> Result<Option<RegionId>, ReportError> {
+            let name = self.name(column)?;
+            let mut id = |name| intern(&mut ids.regions, name, |name| names.regions.push(name));
+            Ok(name.map(|name| RegionId(id(name))))
+        };
+        let router_region = region(ROUTER_REGION)?;
+        let region = region(REGION)?;
         let replica = match (self.name(REPLICA)?, region) {
             (Some(name), Some(region)) => {
                 let id =
@@ -175,6 +180,7 @@ impl Row<'_> {
         let record = RequestRecord {
             id: RequestId { session: self.integer(SESSION)?, turn: self.small(TURN)? },
             origin: OriginId(origin),
+            router_region,
             replica,
             region,
             status: self.status()?,

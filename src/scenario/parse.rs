@@ -1,6 +1,6 @@
 //! Reading a scenario's text, and what the command line may change of it before it is resolved.
 
-use crate::parsed::{LoadTable, RecordedTable, ScenarioTable, TraceTable, WorkloadTable};
+use crate::parsed::{RecordedTable, ScenarioTable, TraceTable, WorkloadTable};
 use crate::{DEFAULT, DEFAULT_NAME, Resolved, ScenarioError, resolve};
 use gorgo_config::{Diagnostic, Duration, Located, Positive, Source};
 use std::path::{Path, PathBuf};
@@ -21,6 +21,14 @@ pub struct ReplayTrace {
     pub speedup: Option<f64>,
     /// Only requests recorded in `A..B` of the trace's own time, such as `10min..40min`; either may be left out.
     pub window: Option<String>,
+}
+
+impl ReplayTrace {
+    /// The option that says something of recorded times, with its value.
+    fn times_option(&self) -> Option<(&'static str, String)> {
+        let speedup = self.speedup.map(|speedup| ("--speedup", speedup.to_string()));
+        speedup.or_else(|| Some(("--window", self.window.clone()?)))
+    }
 }
 
 impl Parsed {
@@ -51,11 +59,36 @@ impl Parsed {
         &self.table
     }
 
-    /// Puts a recorded trace in the place of the workload, at its own times.
+    /// Puts a recorded trace in the place of the workload, at its own times, or at those of the `[load]` that the
+    /// assignments `sets` ask for: the file's own is about its own workload, and so are its workload's keys.
     ///
     /// # Errors
-    /// When the path, the speed-up or the window is not one.
-    pub fn replay(&mut self, trace: &ReplayTrace) -> Result<(), ScenarioError> {
+    /// When the path, the speed-up or the window is not one, or an assignment contradicts the trace.
+    pub fn replay<S: AsRef<str>>(
+        &mut self,
+        trace: &ReplayTrace,
+        sets: &[S],
+    ) -> Result<(), ScenarioError> {
+        let keys = || sets.iter().map(|set| set.as_ref().split('=').next().unwrap_or_default());
+        if let Some(key) = keys().find(|key| first_key(key) == "workload") {
+            let wanted = "no key of the workload: the trace takes its place";
+            let got = key.trim().to_owned();
+            return Err(ScenarioError::Option { option: "--set", got, wanted });
+        }
+        let asked: Vec<&str> = keys().filter(|key| first_key(key) == "load").collect();
+        // `load = { ... }` says it all at once.
+        let whole = asked.iter().any(|key| !key.contains('.'));
+        let names: Vec<&str> =
+            asked.iter().filter_map(|key| key.split('.').nth(1)).map(bare).collect();
+        let mut load = self.table.load.value.clone();
+        load.retain(|key| whole || names.contains(&key));
+        if load.redraws()
+            && let Some(option) = trace.times_option()
+        {
+            let wanted = "it without a [load] by --set, which sends requests at times of its own";
+            let got = option.1.to_owned();
+            return Err(ScenarioError::Option { option: option.0, got, wanted });
+        }
         let Some(path) = trace.path.to_str() else {
             let got = trace.path.display().to_string();
             return Err(ScenarioError::Option { option: "TRACE", got, wanted: "a path in UTF-8" });
@@ -77,10 +110,16 @@ impl Parsed {
         let workload = WorkloadTable { trace: Some(trace.into()), ..WorkloadTable::default() };
         self.table.workload = Some(workload.into());
         let (from, to) = (from.map(Located::nowhere), to.map(Located::nowhere));
-        let recorded = RecordedTable { speedup, from, to };
-        // What a scenario says of turns is about its own workload.
-        self.table.load =
-            LoadTable { recorded: Some(recorded.into()), ..LoadTable::default() }.into();
+        if !load.redraws() {
+            let set = load.recorded.take().map(|set| set.value).unwrap_or_default();
+            let recorded = RecordedTable {
+                speedup: speedup.or(set.speedup),
+                from: from.or(set.from),
+                to: to.or(set.to),
+            };
+            load.recorded = Some(recorded.into());
+        }
+        self.table.load = load.into();
         Ok(())
     }
 
@@ -132,9 +171,19 @@ impl Resolved {
             Some(path) => Parsed::from_file(path, sets)?,
             None => Parsed::new(DEFAULT_NAME, DEFAULT, sets)?,
         };
-        parsed.replay(trace)?;
+        parsed.replay(trace, sets)?;
         Ok(parsed.resolve(Path::new(""))?)
     }
+}
+
+/// A TOML key without its quotes.
+fn bare(key: &str) -> &str {
+    key.trim().trim_matches(['"', '\''])
+}
+
+/// The first part of a dotted key.
+fn first_key(key: &str) -> &str {
+    bare(key.split('.').next().unwrap_or_default())
 }
 
 /// The folder that a file stands in.

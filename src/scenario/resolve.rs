@@ -59,7 +59,7 @@ pub(crate) fn resolve(
     let client = context.client()?;
     let measure = context.measure()?;
     let (moved, outages) = context.events(network.network.clone(), &fleet.replicas)?;
-    let cost = context.cost(&network.network, &fleet.replicas, &fleet.profiles, router.region)?;
+    let cost = context.cost(&network.network, &fleet.replicas, &fleet.profiles, &router)?;
     let explicit = ScenarioTable {
         fleet: FleetTable { replicas: fleet.groups.into(), ..FleetTable::default() },
         network: network.table,

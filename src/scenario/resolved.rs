@@ -13,7 +13,7 @@ use gorgo_types::{Nanos, RegionId, ReplicaId};
 use gorgo_workload::ClientSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// A scenario ready to run.
@@ -195,6 +195,16 @@ impl RouterSpec {
     #[must_use]
     pub fn of(&self, policy: &PolicySpec) -> &Self {
         policy.router.as_ref().and_then(|name| self.variants.get(name)).unwrap_or(self)
+    }
+
+    /// Where routers stand, this one's and its variants'.
+    #[must_use]
+    pub fn all_regions(&self) -> BTreeSet<RegionId> {
+        let regions = |router: &Self| match &router.per_region {
+            Some(per_region) => per_region.regions.clone(),
+            None => vec![router.region],
+        };
+        std::iter::once(self).chain(self.variants.values()).flat_map(regions).collect()
     }
 }
 

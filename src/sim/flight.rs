@@ -3,7 +3,7 @@
 use gorgo_metrics::{RequestRecord, Status, TtftParts};
 use gorgo_model::halves;
 use gorgo_routing::Ticket;
-use gorgo_types::{Nanos, ReplicaId, Request};
+use gorgo_types::{Nanos, RegionId, ReplicaId, Request};
 use gorgo_workload::Outgoing;
 
 /// One request between its scheduled time and its end.
@@ -59,8 +59,14 @@ pub(crate) const fn back_of(rtt: Nanos) -> Nanos {
 
 impl Flight {
     /// A request that its client sends.
-    pub fn new(outgoing: Outgoing, site: u32, client_rtt: Nanos, measured: bool) -> Self {
+    pub fn new(
+        outgoing: Outgoing,
+        (site, region): (u32, RegionId),
+        client_rtt: Nanos,
+        measured: bool,
+    ) -> Self {
         let mut record = record_of(&outgoing);
+        record.router_region = Some(region);
         record.parts.client_to_router = out_of(client_rtt);
         Self {
             request: outgoing.request,
@@ -94,6 +100,7 @@ pub(crate) fn record_of(outgoing: &Outgoing) -> RequestRecord {
     RequestRecord {
         id: request.id,
         origin: request.origin,
+        router_region: None,
         replica: None,
         region: None,
         status: Status::InFlight,

@@ -46,7 +46,8 @@ impl World<'_> {
         let sent = outgoing.sent;
         let client_rtt = self.network.client_rtt_at(&leg, sent, draw);
         let prompt = request.prompt.tokens();
-        let mut flight = Flight::new(outgoing, site, client_rtt, measured);
+        let region = self.sites[site as usize].region;
+        let mut flight = Flight::new(outgoing, (site, region), client_rtt, measured);
         let parts = &mut flight.record.parts;
         parts.client_to_router += self.network.client_sending(prompt);
         if let Some(connections) = &self.sites[site as usize].connections {

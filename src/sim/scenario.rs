@@ -29,13 +29,8 @@ pub struct PolicyRun<'a> {
 /// As [`World::new`] and [`World::run`].
 pub fn run_policy(run: PolicyRun<'_>) -> Result<RunResult, SimError> {
     let prices = prices(run.scenario);
-    let router = run.scenario.router.of(&run.scenario.router.policies[run.policy]);
-    // Records do not say which of several routers a request came in at, so what crossed regions is not known.
-    let is_known = router.per_region.is_none() && router.region == prices.router_region;
     let mut result = World::new(setup_of(run)?)?.run()?;
-    if is_known {
-        result.charge(&prices);
-    }
+    result.charge(&prices);
     Ok(result)
 }
 
@@ -162,7 +157,7 @@ fn measure_spec(scenario: &Resolved) -> MeasureSpec {
 }
 
 fn prices(scenario: &Resolved) -> Prices {
-    let (cost, router_region) = (&scenario.cost, scenario.router.region);
+    let cost = &scenario.cost;
     let replica = |share: &from::GpuShare| ReplicaPrice {
         gpu: share.gpu.clone(),
         gpus: share.gpus,
@@ -171,9 +166,8 @@ fn prices(scenario: &Resolved) -> Prices {
     Prices {
         replicas: cost.replicas.iter().map(replica).collect(),
         count_idle: cost.count_idle,
-        router_region,
         egress_usd_per_gb: cost.egress_usd_per_gb.clone(),
-        internet_usd_per_gb: cost.internet_usd_per_gb.get(&router_region).copied(),
+        internet_usd_per_gb: cost.internet_usd_per_gb.clone(),
         bytes_per_prompt_token: cost.bytes_per_prompt_token,
         bytes_per_output_token: cost.bytes_per_output_token,
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Every arrow between crates of the workspace that is allowed, beside those to [`SHARED`].
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
     ("types", &[]),
     ("random", &[]),
     ("config", &[]),
@@ -15,6 +15,9 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("metrics", &[]),
     ("scenario", &["routing", "workload", "model"]),
     ("sim", &["routing", "workload", "model", "metrics", "scenario"]),
+    // Reads recorded decisions as `routing` does, and puts them to `model`'s replicas without a simulator: the choices
+    // are given.
+    ("predict", &["routing", "model"]),
     ("report", &["metrics", "routing"]),
     // Runs scenarios and holds what comes out against published figures; threads are the caller's.
     ("papers", &["workload", "metrics", "scenario", "sim", "report"]),
@@ -24,8 +27,8 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     (
         "gorgo",
         &[
-            "routing", "workload", "model", "metrics", "scenario", "sim", "report", "import",
-            "papers",
+            "routing", "workload", "model", "metrics", "scenario", "sim", "predict", "report",
+            "papers", "import",
         ],
     ),
 ];

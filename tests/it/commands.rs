@@ -331,6 +331,36 @@ fn profiles_are_listed_and_shown_with_their_errors() {
 }
 
 #[test]
+fn networks_are_shown_as_numbers_and_as_a_picture() {
+    let link = gorgo_ok(&["network", "show", "azure:eastus", "azure:germanywestcentral"]);
+    for wanted in ["94 ms", "P95", "data/network/azure.csv", "100,000 draws median 94.0 ms"] {
+        assert!(link.contains(wanted), "no {wanted} in {link}");
+    }
+    let client = gorgo_ok(&["network", "show", "Seoul", "azure:germanywestcentral"]);
+    assert!(client.contains("cities near position") && client.contains("Frankfurt"), "{client}");
+    let far = gorgo_ok(&["network", "show", "-40,-120", "azure:germanywestcentral"]);
+    assert!(far.contains("distance from position"), "{far}");
+    let scenario = "scenarios/01_three_regions.toml";
+    let own = ["network", "show", "--scenario", scenario, "--set", "network.clients.by=distance"];
+    let seoul = gorgo_ok(&[&own[..], &["Seoul", "azure:eastus"]].concat());
+    assert!(seoul.contains("distance from position"), "{seoul}");
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let text = gorgo_ok(&["network", "matrix", "--format", "json", "--out", out]);
+    let document: Value = serde_json::from_str(&text).expect("it is JSON");
+    assert_eq!(document["regions"].as_array().map(Vec::len), Some(3));
+    assert_eq!(document["links"].as_array().map(Vec::len), Some(9));
+    let picture = std::fs::read_to_string(folder.path().join("network.svg")).unwrap();
+    assert!(picture.contains("azure:southeastasia") && picture.contains("</svg>"), "{picture}");
+    for wrong in [["azure:eastus", "azure:nowhere"], ["Atlantis", "azure:eastus"]] {
+        let output = gorgo(&[&["network", "show"], &wrong[..]].concat());
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(wrong.iter().any(|name| error.contains(&format!("got {name:?}"))), "{error}");
+    }
+}
+
+#[test]
 fn reproduce_prints_rows_whatever_the_number_of_threads() {
     let run = |threads| {
         let arguments =

@@ -7,6 +7,7 @@ mod determinism;
 mod generated;
 mod import;
 mod metrics;
+mod predict;
 mod scale;
 mod support;
 mod tidy;

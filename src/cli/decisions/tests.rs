@@ -28,8 +28,17 @@ fn verified(name: &str, bytes: &[u8], policy: &str) -> Result<bool, DecisionsErr
     verify(&args, &mut io::sink())
 }
 
+fn read_for_prediction(bytes: &[u8]) -> Result<gorgo_predict::RecordedLog, DecisionsError> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("table.csv");
+    std::fs::write(&file, bytes).expect("the file is written");
+    predict::read_log(&file)
+}
+
 #[test]
 fn the_samples_are_good() {
+    let log = read_for_prediction(TABLE.as_bytes()).expect("it can be read");
+    assert_eq!((log.rows().len(), log.served()), (2, 1));
     assert!(verified("log.jsonl", LOG.as_bytes(), "power-of-two").expect("it can be read"));
     assert!(verified("table.csv", TABLE.as_bytes(), "gorgo").is_ok());
 }
@@ -69,7 +78,15 @@ proptest! {
     }
 
     #[test]
+    fn damaged_tables_are_read_for_predictions_or_refused(bytes in damaged(TABLE)) {
+        if let Err(error) = read_for_prediction(&bytes) {
+            prop_assert!(error.to_string().contains("table.csv"), "{}", error);
+        }
+    }
+
+    #[test]
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         let _ = verified("bytes", &bytes, "least-load");
+        let _ = read_for_prediction(&bytes);
     }
 }

@@ -7,6 +7,7 @@
 use super::{check_position, great_circle_km, invalid};
 use crate::ModelError;
 use gorgo_types::LatLon;
+use std::sync::Arc;
 
 /// How near a city must be to stand for a place, km. An assumption: at 0.0147 ms for each km two such ways are 7 ms
 /// at most, where the fit over the same cities is off by 70 ms (one standard deviation).
@@ -26,7 +27,8 @@ pub struct City {
 /// Cities and the round trips between them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CityTable {
-    cities: Vec<City>,
+    /// Shared: a network is cloned, and the table is large.
+    cities: Arc<[City]>,
     within_km: f64,
 }
 
@@ -36,10 +38,11 @@ impl CityTable {
     /// # Errors
     /// [`ModelError::Invalid`] for a city off the globe, with more or fewer round trips than cities before it, for a
     /// round trip that is no positive number, or a distance below zero.
-    pub fn new(cities: Vec<City>, within_km: f64) -> Result<Self, ModelError> {
+    pub fn new(cities: impl Into<Arc<[City]>>, within_km: f64) -> Result<Self, ModelError> {
         if !(within_km >= 0.0 && within_km.is_finite()) {
             return Err(invalid("clients: city_within_km", within_km, "zero or more"));
         }
+        let cities = cities.into();
         for (index, city) in cities.iter().enumerate() {
             let what = format!("city `{}`", city.name);
             check_position(&what, city.position)?;

@@ -10,6 +10,7 @@ use gorgo_model::network::City;
 use gorgo_model::{Link, NamedLink, Place, RegionPlace};
 use gorgo_types::LatLon;
 use serde::Deserialize;
+use std::sync::{Arc, OnceLock};
 
 const GORGO_V2: (&str, &str) =
     ("data/network/gorgo_v2.csv", include_str!("../../../data/network/gorgo_v2.csv"));
@@ -167,13 +168,14 @@ struct CityRow {
     rtt_ms_to_the_cities_above: String,
 }
 
-/// All built-in cities, each with its round trips to those before it. Read them only where they are asked for: there
-/// are 28,920 pairs.
+/// All built-in cities, each with its round trips to those before it: 28,920 pairs, read once in a process.
 ///
 /// # Errors
 /// Where the file is malformed, with the line and field.
-pub fn cities() -> Result<Vec<City>, Diagnostic> {
-    read_cities(CITIES_FILE.0, CITIES_FILE.1)
+pub fn cities() -> Result<Arc<[City]>, Diagnostic> {
+    static CITIES: OnceLock<Result<Arc<[City]>, Diagnostic>> = OnceLock::new();
+    let read = || read_cities(CITIES_FILE.0, CITIES_FILE.1).map(Arc::from);
+    CITIES.get_or_init(read).clone()
 }
 
 /// The cities of a CSV text; a round trip that was not measured is a dash.

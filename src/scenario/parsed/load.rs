@@ -55,6 +55,36 @@ pub struct LoadTable {
     pub sweep: Option<Located<SweepTable>>,
 }
 
+impl LoadTable {
+    /// Takes away every key that is not kept.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        fn unless<T>(kept: bool, key: &mut Option<T>) {
+            if !kept {
+                *key = None;
+            }
+        }
+        unless(keep("turns"), &mut self.turns);
+        unless(keep("constant"), &mut self.constant);
+        unless(keep("poisson"), &mut self.poisson);
+        unless(keep("gamma"), &mut self.gamma);
+        unless(keep("recorded"), &mut self.recorded);
+        unless(keep("ramp"), &mut self.ramp);
+        unless(keep("diurnal"), &mut self.diurnal);
+        unless(keep("spike"), &mut self.spike);
+        unless(keep("synchronous"), &mut self.synchronous);
+        unless(keep("concurrent") || keep("closed_loop"), &mut self.concurrent);
+        unless(keep("throughput"), &mut self.throughput);
+        unless(keep("sweep"), &mut self.sweep);
+    }
+
+    /// Whether it says when requests are sent otherwise than at their recorded times.
+    pub(crate) fn redraws(&self) -> bool {
+        let only_recorded =
+            Self { turns: self.turns.clone(), recorded: self.recorded.clone(), ..Self::default() };
+        *self != only_recorded
+    }
+}
+
 /// Arrivals at a rate.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

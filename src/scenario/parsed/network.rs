@@ -78,7 +78,7 @@ pub enum FillMissing {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientsTable {
-    /// Where the times come from. Default: distance.
+    /// Where the times come from. Default: cities; distance, where a fit of one's own is given (`base_rtt`, `ms_per_km`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<ClientsBy>,
     /// How near a city must be to stand for a client or a region, km. Default: 250.
@@ -105,11 +105,10 @@ pub struct ClientsTable {
 }
 
 /// Where the times of clients come from that are known by their place.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientsBy {
     /// From the great-circle distance.
-    #[default]
     Distance,
     /// From the round trip that was measured between the city nearest to the client and the one nearest to the router,
     /// where both are near enough; from the distance otherwise.

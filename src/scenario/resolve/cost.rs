@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::parsed::{CostTable, EgressPriceTable, EgressTable, GpuPriceTable, ReceiverTable};
-use crate::{CostParams, GpuShare, ReplicaSpec, data::PriceTables};
+use crate::{CostParams, GpuShare, ReplicaSpec, RouterSpec, data::PriceTables};
 use gorgo_config::{Diagnostic, Located, NonNegative, UsdPerGb, UsdPerHour};
 use gorgo_model::{Network, ProfileSpec};
 use gorgo_types::RegionId;
@@ -34,7 +34,7 @@ impl Context<'_> {
         network: &Network,
         replicas: &[ReplicaSpec],
         profiles: &[ProfileSpec],
-        router: RegionId,
+        router: &RouterSpec,
     ) -> Result<CostPart, Diagnostic> {
         let given = &self.table.cost;
         let tables = PriceTables::built_in()?;
@@ -44,7 +44,7 @@ impl Context<'_> {
         let shares: Vec<GpuShare> =
             replicas.iter().map(|replica| share_of(replica, profiles)).collect();
         let gpus = self.gpu_prices(&shares, &tables)?;
-        let egress = self.egress_prices(network, replicas, router, &tables)?;
+        let egress = self.egress_prices(network, replicas, &router.all_regions(), &tables)?;
         let name = |id: RegionId| network.regions()[id.index()].name.as_str();
         let price = |from: &str, to: &str| Some(egress.get(from)?.value.get(to)?.value.price.0);
         let regions = || (0_u32..).map(RegionId).take(network.regions().len());
@@ -121,13 +121,13 @@ impl Context<'_> {
         Ok(prices)
     }
 
-    /// The prices of traffic, by the regions that send and receive: the scenario's own, and those that this router and
-    /// these replicas can need.
+    /// The prices of traffic, by the regions that send and receive: the scenario's own, and those that these routers and
+    /// replicas can need.
     fn egress_prices(
         &self,
         network: &Network,
         replicas: &[ReplicaSpec],
-        router: RegionId,
+        routers: &BTreeSet<RegionId>,
         tables: &PriceTables,
     ) -> Result<EgressTable, Diagnostic> {
         let name = |id: RegionId| network.regions()[id.index()].name.clone();
@@ -145,11 +145,11 @@ impl Context<'_> {
                 }
             }
         }
-        let mut regions: Vec<RegionId> = replicas.iter().map(|replica| replica.region).collect();
-        regions.sort_unstable();
-        regions.dedup();
-        let other = regions.into_iter().filter(|region| *region != router);
-        let legs = other.flat_map(|region| [(router, region), (region, router)]);
+        let regions: BTreeSet<RegionId> = replicas.iter().map(|replica| replica.region).collect();
+        let pairs = routers.iter().flat_map(|&router| regions.iter().map(move |&to| (router, to)));
+        let legs = pairs
+            .filter(|(router, region)| router != region)
+            .flat_map(|(router, region)| [(router, region), (region, router)]);
         let mut add = |from: String, to: String, found: Option<(f64, String)>| {
             if let Some((usd, source)) = found {
                 let row = EgressPriceTable { price: UsdPerGb(usd), source: Some(source) };
@@ -161,7 +161,9 @@ impl Context<'_> {
             let found = tables.egress(&name(from), &name(to));
             add(name(from), name(to), found);
         }
-        add(name(router), INTERNET.to_owned(), tables.internet(&name(router)));
+        for &router in routers {
+            add(name(router), INTERNET.to_owned(), tables.internet(&name(router)));
+        }
         Ok(prices)
     }
 

@@ -44,12 +44,11 @@ impl Context<'_> {
                 Some(table) => self.model_error(table, &error),
                 None => broken_data(&error),
             })?;
-        let within_km = clients_table.city_within_km.map_or(CITY_WITHIN_KM, |km| km.0);
-        let network = match clients_table.by {
-            Some(ClientsBy::Cities) => network.with_cities(
-                CityTable::new(data::cities()?, within_km).map_err(|error| broken_data(&error))?,
+        let network = match clients_table.city_within_km {
+            Some(km) => network.with_cities(
+                CityTable::new(data::cities()?, km.0).map_err(|error| broken_data(&error))?,
             ),
-            _ => network,
+            None => network,
         };
         let network = self.sized(network)?;
         let (connect, connect_table) = self.connect()?;
@@ -255,11 +254,16 @@ impl Context<'_> {
                 lon: given.unknown_lon.unwrap_or(default.unknown.lon),
             },
         };
-        let by_cities = given.by == Some(ClientsBy::Cities);
+        let own_fit = given.base_rtt.is_some() || given.ms_per_km.is_some();
+        let by = match given.by {
+            Some(by) => by,
+            None if own_fit => ClientsBy::Distance,
+            None => ClientsBy::Cities,
+        };
+        let within_km = given.city_within_km.unwrap_or(NonNegative(CITY_WITHIN_KM));
         let table = ClientsTable {
-            by: Some(given.by.unwrap_or_default()),
-            city_within_km: by_cities
-                .then(|| given.city_within_km.unwrap_or(NonNegative(CITY_WITHIN_KM))),
+            by: Some(by),
+            city_within_km: (by == ClientsBy::Cities).then_some(within_km),
             base_rtt: Some(base_rtt),
             ms_per_km: Some(NonNegative(model.ms_per_km)),
             p95_over_p50: Some(Positive(model.p95_over_p50)),

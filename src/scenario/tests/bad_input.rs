@@ -139,7 +139,7 @@ fn replay_options_are_refused_by_name() {
             window: window.map(str::to_owned),
         };
         let mut parsed = Parsed::new("good.toml", GOOD, &[""; 0]).expect("valid");
-        parsed.replay(&trace).map_err(|error| error.to_string())
+        parsed.replay(&trace, &[""; 0]).map_err(|error| error.to_string())
     };
     for speedup in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e9] {
         let error = replay(Some(speedup), None).expect_err("no speed-up");

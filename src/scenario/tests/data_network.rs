@@ -254,8 +254,8 @@ fn pairs_across_providers_are_filled_only_when_allowed() {
 #[test]
 fn clients_take_measured_round_trips_of_cities_where_there_are_some() {
     let mixed = ["azure:eastus", "azure:germanywestcentral", "azure:southeastasia"];
-    let distance = with_regions(mixed, "").unwrap().network;
-    let cities = with_regions(mixed, "network.clients.by=\"cities\"").unwrap();
+    let distance = with_regions(mixed, "network.clients.by=\"distance\"").unwrap().network;
+    let cities = with_regions(mixed, "").unwrap();
     let seoul = LatLon { lat: 37.56, lon: 126.99 };
     let at = |position| Origin { position: Some(position), ..Origin::default() };
     let frankfurt = RegionId(1);
@@ -267,6 +267,13 @@ fn clients_take_measured_round_trips_of_cities_where_there_are_some() {
     let at_sea = at(LatLon { lat: -40.0, lon: -120.0 });
     assert_eq!(leg(&cities.network, &at_sea), leg(&distance, &at_sea));
     assert_eq!(leg(&cities.network, &Origin::default()).how, "unknown origin");
+    let own_fit = with_regions(mixed, "network.clients.ms_per_km=0.02").unwrap().network;
+    assert_eq!(leg(&own_fit, &at(seoul)).how, "distance from position");
+    let words = |origin: &Origin| {
+        cities.network.leg_in_words(origin, frankfurt, &leg(&cities.network, origin))
+    };
+    assert_eq!(words(&at(seoul)), "cities near position: Seoul to Frankfurt");
+    assert_eq!(words(&Origin::default()), "unknown origin");
     let again = Parsed::new("again.toml", &cities.to_toml(), &[] as &[&str]).unwrap();
     let again = again.resolve(Path::new("")).unwrap();
     assert_eq!(leg(&again.network, &at(seoul)), near);

@@ -33,7 +33,7 @@ fn resolve(name: &str, text: &str) -> Resolved {
     let resolved = parsed.and_then(|mut parsed| {
         if parsed.table().workload.is_none() {
             let trace = ReplayTrace { path: "trace.jsonl".into(), ..ReplayTrace::default() };
-            parsed.replay(&trace).expect("a plain replay");
+            parsed.replay(&trace, NO_SETS).expect("a plain replay");
         }
         parsed.resolve(Path::new(""))
     });
@@ -146,6 +146,9 @@ fn a_policy_may_run_in_a_router_of_another_kind() {
     let mut regions: Vec<_> = resolved.replicas.iter().map(|replica| replica.region).collect();
     regions.dedup();
     assert_eq!(places.regions, regions);
+    // Every router's answers have a price, wherever the variants stand.
+    let eastus = RegionId(0);
+    assert!(resolved.cost.internet_usd_per_gb.contains_key(&eastus));
     let again = resolve("again.toml", &resolved.to_toml());
     assert_eq!(again.to_toml(), resolved.to_toml());
     assert_eq!(again.router, resolved.router);
@@ -167,6 +170,23 @@ fn a_replay_takes_the_workloads_place() {
     assert_eq!((options.window_from_s, options.window_to_s), (Some(10.0), Some(60.0)));
     assert_eq!(resolved.demand.load, LoadSpec::Own);
     let csv = ReplayTrace { path: "a.CSV.gz".into(), ..ReplayTrace::default() };
+    // The built-in load is its own workload's; what the command line says of times is the trace's.
+    let redrawn = Resolved::for_replay(None, &csv, &["load.constant.rate=5 req/s"]).expect("valid");
+    assert!(matches!(redrawn.demand.load, LoadSpec::Arrivals(_)), "{:?}", redrawn.demand.load);
+    let faster = Resolved::for_replay(None, &csv, &["load.recorded.speedup=4"]).expect("valid");
+    let WorkloadSpec::Trace { options, .. } = &faster.demand.workload else { panic!("a trace") };
+    assert_eq!(options.speedup, 4.0);
+    for (trace, set, wanted) in [
+        (
+            &csv,
+            "workload.wildchat.requests=5",
+            "--set: got workload.wildchat.requests, wanted no key",
+        ),
+        (&trace, "load.constant.rate=5 req/s", "--speedup: got 2, wanted it without a [load]"),
+    ] {
+        let error = Resolved::for_replay(None, trace, &[set]).expect_err(wanted).to_string();
+        assert!(error.contains(wanted), "{error}");
+    }
     let resolved = Resolved::for_replay(None, &csv, NO_SETS).expect("valid");
     let WorkloadSpec::Trace { path, .. } = &resolved.demand.workload else { panic!("a trace") };
     assert_eq!(path.as_path(), Path::new("a.CSV.gz"), "what it is, its first line will say");

@@ -23,9 +23,8 @@ fn prices() -> Prices {
     Prices {
         replicas: vec![replica("big", 2, 4.0), replica("small", 1, 2.0)],
         count_idle: true,
-        router_region: EAST,
         egress_usd_per_gb: BTreeMap::from([((EAST, WEST), 0.05), ((WEST, EAST), 0.08)]),
-        internet_usd_per_gb: Some(0.1),
+        internet_usd_per_gb: BTreeMap::from([(EAST, 0.1)]),
         bytes_per_prompt_token: 4.0,
         bytes_per_output_token: 300.0,
     }
@@ -147,11 +146,42 @@ fn what_has_no_price_is_null_and_named_and_so_is_every_sum_with_it() {
 
     let mut free = prices();
     free.replicas[1].usd_per_gpu_hour = None;
-    free.internet_usd_per_gb = None;
+    free.internet_usd_per_gb.clear();
     let cost = bill(&records(), &free);
     assert_eq!(cost.unpriced, ["GPU small", "traffic from east to clients"]);
     assert_eq!((cost.gpu, cost.egress_internet, cost.total), (None, None, None));
     close(cost.egress_cross_region, 0.000_94);
+}
+
+#[test]
+fn of_several_routers_each_sends_and_answers_from_its_own_region() {
+    let west_router = |record| RequestRecord { router_region: Some(WEST), ..record };
+    let prices =
+        Prices { internet_usd_per_gb: BTreeMap::from([(EAST, 0.1), (WEST, 0.4)]), ..prices() };
+    let mut records = records();
+    // One that came in in the west and stays there, one that came in in the west and goes east.
+    let here = in_the_west(completed(6, 5_000, 9, 99), 1_000_000, 10_000);
+    records.push(west_router(here));
+    let input_tokens = 2_000_000;
+    records.push(west_router(RequestRecord {
+        input_tokens,
+        output_tokens: 40_000,
+        ..completed(7, 5_500, 9, 99)
+    }));
+    let cost = bill(&records, &prices);
+    // East to west: 0.014 GB of prompts as before, and 40,000 output tokens of 300 bytes, 0.012 GB, on their way back.
+    close(Some(cost.legs[0].gb), 0.026);
+    close(cost.legs[0].usd, 0.026 * 0.05);
+    // West to east: 0.003 GB of answers as before, and 2 million prompt tokens of 4 bytes, 0.008 GB.
+    close(Some(cost.legs[1].gb), 0.011);
+    close(cost.legs[1].usd, 0.011 * 0.08);
+    // To clients: 0.009 GB from the east as before, 50,000 output tokens from the west, 0.015 GB.
+    close(Some(cost.internet_gb), 0.024);
+    close(cost.egress_internet, 0.009 * 0.1 + 0.015 * 0.4);
+    let no_west = Prices { internet_usd_per_gb: BTreeMap::from([(EAST, 0.1)]), ..prices };
+    let cost = bill(&records, &no_west);
+    assert_eq!(cost.unpriced, ["traffic from west to clients"]);
+    assert_eq!((cost.egress_internet, cost.total), (None, None));
 }
 
 #[test]
@@ -160,7 +190,7 @@ fn what_is_not_used_needs_no_price() {
     let cost = bill(&east_only, &Prices { egress_usd_per_gb: BTreeMap::new(), ..prices() });
     close(cost.egress_cross_region, 0.0);
     assert!(cost.unpriced.is_empty() && cost.total.is_some());
-    let nothing = bill(&[], &Prices { internet_usd_per_gb: None, ..prices() });
+    let nothing = bill(&[], &Prices { internet_usd_per_gb: BTreeMap::new(), ..prices() });
     assert_eq!((nothing.per_million_tokens, nothing.per_million_output_tokens), (None, None));
     close(nothing.total, 0.1);
 }

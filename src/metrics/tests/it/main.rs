@@ -16,6 +16,7 @@ fn completed(session: u64, scheduled_ms: u64, ttft_ms: u64, e2e_ms: u64) -> Requ
     RequestRecord {
         id: RequestId { session, turn: 0 },
         origin: OriginId(0),
+        router_region: Some(RegionId(0)),
         replica: Some(ReplicaId(0)),
         region: Some(RegionId(0)),
         status: Status::Completed,

@@ -27,6 +27,7 @@ fn completed(session: u64, scheduled_ms: u64, ttft_ms: u64, e2e_ms: u64) -> Requ
     RequestRecord {
         id: RequestId { session, turn: 1 },
         origin: OriginId(1),
+        router_region: Some(RegionId(0)),
         replica: Some(ReplicaId(1)),
         region: Some(RegionId(1)),
         status: Status::Completed,

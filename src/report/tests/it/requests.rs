@@ -8,7 +8,7 @@ use gorgo_report::{
 use gorgo_types::{Nanos, OriginId, RegionId, ReplicaId, RequestId};
 use proptest::prelude::*;
 
-const HEADER: &str = "session,turn,origin,region,replica,score,input_tokens,output_tokens,\
+const HEADER: &str = "session,turn,origin,router_region,region,replica,score,input_tokens,output_tokens,\
 predicted_cached_tokens,cached_tokens,scheduled_ms,sent_ms,first_token_ms,finished_ms,client_queue_ms,\
 client_to_router_ms,routing_ms,router_queue_ms,forward_ms,failed_attempts_ms,connect_ms,network_out_ms,\
 replica_overhead_ms,replica_queue_ms,prefill_ms,network_back_ms,ttft_ms,ttft_from_send_ms,e2e_ms,tpot_ms,status";
@@ -26,9 +26,9 @@ fn the_file_by_hand() {
     let zeros = "0.000000,".repeat(9);
     let wanted = format!(
         "{HEADER}\n\
-         3,1,\"Paris, FR\",\"eu, west\",\"e\"\"0\",12.5,100,11,32,48,1000.000000,1005.000000,1025.000000,\
+         3,1,\"Paris, FR\",us-east,\"eu, west\",\"e\"\"0\",12.5,100,11,32,48,1000.000000,1005.000000,1025.000000,\
          1125.000000,5.000000,{zeros}20.000000,0.000000,25.000000,20.000000,125.000000,10.000000,completed\n\
-         4,1,\"Paris, FR\",,,,100,11,32,48,2000.000000,2000.000000,,2001.000000,0.000000,{zeros}0.000000,\
+         4,1,\"Paris, FR\",us-east,,,,100,11,32,48,2000.000000,2000.000000,,2001.000000,0.000000,{zeros}0.000000,\
          0.000000,,,,,rejected\n"
     );
     assert_eq!(written, wanted);
@@ -39,10 +39,11 @@ fn names_come_back_in_order_of_appearance() {
     let written = text(&names("gorgo"), &[completed(3, 1_000, 25, 125)]);
     let read = read_requests(written.as_bytes(), "requests.csv").unwrap();
     assert_eq!(read.names.origins, ["Paris, FR"]);
-    assert_eq!(read.names.replicas, [("e\"0".to_owned(), RegionId(0))]);
+    assert_eq!(read.names.replicas, [("e\"0".to_owned(), RegionId(1))]);
     let wanted = RequestRecord {
         origin: OriginId(0),
-        region: Some(RegionId(0)),
+        router_region: Some(RegionId(0)),
+        region: Some(RegionId(1)),
         replica: Some(ReplicaId(0)),
         ..completed(3, 1_000, 25, 125)
     };
@@ -53,7 +54,7 @@ fn names_come_back_in_order_of_appearance() {
 #[test]
 fn what_is_wrong_is_named() {
     let good = text(&names("gorgo"), &[completed(3, 1_000, 25, 125)]);
-    let broken: [(&str, &str, &str); 17] = [
+    let broken: [(&str, &str, &str); 18] = [
         (",12.5,", ",NaN,", "line 2, column `score`: got `NaN`, wanted a finite number"),
         (",12.5,", ",inf,", "line 2, column `score`: got `inf`"),
         ("\n3,1,", "\n-3,1,", "line 2, column `session`: got `-3`, wanted a whole number"),
@@ -75,8 +76,9 @@ fn what_is_wrong_is_named() {
             "column `ttft_ms`: got `26.000000`, wanted 25.000000",
         ),
         (",10.000000,completed", ",,completed", "column `tpot_ms`: got ``, wanted 10.000000"),
-        (",completed", "", "line 2: got 30 fields, wanted 31"),
+        (",completed", "", "line 2: got 31 fields, wanted 32"),
         ("\"eu, west\"", "", "column `region`: got ``, wanted a region where there is a replica"),
+        (",us-east,", ",,", "line 2: got a request that breaks a law, wanted: a router sent it to"),
         ("session,turn", "turn,session", "line 1, column `session`: got `turn`"),
         (",status", "", "line 1, column `status`: got ``"),
     ];
@@ -128,6 +130,7 @@ prop_compose! {
     fn any_record()(
         id in (any::<u64>(), any::<u32>()),
         place in prop::option::of(0..2_u32),
+        router in prop::option::of(0..2_u32),
         origin in 0..2_u32,
         score in prop::num::f64::NORMAL | prop::num::f64::ZERO | prop::num::f64::SUBNORMAL,
         tokens in (any::<u32>(), any::<u32>(), any::<u32>(), any::<u32>()),
@@ -147,6 +150,7 @@ prop_compose! {
         RequestRecord {
             id: RequestId { session: id.0, turn: id.1 },
             origin: OriginId(origin),
+            router_region: place.or(router).map(RegionId),
             replica: place.map(ReplicaId),
             region: place.map(RegionId),
             status,
@@ -182,6 +186,7 @@ proptest! {
         for (a, b) in records.iter().zip(&read.records) {
             let unnamed = |record: &RequestRecord| RequestRecord {
                 origin: OriginId(0),
+                router_region: Some(RegionId(0)),
                 region: None,
                 replica: None,
                 ..*record
