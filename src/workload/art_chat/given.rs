@@ -136,3 +136,45 @@ fn distance(last: u32, tokens: u32) -> f64 {
         last => f64::from(last.max(tokens)) / f64::from(last.min(tokens)) - 1.0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{repeats, users};
+    use crate::art_chat::ArtChatSpec;
+    use crate::art_chat::plan::Reuse;
+    use gorgo_random::Key;
+    use gorgo_types::Nanos;
+
+    fn spec(window_s: f64) -> ArtChatSpec {
+        ArtChatSpec { users: 8, repeat_window_s: window_s, ..ArtChatSpec::default() }
+    }
+
+    #[test]
+    fn a_length_that_was_there_shortly_before_is_a_repeat() {
+        let times: Vec<Nanos> = [0, 5, 10, 15, 200].map(Nanos::from_secs).to_vec();
+        let lengths = [700, 900, 700, 700, 900];
+        let found = repeats(&spec(10.0), &times, &lengths);
+        assert_eq!(
+            found,
+            [None, None, Some(0), Some(2), None],
+            "the latest, and 195 s are too long"
+        );
+        assert_eq!(repeats(&spec(1_000.0), &times, &lengths)[4], Some(1));
+        assert_eq!(repeats(&spec(0.0), &times, &lengths), [None; 5], "off");
+        assert_eq!(repeats(&spec(0.0), &[Nanos::ZERO; 2], &[7, 7]), [None; 2], "off at once, too");
+    }
+
+    #[test]
+    fn a_repeat_has_the_user_of_what_it_repeats_and_takes_no_turn() {
+        let lengths = [700, 900, 700, 800, 900, 700];
+        let repeats = [None, None, Some(0), None, Some(1), Some(2)];
+        let turns = [3, 5, 1];
+        let spec = spec(60.0);
+        let nobody = Reuse::of(&spec, &[]);
+        let users = users(&spec, Key::new(1), &lengths, &repeats, &turns, nobody);
+        assert_eq!((users[2], users[5], users[4]), (users[0], users[0], users[1]));
+        let mut begun = [users[0], users[1], users[3]];
+        begun.sort_unstable();
+        assert_eq!(begun, [1, 3, 5], "every turn is taken once");
+    }
+}
