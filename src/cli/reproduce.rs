@@ -1,5 +1,7 @@
 //! `gorgo reproduce`: a paper's experiment in the simulator, its figures beside ours.
 
+mod reviewers;
+
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use crate::simulate::{print, terminal_style};
@@ -12,12 +14,12 @@ use std::time::Instant;
 #[derive(Debug, clap::Args)]
 pub struct ReproduceArgs {
     /// Whose experiment.
-    #[arg(value_parser = experiments::NAMES)]
+    #[arg(value_parser = names())]
     paper: String,
     /// How many seeds, from 1 on [default: the experiment's].
     #[arg(long, value_name = "N")]
     seeds: Option<u64>,
-    /// Run only this window or study (repeatable).
+    /// Run only this window, study or question (repeatable).
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
     /// Write the page, its plots and CSV files there; a page that gorgo did not write is never replaced.
@@ -37,6 +39,11 @@ pub struct ReproduceArgs {
     quiet: bool,
 }
 
+/// Whose experiments there are.
+fn names() -> clap::builder::PossibleValuesParser {
+    experiments::NAMES.into_iter().chain([experiments::reviewers::NAME]).into()
+}
+
 /// What goes to stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
@@ -48,6 +55,9 @@ enum Format {
 
 /// Runs the experiment and reports.
 pub fn reproduce(args: &ReproduceArgs) -> Result<Exit, Failure> {
+    if args.paper == experiments::reviewers::NAME {
+        return reviewers::reproduce(args);
+    }
     let experiment = experiments::by_name(&args.paper)
         .ok_or_else(|| Failure::input(format!("no experiment is called `{}`", args.paper)))?;
     let options = Options { seeds: args.seeds, only: args.only.clone(), data: args.data.clone() };

@@ -1,5 +1,6 @@
-//! The experiments, one file each.
+//! The experiments, one file each; [`reviewers`] are questions without a paper, and have a shape of their own.
 
+pub mod reviewers;
 mod v2;
 
 use crate::experiment::Experiment;

@@ -8,10 +8,11 @@ use crate::words::{agrees, arrivals, cell, group, number, order, paper, percent,
 use gorgo_report::plot::{ArmsPanel, ArmsSeries, BesidePanel, BesideRow, arms, beside};
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The first line of a page that this code wrote.
-const MARK: &str = "<!-- written by `gorgo reproduce`: edit the experiment, not this page -->";
+pub(crate) const MARK: &str =
+    "<!-- written by `gorgo reproduce`: edit the experiment, not this page -->";
 
 /// How the page came about.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,12 +35,7 @@ pub fn write_page(
     outcome: &Outcome,
     about: &About,
 ) -> Result<(), PapersError> {
-    let page = folder.join("README.md");
-    if let Ok(old) = fs::read_to_string(&page)
-        && !old.starts_with(MARK)
-    {
-        return Err(PapersError::ForeignPage { path: page });
-    }
+    let page = owned_page(folder)?;
     write(&page, &markdown(experiment, outcome, about))?;
     write(&folder.join("rows.csv"), &rows_csv(outcome))?;
     if !outcome.studies.is_empty() {
@@ -55,7 +51,17 @@ pub fn write_page(
     Ok(())
 }
 
-fn write(path: &Path, text: &str) -> Result<(), PapersError> {
+/// The page of a folder, if it is not there yet or this code wrote it.
+pub(crate) fn owned_page(folder: &Path) -> Result<PathBuf, PapersError> {
+    let page = folder.join("README.md");
+    match fs::read_to_string(&page) {
+        Ok(old) if !old.starts_with(MARK) => Err(PapersError::ForeignPage { path: page }),
+        _ => Ok(page),
+    }
+}
+
+/// Writes a file, and the folders above it.
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), PapersError> {
     let at = |source| PapersError::Io { path: path.to_owned(), source };
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(at)?;

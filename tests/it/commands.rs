@@ -378,3 +378,25 @@ fn reproduce_prints_rows_whatever_the_number_of_threads() {
         assert_eq!(output.status.code(), Some(2), "{wrong:?}");
     }
 }
+
+#[test]
+fn reproduce_reviewers_answers_one_question() {
+    let run = |threads| {
+        let question = ["reproduce", "reviewers", "--only", "equal-counts", "--seeds", "1"];
+        let rest = ["--format", "json", "--quiet", "--threads", threads];
+        gorgo_ok(&[&question[..], &rest].concat())
+    };
+    let one = run("1");
+    assert_eq!(one, run("2"));
+    let document: serde_json::Value = serde_json::from_str(&one).expect("it is JSON");
+    let rows = document["rows"].as_array().expect("a list");
+    let is_equal =
+        |row: &&serde_json::Value| row["point"] == "1,500 requests" && row["metric"] == "completed";
+    let counts: Vec<&serde_json::Value> =
+        rows.iter().filter(is_equal).map(|row| &row["median"]).collect();
+    assert!(counts.len() > 3 && counts.iter().all(|count| **count == 1500.0), "{counts:?}");
+    for wrong in [["--seeds", "0"], ["--only", "nothing"]] {
+        let output = gorgo(&[&["reproduce", "reviewers", "--quiet"], &wrong[..]].concat());
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+    }
+}

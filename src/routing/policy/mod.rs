@@ -13,12 +13,14 @@
 //! Scores must never be NaN; `+inf` means "may not be chosen". Candidates that are not eligible are scored as well,
 //! so that a log shows what they would have cost, but [`Decision::choose_lowest`] never chooses them.
 
+pub mod cache_aware;
 pub mod gorgo;
 pub mod gorgo_abg;
 pub mod gorgo_proxy;
 pub mod gorgo_regional;
 pub mod least_load;
 pub mod least_request;
+pub mod llm_d;
 pub mod load;
 pub mod nearest;
 pub mod parameter;

@@ -7,7 +7,7 @@
 //! Source: the prefix-similarity policy of GORGO v1 (`prefix-tree` of gotoni's proxy: maximum match, falling back to
 //! least-load, which there is own running count plus the engine's waiting count: `load = "requests"`). The source does
 //! not say which of several equal matches wins; here the load decides, as prompts with a common system prompt would
-//! otherwise all go to the first replica. Read [`super::gorgo`] next.
+//! otherwise all go to the first replica. Read [`super::cache_aware`] next.
 
 use super::load::Load;
 use super::parameter::Parameter;

@@ -5,8 +5,8 @@
 
 use super::parameter::{Configured, Parameter, ParameterError};
 use super::{
-    Policy, gorgo, gorgo_abg, gorgo_proxy, gorgo_regional, least_load, least_request, nearest,
-    power_of_two, prefix_cache, prefix_tree, random, round_robin, session_affinity,
+    Policy, cache_aware, gorgo, gorgo_abg, gorgo_proxy, gorgo_regional, least_load, least_request,
+    llm_d, nearest, power_of_two, prefix_cache, prefix_tree, random, round_robin, session_affinity,
 };
 use serde::{Deserialize, Deserializer, Serializer};
 
@@ -93,6 +93,8 @@ policies! {
     session_affinity::SessionAffinity,
     prefix_cache::PrefixCache,
     prefix_tree::PrefixTree,
+    cache_aware::CacheAware,
+    llm_d::LlmD,
     gorgo::Gorgo,
     gorgo_proxy::GorgoProxy,
     gorgo_regional::GorgoRegional,

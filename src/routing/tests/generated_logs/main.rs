@@ -301,6 +301,34 @@ fn prefix_tree() {
 }
 
 #[test]
+fn cache_aware() {
+    let proof = |parameters, naive, rules| Proof {
+        policy: "cache-aware",
+        parameters,
+        naive,
+        effects: &["in_flight_requests", "cached_tokens"],
+        rules,
+        ties: 200,
+    };
+    proof(json!({}), naive::cache_aware, &["no-match", "match"]).run();
+    let strict = json!({ "cache_threshold": 0.5, "balance_abs": 3, "balance_rel": 1.1 });
+    proof(strict, naive::cache_aware_strict, &["imbalanced", "no-match", "match"]).run();
+}
+
+#[test]
+fn llm_d() {
+    Proof {
+        policy: "llm-d",
+        parameters: json!({}),
+        naive: naive::llm_d,
+        effects: &["prefix", "queue", "kv"],
+        rules: &["score"],
+        ties: 200,
+    }
+    .run();
+}
+
+#[test]
 fn gorgo() {
     let proof = |parameters, naive, effects| Proof {
         policy: "gorgo",

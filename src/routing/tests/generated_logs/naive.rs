@@ -207,6 +207,51 @@ pub fn prefix_tree(question: &Question<'_>, _: Option<u32>) -> Option<usize> {
     first(&smallest(&pool, load))
 }
 
+/// SGLang's router: share of the prompt, absolute and relative imbalance.
+fn cache_aware_of(question: &Question<'_>, share: f64, abs: u32, rel: f64) -> Option<usize> {
+    let list = eligible(question);
+    let load = |i: usize| question.candidates[i].in_flight_requests;
+    let most = list.iter().map(|&i| load(i)).max()?;
+    let fewest = list.iter().map(|&i| load(i)).min()?;
+    let least_load = |pool: &[usize]| by_draw(&smallest(pool, |i| load(i).into()), question.draw);
+    if most - fewest > abs && f64::from(most) > rel * f64::from(fewest) {
+        return least_load(&list);
+    }
+    let cached = |i: usize| question.candidates[i].cached_tokens;
+    let best = list.iter().map(|&i| cached(i)).max()?;
+    if best as f64 > share * prompt_tokens(question) as f64 {
+        let pool: Vec<usize> = list.into_iter().filter(|&i| cached(i) == best).collect();
+        return least_load(&pool);
+    }
+    least_load(&list)
+}
+
+pub fn cache_aware(question: &Question<'_>, _: Option<u32>) -> Option<usize> {
+    cache_aware_of(question, 0.3, 64, 1.5)
+}
+
+pub fn cache_aware_strict(question: &Question<'_>, _: Option<u32>) -> Option<usize> {
+    cache_aware_of(question, 0.5, 3, 1.1)
+}
+
+/// llm-d: the largest weighted sum of scores between 0 and 1.
+pub fn llm_d(question: &Question<'_>, _: Option<u32>) -> Option<usize> {
+    let list = eligible(question);
+    let waiting = |i: usize| f64::from(question.candidates[i].queued_requests);
+    let most = list.iter().map(|&i| waiting(i)).fold(f64::MIN, f64::max);
+    let fewest = list.iter().map(|&i| waiting(i)).fold(f64::MAX, f64::min);
+    let score = |i: usize| {
+        let s = &question.candidates[i];
+        let prompt = prompt_tokens(question);
+        let prefix = s.cached_tokens.min(prompt) as f64 / prompt as f64;
+        let queue = if most > fewest { (waiting(i) - fewest) / (most - fewest) } else { 0.0 };
+        let memory =
+            if s.kv_pool_tokens > 0 { s.used_tokens as f64 / s.kv_pool_tokens as f64 } else { 0.0 };
+        2.0 * (1.0 - prefix) + queue + memory
+    };
+    by_draw(&smallest(&list, score), question.draw)
+}
+
 fn weighted(question: &Question<'_>, weights: impl Fn(usize) -> [f64; 4]) -> Option<usize> {
     let score = |i: usize| {
         let [w_rtt, w_prefill, w_queue, w_used] = weights(i);
