@@ -14,6 +14,7 @@ mod replay;
 mod reproduce;
 mod run;
 mod simulate;
+mod sweep;
 mod text;
 mod trace;
 mod trace_import;
@@ -39,6 +40,9 @@ enum Command {
     /// Look at traces, convert and generate them.
     #[command(subcommand)]
     Trace(trace::TraceCommand),
+    /// Run a scenario under many settings, policies and seeds: stopped, resumed, split and joined as you like.
+    #[command(subcommand)]
+    Sweep(sweep::SweepCommand),
     /// Run a paper's experiment: its figures beside ours, with the spread over seeds.
     Reproduce(reproduce::ReproduceArgs),
     /// Set two runs side by side, paired by request.
@@ -64,6 +68,7 @@ fn main() -> std::process::ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Trace(command) => trace::trace(&command),
+        Command::Sweep(command) => sweep::sweep(&command),
         Command::Reproduce(args) => reproduce::reproduce(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::Explain(args) => explain::explain(&args),

@@ -19,14 +19,21 @@ pub struct Progress {
 impl Progress {
     /// Progress towards `total` requests (unknown: a counter). `quiet` shows nothing.
     pub fn new(total: Option<u64>, quiet: bool) -> Self {
+        Self::of("requests", total, quiet)
+    }
+
+    /// The same for other things than requests.
+    pub fn of(things: &str, total: Option<u64>, quiet: bool) -> Self {
         let visible = !quiet && std::io::stderr().is_terminal();
         let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
         bar.set_draw_target(ProgressDrawTarget::hidden());
         let template = match total {
-            Some(_) => "{bar:40} {human_pos}/{human_len} requests, {per_sec}, {eta} left",
-            None => "{spinner} {human_pos} requests, {per_sec}",
+            Some(_) => format!(
+                "{{bar:40}} {{human_pos}}/{{human_len}} {things}, {{per_sec}}, {{eta}} left"
+            ),
+            None => format!("{{spinner}} {{human_pos}} {things}, {{per_sec}}"),
         };
-        if let Ok(style) = ProgressStyle::with_template(template) {
+        if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style);
         }
         Self { bar, visible, started: Instant::now(), done: AtomicU64::new(0) }

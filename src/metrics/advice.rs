@@ -4,7 +4,8 @@
 //! threshold that a sound run rarely crosses by chance; how rarely is said where it stands and held by tests. Nothing
 //! here changes a number.
 
-use crate::{ClientHeld, RequestRecord, Status, Summary, Window};
+use crate::columns::{Columns, Span};
+use crate::{ClientHeld, Summary, Window};
 use gorgo_types::Nanos;
 
 /// Fewest requests that a P99 should be told of: ten lie beyond it then, and its 95 % confidence interval goes from
@@ -37,17 +38,17 @@ const WARM_UP_DEVIATIONS: f64 = 4.0;
 /// And it must matter: this share of the others' mean.
 const WARM_UP_SHARE: f64 = 0.1;
 
-/// All that there is to say. `records` are those of the whole run, where they are kept.
+/// All that there is to say. `columns` are those of the whole run, where its records are kept.
 pub(crate) fn of(
     summary: &Summary,
-    records: Option<&[RequestRecord]>,
+    columns: Option<Columns>,
     window: Window,
     end: Nanos,
 ) -> Vec<String> {
-    let saturated = records.and_then(|records| saturated(records, window, end));
+    let saturated = columns.as_ref().and_then(|columns| saturated(&columns.spans, window, end));
     // A growing queue makes the first requests fast: that is not a matter of the warm-up.
-    let cold = match (&saturated, records) {
-        (None, Some(records)) => cold_start(records, window),
+    let cold = match (&saturated, columns) {
+        (None, Some(mut columns)) => cold_start(&mut columns.served),
         _ => None,
     };
     let few = few_samples(summary.window.measured);
@@ -88,8 +89,8 @@ fn hidden_wait(client: &ClientHeld) -> Option<String> {
 /// [`PILED_UP_SHARE`] of the requests that came piled up, and whose mean backlog (scheduled, not yet ended) grew from
 /// part to part, by Kendall's tau. In a steady state the backlog at the half and at the end are alike but for chance;
 /// a closed loop's cannot grow.
-fn saturated(records: &[RequestRecord], window: Window, end: Nanos) -> Option<String> {
-    let scheduled = records.iter().map(|record| record.scheduled);
+fn saturated(spans: &[Span], window: Window, end: Nanos) -> Option<String> {
+    let scheduled = spans.iter().map(|span| span.scheduled);
     let last = scheduled.filter(|at| window.contains(*at)).max()?;
     let (from, to) = (window.from, last);
     let part_ns = to.saturating_sub(from).0 / PARTS as u64;
@@ -99,17 +100,17 @@ fn saturated(records: &[RequestRecord], window: Window, end: Nanos) -> Option<St
     let half = Nanos(from.0 + part_ns * (PARTS as u64 / 2));
     let (mut came, mut ended) = (0_u64, 0_u64);
     let mut backlog_ns = [0_u128; PARTS];
-    for record in records {
-        let finished = record.finished.unwrap_or(end);
-        came += u64::from(record.scheduled > half && record.scheduled <= to);
-        ended += u64::from(record.finished.is_some() && finished > half && finished <= to);
-        let first = (record.scheduled.saturating_sub(from).0 / part_ns) as usize;
+    for span in spans {
+        let finished = span.finished.unwrap_or(end);
+        came += u64::from(span.scheduled > half && span.scheduled <= to);
+        ended += u64::from(span.finished.is_some() && finished > half && finished <= to);
+        let first = (span.scheduled.saturating_sub(from).0 / part_ns) as usize;
         for (part, sum_ns) in backlog_ns.iter_mut().enumerate().skip(first) {
             let begin = from.0 + part_ns * part as u64;
             if begin >= finished.0 {
                 break;
             }
-            let (a, b) = (record.scheduled.0.max(begin), finished.0.min(begin + part_ns));
+            let (a, b) = (span.scheduled.0.max(begin), finished.0.min(begin + part_ns));
             *sum_ns += u128::from(b.saturating_sub(a));
         }
     }
@@ -143,22 +144,29 @@ fn tau(values: &[u128; PARTS]) -> f64 {
     f64::from(sum) / (PARTS * (PARTS - 1) / 2) as f64
 }
 
+/// Reorders values so that each of so many parts of a size has what it would have if all were sorted, and the last
+/// also what is left over.
+fn into_parts<T: Ord>(values: &mut [T], part: usize, parts: usize) {
+    if parts > 1 {
+        let half = parts / 2;
+        values.select_nth_unstable(half * part);
+        let (low, high) = values.split_at_mut(half * part);
+        into_parts(low, part, half);
+        into_parts(high, part, parts - half);
+    }
+}
+
 /// The first tenth of the measured requests was served unlike the others: the warm-up was too short.
 ///
 /// Compared are mean TTFTs of ten parts of equal numbers of completed requests, in the order of their scheduled times:
 /// the first against a prediction from the nine others, [`WARM_UP_DEVIATIONS`] of their standard deviations wide. A
 /// trend over the whole run widens that and is not taken for a cold start.
-fn cold_start(records: &[RequestRecord], window: Window) -> Option<String> {
-    let measured = records
-        .iter()
-        .filter(|record| record.status == Status::Completed && window.contains(record.scheduled));
-    let mut ttfts: Vec<(Nanos, Nanos)> =
-        measured.filter_map(|record| Some((record.scheduled, record.ttft()?))).collect();
+fn cold_start(ttfts: &mut [(Nanos, Nanos)]) -> Option<String> {
     if ttfts.len() < WARM_UP_REQUESTS {
         return None;
     }
-    ttfts.sort_unstable();
     let part = ttfts.len() / PARTS;
+    into_parts(ttfts, part, PARTS);
     let means: Vec<f64> = ttfts
         .chunks_exact(part)
         .take(PARTS)
@@ -172,7 +180,7 @@ fn cold_start(records: &[RequestRecord], window: Window) -> Option<String> {
     if (first - mean).abs() <= room {
         return None;
     }
-    let until_s = ttfts.get(part)?.0.as_s();
+    let until_s = ttfts[part..2 * part].iter().min()?.0.as_s();
     let least = others.iter().copied().fold(f64::INFINITY, f64::min);
     let most = others.iter().copied().fold(0.0, f64::max);
     Some(format!(

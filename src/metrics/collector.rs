@@ -5,7 +5,8 @@
 //! has one definition. Read `tally.rs` next.
 
 use crate::advice;
-use crate::distribution::{Gaps, exact_percentiles};
+use crate::columns::Columns;
+use crate::distribution::{Gaps, Series, exact_percentiles};
 use crate::spec::AUTO_RECORDS_LIMIT;
 use crate::tally::Tally;
 use crate::{
@@ -20,7 +21,8 @@ use hdrhistogram::Histogram;
 pub struct Collector {
     spec: MeasureSpec,
     names: FleetNames,
-    records: Option<Vec<RequestRecord>>,
+    /// As long as they are not too many, with what the end of the run asks of them.
+    records: Option<(Vec<RequestRecord>, Columns)>,
     records_limit: usize,
     tally: Tally,
     gaps: Gaps,
@@ -80,7 +82,7 @@ impl Collector {
         Self {
             spec,
             names: names.clone(),
-            records: (records_limit > 0).then(Vec::new),
+            records: (records_limit > 0).then(Default::default),
             records_limit,
             tally: Tally::new(&spec, names),
             gaps: Gaps::new(),
@@ -96,9 +98,11 @@ impl Collector {
     /// Makes room for so many records, where records are kept: a driver that knows how many requests come saves the
     /// copies that growing would take.
     pub fn expect(&mut self, requests: u64) {
-        if let Some(records) = &mut self.records {
+        if let Some((records, columns)) = &mut self.records {
             let room = usize::try_from(requests).unwrap_or(usize::MAX).min(self.records_limit);
-            records.reserve(room.min(AUTO_RECORDS_LIMIT));
+            let room = room.min(AUTO_RECORDS_LIMIT);
+            records.reserve(room);
+            columns.reserve(room, self.spec.client_holds_back);
         }
     }
 
@@ -120,22 +124,17 @@ impl Collector {
                 replicas,
             });
         }
+        // Now, while the record is at hand. A window that is not known yet begins after all that has ended.
+        self.tally.add(&record);
         match &mut self.records {
-            Some(records) if records.len() < self.records_limit => records.push(record),
-            Some(_) => {
-                self.fold();
-                self.tally.add(&record);
+            Some((records, columns)) if records.len() < self.records_limit => {
+                columns.add(&record, self.tally.window, self.spec.client_holds_back);
+                records.push(record);
             }
-            None => self.tally.add(&record),
+            // Too many: histograms have them all.
+            records => *records = None,
         }
         Ok(())
-    }
-
-    /// Gives the records up for histograms.
-    fn fold(&mut self) {
-        for record in self.records.take().into_iter().flatten() {
-            self.tally.add(&record);
-        }
     }
 
     /// The warm-up ends: measured are the requests scheduled from here on. For a warm-up of so many requests, whose end
@@ -199,16 +198,11 @@ impl Collector {
     ///
     /// # Errors
     /// When requests were lost or counted twice, or one ended after `end`.
-    pub fn finish(mut self, end: Nanos, injected: u64) -> Result<RunResult, Invalid> {
-        for record in self.records.iter().flatten() {
-            self.tally.add(record);
-        }
+    pub fn finish(self, end: Nanos, injected: u64) -> Result<RunResult, Invalid> {
         let counts = self.tally.conserved(end, injected)?;
-        let from = if self.records.is_some() {
-            PercentilesFrom::Records
-        } else {
-            PercentilesFrom::Histogram
-        };
+        let (records, mut columns) = self.records.unzip();
+        let from =
+            if records.is_some() { PercentilesFrom::Records } else { PercentilesFrom::Histogram };
         let mut summary = self.tally.summary(&self.spec, &self.names, end, counts);
         summary.percentiles_from = from;
         summary.itl_ms = self.gaps.distribution();
@@ -217,18 +211,18 @@ impl Collector {
         if let Some(client) = &mut summary.client {
             client.never_sent = self.never_sent;
         }
-        if let Some(records) = &self.records {
-            self.tally.sharpen(&mut summary, records, self.tally.window);
+        if let Some(columns) = &mut columns {
+            self.tally.sharpen(&mut summary, columns);
         }
         let mut about_numbers = std::mem::take(&mut summary.warnings);
-        about_numbers.extend(advice::of(&summary, self.records.as_deref(), self.tally.window, end));
+        about_numbers.extend(advice::of(&summary, columns, self.tally.window, end));
         summary.warnings = self.warnings;
         summary.warnings.extend(about_numbers);
         Ok(RunResult {
             names: self.names,
             summary,
             window: self.tally.window,
-            records: self.records,
+            records,
             served: self.tally.served,
             ttft: self.tally.ttft.buckets.histogram(),
             e2e: self.tally.e2e.buckets.histogram(),
@@ -240,30 +234,19 @@ impl Collector {
 }
 
 impl Tally {
-    /// Replaces the histograms' percentiles by exact ones.
-    fn sharpen(&self, summary: &mut Summary, records: &[RequestRecord], window: Window) {
-        let mut values = Vec::with_capacity(records.len());
-        let mut exact = |metric: fn(&RequestRecord) -> Option<Nanos>, infinite: u64| {
-            values.clear();
-            let measured = records.iter().filter(|record| window.contains(record.scheduled));
-            values.extend(measured.filter_map(metric).map(|ns| ns.0));
-            exact_percentiles(&mut values, infinite)
+    /// Replaces the histograms' percentiles by exact ones; the columns end up reordered.
+    fn sharpen(&self, summary: &mut Summary, columns: &mut Columns) {
+        let exact = |series: &Series, values: &mut [u64]| {
+            series.with_percentiles(exact_percentiles(values, series.infinite()))
         };
-        let ttft = exact(RequestRecord::completed_ttft, self.ttft.infinite());
-        let from_send =
-            exact(RequestRecord::completed_ttft_from_send, self.ttft_from_send.infinite());
-        let e2e = exact(RequestRecord::e2e, self.e2e.infinite());
-        let tpot = exact(RequestRecord::tpot, self.tpot.infinite());
         if let (Some(held), Some(client)) = (&self.held, &mut summary.client) {
-            let queue = exact(|record| Some(record.sent.saturating_sub(record.scheduled)), 0);
-            let slip = exact(|record| Some(record.slip), 0);
-            client.queue_ms = held.queue.with_percentiles(queue);
-            client.slip_ms = held.slip.with_percentiles(slip);
+            client.queue_ms = exact(&held.queue, &mut columns.queue);
+            client.slip_ms = exact(&held.slip, &mut columns.slip);
         }
-        summary.ttft_ms = self.ttft.with_percentiles(ttft);
-        summary.ttft_from_send_ms = self.ttft_from_send.with_percentiles(from_send);
-        summary.e2e_ms = self.e2e.with_percentiles(e2e);
-        summary.tpot_ms = self.tpot.with_percentiles(tpot);
+        summary.ttft_ms = exact(&self.ttft, &mut columns.ttft);
+        summary.ttft_from_send_ms = exact(&self.ttft_from_send, &mut columns.ttft_from_send);
+        summary.e2e_ms = exact(&self.e2e, &mut columns.e2e);
+        summary.tpot_ms = exact(&self.tpot, &mut columns.tpot);
     }
 }
 

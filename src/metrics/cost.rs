@@ -154,7 +154,8 @@ impl RunResult {
         let mut unpriced = Vec::new();
         let (gpu, gpu_hours) = gpus(&self.summary, prices, &mut unpriced);
         let legs = self.legs(prices, &mut unpriced);
-        let egress_cross_region = legs.iter().map(|leg| leg.usd).sum();
+        // An empty sum of floats is -0, which a table would show.
+        let egress_cross_region = legs.iter().try_fold(0.0, |sum, leg| Some(sum + leg.usd?));
         let sum = |tokens: fn(&Served) -> u64| {
             self.served.cells().map(|(_, _, served)| tokens(served)).sum::<u64>()
         };
@@ -179,7 +180,7 @@ impl RunResult {
             per_million_tokens: per_million(input_tokens + output_tokens),
             per_million_output_tokens: per_million(output_tokens),
             gpu_hours,
-            cross_region_gb: legs.iter().map(|leg| leg.gb).sum(),
+            cross_region_gb: legs.iter().fold(0.0, |sum, leg| sum + leg.gb),
             internet_gb,
             input_tokens,
             output_tokens,

@@ -11,6 +11,7 @@
 mod advice;
 mod buckets;
 mod collector;
+mod columns;
 mod compare;
 mod cost;
 mod distribution;

@@ -65,6 +65,23 @@ pub struct Assumptions {
     /// engine's agree on text, and what the engine has more of (template, tools) stands in front.
     pub engine_tokens_per_new_token: f64,
     values: [f64; FREE],
+    /// False: every prompt is computed whole.
+    reuse: bool,
+    /// Numbers that no fit may change.
+    held: [bool; FREE],
+}
+
+/// A part of the model that can be left out, to see what it is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Opening a connection takes no time.
+    Connections,
+    /// A prompt of any length travels at once.
+    SlowStart,
+    /// Prompts are tokenized in no time, so none waits for another's.
+    FrontEnd,
+    /// No prefix is ever reused.
+    Reuse,
 }
 
 /// The estimate of 4 characters a token in English.
@@ -83,13 +100,54 @@ impl Assumptions {
         let values = [profile.overhead_ms, 0.0, BYTES_PER_TOKEN, LEAST_SHARE, 0.0, 0.0];
         let connect =
             Connect { initial_window_bytes: Some(INITIAL_WINDOW_BYTES), ..Connect::default() };
-        Self { profile, connect, engine_tokens_per_new_token: 1.0, values }
+        Self {
+            profile,
+            connect,
+            engine_tokens_per_new_token: 1.0,
+            values,
+            reuse: true,
+            held: [false; FREE],
+        }
     }
 
     /// The free numbers, as [`FREE_NUMBERS`] names them.
     #[must_use]
     pub const fn values(&self) -> &[f64; FREE] {
         &self.values
+    }
+
+    /// Whether a fit may change a free number.
+    #[must_use]
+    pub const fn is_held(&self, index: usize) -> bool {
+        self.held[index]
+    }
+
+    /// The same without a part; the numbers that it alone needs are held.
+    #[must_use]
+    pub fn without(mut self, part: Part) -> Self {
+        let unused: &[&str] = match part {
+            Part::Connections => {
+                self.connect.tcp_round_trips = 0;
+                self.connect.tls_round_trips = 0;
+                &[]
+            }
+            Part::SlowStart => {
+                self.connect.initial_window_bytes = None;
+                &["bytes_per_token"]
+            }
+            Part::FrontEnd => {
+                self.values[1] = 0.0;
+                &["overhead_ms_per_token"]
+            }
+            Part::Reuse => {
+                self.reuse = false;
+                &["reuse_least_share", "reuse_left_tokens", "repeat_left_tokens"]
+            }
+        };
+        for (held, free) in self.held.iter_mut().zip(FREE_NUMBERS) {
+            *held |= unused.contains(&free.name);
+        }
+        self
     }
 
     /// The same with one free number changed.
@@ -152,7 +210,7 @@ impl Assumptions {
     )]
     pub fn computed_tokens(&self, prompt_tokens: u32, share: f64, new_tokens: u64) -> u32 {
         let [.., least_share, left, repeat_left] = self.values;
-        if share <= 0.0 || share < least_share {
+        if !self.reuse || share <= 0.0 || share < least_share {
             return prompt_tokens;
         }
         let new = new_tokens as f64 * self.engine_tokens_per_new_token;

@@ -49,7 +49,7 @@ pub fn fit(log: &RecordedLog, start: &Assumptions) -> Result<Fit, PredictError> 
     while halved < HALVINGS && passes < MOST_PASSES {
         passes += 1;
         let mut better = false;
-        for index in 0..FREE {
+        for index in (0..FREE).filter(|&index| !start.is_held(index)) {
             let free = FREE_NUMBERS[index];
             for step in [steps[index], -steps[index]] {
                 let value = (best.values()[index] + step).clamp(free.least, free.most);

@@ -18,7 +18,7 @@ pub mod replay;
 pub mod score;
 pub mod snapshot;
 
-pub use assumptions::{Assumptions, Free};
+pub use assumptions::{Assumptions, Free, Part};
 pub use fit::{Fit, fit};
 pub use probes::round_trips;
 pub use recorded::{Outcome, Recorded, RecordedLog, RecordedLogColumns};

@@ -47,6 +47,8 @@ pub enum Purpose {
     ArtChat = 41,
     /// Clients and gaps of the ServeGen workload: keyed by client and ordinal.
     Servegen = 42,
+    /// Settings of a sweep that are drawn: keyed by setting and axis.
+    SweepSetting = 50,
     /// Resamples of a statistic: keyed by resample and slot.
     Bootstrap = 60,
 }

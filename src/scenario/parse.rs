@@ -32,14 +32,36 @@ impl ReplayTrace {
 }
 
 impl Parsed {
-    /// Parses the text of a scenario; `name` is what errors call it, and `sets` are assignments `path=value`.
+    /// Parses the text of a scenario; `name` is what errors call it, and `sets` are assignments `path=value`. A kind of
+    /// load or workload that they name takes the place of the file's.
     ///
     /// # Errors
     /// Where the text is not TOML, a key is unknown or missing, or a value is not one that the key can have.
     pub fn new<S: AsRef<str>>(name: &str, text: &str, sets: &[S]) -> Result<Self, Diagnostic> {
         let mut source = Source::new(name, text);
         sets.iter().for_each(|set| source.set(set.as_ref()));
-        let table = source.document()?.read()?;
+        let mut table: ScenarioTable = source.document()?.read()?;
+        let loads = Named::by(sets, "load");
+        if loads.kinds().next().is_some() {
+            table.load.value.retain(|key| key == "turns" || loads.has(key));
+        }
+        // The file's time of day is about the rate that it had.
+        let closed = ["synchronous", "concurrent", "closed_loop", "throughput", "sweep"];
+        let start_by_set =
+            paths(sets).any(|path| path.split('.').nth(2).map(bare) == Some("start"));
+        if let Some(workload) = &mut table.workload
+            && let Some(wildchat) = &mut workload.value.wildchat
+            && closed.iter().any(|kind| loads.keys.contains(kind))
+            && !start_by_set
+        {
+            wildchat.value.start = None;
+        }
+        let workloads = Named::by(sets, "workload");
+        if let Some(workload) = &mut table.workload
+            && workloads.kinds().next().is_some()
+        {
+            workload.value.retain(|kind| workloads.has(kind));
+        }
         Ok(Self { source, table })
     }
 
@@ -69,19 +91,14 @@ impl Parsed {
         trace: &ReplayTrace,
         sets: &[S],
     ) -> Result<(), ScenarioError> {
-        let keys = || sets.iter().map(|set| set.as_ref().split('=').next().unwrap_or_default());
-        if let Some(key) = keys().find(|key| first_key(key) == "workload") {
+        if let Some(key) = paths(sets).find(|path| first_key(path) == "workload") {
             let wanted = "no key of the workload: the trace takes its place";
             let got = key.trim().to_owned();
             return Err(ScenarioError::Option { option: "--set", got, wanted });
         }
-        let asked: Vec<&str> = keys().filter(|key| first_key(key) == "load").collect();
-        // `load = { ... }` says it all at once.
-        let whole = asked.iter().any(|key| !key.contains('.'));
-        let names: Vec<&str> =
-            asked.iter().filter_map(|key| key.split('.').nth(1)).map(bare).collect();
+        let asked = Named::by(sets, "load");
         let mut load = self.table.load.value.clone();
-        load.retain(|key| whole || names.contains(&key));
+        load.retain(|key| asked.has(key));
         if load.redraws()
             && let Some(option) = trace.times_option()
         {
@@ -174,6 +191,38 @@ impl Resolved {
         parsed.replay(trace, sets)?;
         Ok(parsed.resolve(Path::new(""))?)
     }
+}
+
+/// The keys of one of a scenario's tables that assignments name.
+struct Named<'a> {
+    /// `table = { ... }` says it all at once.
+    whole: bool,
+    keys: Vec<&'a str>,
+}
+
+impl<'a> Named<'a> {
+    fn by<S: AsRef<str>>(sets: &'a [S], table: &str) -> Self {
+        let paths: Vec<&str> = paths(sets).filter(|path| first_key(path) == table).collect();
+        let whole = paths.iter().any(|path| !path.contains('.'));
+        Self {
+            whole,
+            keys: paths.iter().filter_map(|path| path.split('.').nth(1)).map(bare).collect(),
+        }
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.whole || self.keys.contains(&key)
+    }
+
+    /// Those that are kinds, not a key beside them.
+    fn kinds(&self) -> impl Iterator<Item = &&'a str> {
+        self.keys.iter().filter(|key| **key != "turns")
+    }
+}
+
+/// What stands left of the equals signs.
+fn paths<S: AsRef<str>>(sets: &[S]) -> impl Iterator<Item = &str> {
+    sets.iter().map(|set| set.as_ref().split('=').next().unwrap_or_default())
 }
 
 /// A TOML key without its quotes.

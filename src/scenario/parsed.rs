@@ -88,3 +88,10 @@ pub struct ScenarioTable {
     #[schemars(with = "Vec<std::collections::BTreeMap<String, serde_json::Value>>")]
     pub profiles: Vec<Located<ProfileSpec>>,
 }
+
+/// Takes a key away that is not kept.
+fn keep_if<T>(kept: bool, key: &mut Option<T>) {
+    if !kept {
+        *key = None;
+    }
+}

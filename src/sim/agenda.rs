@@ -213,6 +213,7 @@ pub struct Agenda {
 
 impl Agenda {
     /// Adds an event.
+    #[inline]
     pub fn push(&mut self, at: Nanos, event: Event) {
         let order = (u64::from(event.class()) << 56) | self.sequence;
         self.sequence += 1;

@@ -361,6 +361,43 @@ fn networks_are_shown_as_numbers_and_as_a_picture() {
 }
 
 #[test]
+fn a_sweep_is_listed_stopped_resumed_split_and_joined() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("small.toml");
+    let text = "name = \"small\"\npolicies = [\"gorgo\"]\nseeds = { count = 2 }\n\
+        set = [\"workload.wildchat.requests=80\", \"measure.warm_up=0s\", \"measure.stop=20s\"]\n\
+        [[over]]\npath = \"router.policies.gorgo.w_queue\"\nchoices = [0.1, 0.3, 0.5]\n";
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let listed = gorgo_ok(&["sweep", "run", file, "--dry-run", "--quiet"]);
+    assert_eq!(listed.lines().count(), 6);
+    assert!(listed.contains("seed 2\trouter.policies.gorgo.w_queue=0.3"), "{listed}");
+
+    let (one, all) = (path("one"), path("all"));
+    let table = gorgo_ok(&["sweep", "run", file, "--out", &one, "--threads", "1", "--quiet"]);
+    assert!(table.starts_with("policy") && table.contains("3 of 3 rows"), "{table}");
+    let again = gorgo(&["sweep", "run", file, "--out", &one, "--quiet"]);
+    assert_eq!(again.status.code(), Some(2), "what is there is not overwritten");
+    assert_eq!(gorgo_ok(&["sweep", "run", file, "--out", &one, "--resume", "--quiet"]), table);
+    let shards = [path("a"), path("b")];
+    for (share, shard) in ["1/2", "2/2"].iter().zip(&shards) {
+        let words = ["sweep", "run", file, "--out", shard, "--shard", share, "--quiet"];
+        assert_eq!(gorgo_ok(&words), "", "no table before all is there");
+    }
+    let words = ["sweep", "merge", file, &shards[0], &shards[1], "--out", &all, "--quiet"];
+    assert_eq!(gorgo_ok(&words), table);
+    assert_eq!(files(Path::new(&all)), files(Path::new(&one)));
+    let run = std::fs::read_dir(folder.path().join("one/runs")).unwrap().next().unwrap().unwrap();
+    let scenario = run.path().join("scenario.resolved.toml");
+    let words = ["run", scenario.to_str().unwrap(), "--no-files", "--format", "json", "--quiet"];
+    let run_again: Value = serde_json::from_str(&gorgo_ok(&words)).unwrap();
+    let kept = std::fs::read_to_string(run.path().join("summary.json")).unwrap();
+    let kept: Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!(run_again["runs"][0], kept, "a cell is a scenario that runs to the same numbers");
+}
+
+#[test]
 fn reproduce_prints_rows_whatever_the_number_of_threads() {
     let run = |threads| {
         let arguments =

@@ -40,6 +40,9 @@ fn a_log_is_foretold_by_every_model_and_written_out() {
     let svg = std::fs::read_to_string(out.join("decisions_small.svg")).unwrap();
     assert!(svg.starts_with("<svg") && svg.contains("Errors"));
 
+    let without = gorgo_ok(&[&arguments[..], &["--without", "connections"]].concat());
+    assert!(without.contains("without connections") && without != text, "{without}");
+
     let json = gorgo_ok(&[&arguments[..], &["--format", "json"]].concat());
     assert_eq!(json, gorgo_ok(&[&arguments[..], &["--format", "json"]].concat()), "the same bytes");
     let report: Value = serde_json::from_str(&json).unwrap();

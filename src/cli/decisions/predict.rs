@@ -14,8 +14,8 @@ use gorgo_predict::regression::Regression;
 use gorgo_predict::replay::Answers;
 use gorgo_predict::score::{CalibrationBin, Score, calibration, score};
 use gorgo_predict::{
-    Assumptions, Fit, Foretold, Outcome, Recorded, RecordedLog, RecordedLogColumns, fit, replay,
-    round_trips, snapshot,
+    Assumptions, Fit, Foretold, Outcome, Part, Recorded, RecordedLog, RecordedLogColumns, fit,
+    replay, round_trips, snapshot,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -40,6 +40,9 @@ pub struct PredictArgs {
     /// The engine of every replica: a built-in profile, or a TOML file.
     #[arg(long, value_name = "PROFILE", default_value = "2xl40s_qwen3.5-35b-a3b-fp8")]
     pub profile: String,
+    /// Leave a part of the replays and snapshots out, before any fit, to see what it is worth; may be repeated.
+    #[arg(long, value_enum, value_name = "PART")]
+    pub without: Vec<Without>,
     /// What stdout gets.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
@@ -55,6 +58,31 @@ pub enum Format {
     Table,
     /// JSON.
     Json,
+}
+
+/// Parts of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Without {
+    /// Opening a connection takes no time.
+    Connections,
+    /// A prompt of any length travels at once.
+    SlowStart,
+    /// Prompts are tokenized in no time, so none waits for another's.
+    FrontEnd,
+    /// No prefix is ever reused.
+    Reuse,
+}
+
+impl From<Without> for Part {
+    fn from(without: Without) -> Self {
+        match without {
+            Without::Connections => Self::Connections,
+            Without::SlowStart => Self::SlowStart,
+            Without::FrontEnd => Self::FrontEnd,
+            Without::Reuse => Self::Reuse,
+        }
+    }
 }
 
 /// One log, and how well each model foretold it.
@@ -116,6 +144,8 @@ pub struct Report {
     pub schema: u32,
     /// The engine.
     pub profile: String,
+    /// What was left out of the replays and snapshots.
+    pub without: Vec<Without>,
     /// Where `--fit` asked for it.
     pub fit: Option<FitReport>,
     /// The logs.
@@ -131,7 +161,8 @@ struct Named {
 /// Runs the command.
 pub fn predict(args: &PredictArgs) -> Result<Exit, Failure> {
     let (spec, _) = profile::find(&args.profile)?;
-    let start = Assumptions::of_profile(spec);
+    let start = (args.without.iter())
+        .fold(Assumptions::of_profile(spec), |model, part| model.without((*part).into()));
     let read = |path: &PathBuf| {
         let log = read_log(path).map_err(Failure::input)?;
         if log.served() == 0 {
@@ -152,6 +183,7 @@ pub fn predict(args: &PredictArgs) -> Result<Exit, Failure> {
     let report = Report {
         schema: 1,
         profile: start.profile.name.clone(),
+        without: args.without.clone(),
         fit: fitted.as_ref().map(|(log, fitted)| fit_report(log, &start, fitted)),
         logs: logs
             .iter()

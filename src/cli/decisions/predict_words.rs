@@ -1,6 +1,7 @@
 //! What `gorgo decisions predict` prints and writes: the table, every prediction as CSV, the plot.
 
 use super::predict::{BINS, LogReport, ModelReport, Report, pairs};
+use clap::ValueEnum;
 use gorgo_predict::RecordedLog;
 use gorgo_predict::score::{Score, calibration};
 use gorgo_report::plot::{PredictionBin, PredictionModel, PredictionPanel, prediction};
@@ -9,6 +10,9 @@ use std::fmt::Write;
 /// The table for people.
 pub fn table(report: &Report) -> String {
     let mut text = format!("profile {}\n", report.profile);
+    for part in report.without.iter().filter_map(ValueEnum::to_possible_value) {
+        let _ = writeln!(text, "without {}", part.get_name());
+    }
     if let Some(fit) = &report.fit {
         let (before, after) = (fit.loss_before, fit.loss);
         let _ = writeln!(

@@ -1,6 +1,6 @@
 //! `[load]`: when requests are sent. Kinds have GuideLLM's names where it has one.
 
-use super::ThinkTable;
+use super::{ThinkTable, keep_if};
 use crate::SweepArrivals;
 use gorgo_config::{
     Count, Duration, Located, NonNegative, Positive, PositiveDuration, Rate, Share,
@@ -58,23 +58,18 @@ pub struct LoadTable {
 impl LoadTable {
     /// Takes away every key that is not kept.
     pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
-        fn unless<T>(kept: bool, key: &mut Option<T>) {
-            if !kept {
-                *key = None;
-            }
-        }
-        unless(keep("turns"), &mut self.turns);
-        unless(keep("constant"), &mut self.constant);
-        unless(keep("poisson"), &mut self.poisson);
-        unless(keep("gamma"), &mut self.gamma);
-        unless(keep("recorded"), &mut self.recorded);
-        unless(keep("ramp"), &mut self.ramp);
-        unless(keep("diurnal"), &mut self.diurnal);
-        unless(keep("spike"), &mut self.spike);
-        unless(keep("synchronous"), &mut self.synchronous);
-        unless(keep("concurrent") || keep("closed_loop"), &mut self.concurrent);
-        unless(keep("throughput"), &mut self.throughput);
-        unless(keep("sweep"), &mut self.sweep);
+        keep_if(keep("turns"), &mut self.turns);
+        keep_if(keep("constant"), &mut self.constant);
+        keep_if(keep("poisson"), &mut self.poisson);
+        keep_if(keep("gamma"), &mut self.gamma);
+        keep_if(keep("recorded"), &mut self.recorded);
+        keep_if(keep("ramp"), &mut self.ramp);
+        keep_if(keep("diurnal"), &mut self.diurnal);
+        keep_if(keep("spike"), &mut self.spike);
+        keep_if(keep("synchronous"), &mut self.synchronous);
+        keep_if(keep("concurrent") || keep("closed_loop"), &mut self.concurrent);
+        keep_if(keep("throughput"), &mut self.throughput);
+        keep_if(keep("sweep"), &mut self.sweep);
     }
 
     /// Whether it says when requests are sent otherwise than at their recorded times.

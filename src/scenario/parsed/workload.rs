@@ -1,7 +1,7 @@
 //! `[workload]`: what is asked of the fleet. Lengths, turns, prompts and origins are the workload crate's own types;
 //! here they get units and places.
 
-use super::{ArtChatTable, ServegenTable};
+use super::{ArtChatTable, ServegenTable, keep_if};
 use gorgo_config::{Count, Duration, Located, NonNegative, PositiveDuration};
 use gorgo_workload::{LengthSpec, OriginShare, SystemPrompts, TurnCount};
 use schemars::JsonSchema;
@@ -33,6 +33,19 @@ pub struct WorkloadTable {
     /// Lone requests of a mix of clients, bursty and at a production service's rate, as in ServeGen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub servegen: Option<Located<ServegenTable>>,
+}
+
+impl WorkloadTable {
+    /// Takes away every kind that is not kept.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        keep_if(keep("chat"), &mut self.chat);
+        keep_if(keep("wildchat"), &mut self.wildchat);
+        keep_if(keep("trace"), &mut self.trace);
+        keep_if(keep("arrivals_csv"), &mut self.arrivals_csv);
+        keep_if(keep("prefix_groups"), &mut self.prefix_groups);
+        keep_if(keep("art_chat"), &mut self.art_chat);
+        keep_if(keep("servegen"), &mut self.servegen);
+    }
 }
 
 /// Generated chat sessions. Defaults are `gorgo_workload::ChatSpec`'s, which names their sources.

@@ -97,7 +97,6 @@ fn assignments_are_refused_with_their_place() {
         ),
         ("seed.x=1", &["`seed` is an integer, which has no `x`"]),
         ("=1", &["wanted dotted keys"]),
-        ("load.poisson.rate=\"3/s\"", &["got a second kind of load"]),
         (
             "router.region=mars",
             &["--set:1:15: router.region: got \"mars\", wanted a region of this network"],

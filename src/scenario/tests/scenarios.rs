@@ -4,6 +4,7 @@ use gorgo_scenario::{
     DEFAULT, IndexSpec, LoadSpec, Parsed, ReplayTrace, Resolved, WorkloadSpec, data, schema,
 };
 use gorgo_types::{Nanos, RegionId};
+use gorgo_workload::ArrivalSpec;
 use std::path::{Path, PathBuf};
 
 const NO_SETS: &[&str] = &[];
@@ -152,6 +153,28 @@ fn a_policy_may_run_in_a_router_of_another_kind() {
     let again = resolve("again.toml", &resolved.to_toml());
     assert_eq!(again.to_toml(), resolved.to_toml());
     assert_eq!(again.router, resolved.router);
+}
+
+#[test]
+fn a_kind_by_assignment_takes_the_place_of_the_files() {
+    let read = |sets: &[&str]| {
+        let parsed = Parsed::new("good", include_str!("good.toml"), sets)?;
+        parsed.resolve(Path::new(""))
+    };
+    let written = |sets: &[&str]| read(sets).expect("valid").to_toml();
+    assert!(written(&[]).contains("[load.gamma]"));
+    let poisson = written(&["load.poisson.rate=3/s"]);
+    assert!(poisson.contains("[load.poisson]") && !poisson.contains("[load.gamma]"), "{poisson}");
+    let turns = "turns = \"after-previous\"";
+    assert!(poisson.contains(turns), "what stands beside the kinds stays: {poisson}");
+    assert!(written(&["load.turns=after-previous"]).contains("[load.gamma]"));
+    let groups =
+        read(&["workload.prefix_groups.requests=50", "load.turns=recorded"]).expect("valid");
+    assert!(matches!(groups.demand.workload, WorkloadSpec::PrefixGroups(_)));
+    assert!(matches!(groups.demand.load, LoadSpec::Arrivals(ArrivalSpec::Gamma { .. })));
+    let both = ["load.poisson.rate=3/s", "load.constant.rate=3/s"];
+    let error = read(&both).expect_err("two kinds").to_string();
+    assert!(error.contains("got a second kind of load"), "{error}");
 }
 
 #[test]

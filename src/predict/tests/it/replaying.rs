@@ -4,7 +4,7 @@ use crate::support::{Ask, assumptions, log};
 use gorgo_predict::assumptions::FREE_NUMBERS;
 use gorgo_predict::regression::Regression;
 use gorgo_predict::replay::Answers;
-use gorgo_predict::{Assumptions, RecordedLog, fit, replay, round_trips, snapshot};
+use gorgo_predict::{Assumptions, Part, RecordedLog, fit, replay, round_trips, snapshot};
 
 fn ttfts(log: &RecordedLog, numbers: &Assumptions) -> Vec<Option<f64>> {
     let foretold = replay(log, numbers, Answers::Recorded).expect("it can be replayed");
@@ -139,6 +139,29 @@ fn a_fit_finds_the_numbers_that_made_a_log() {
     let fitted = fit(&log(&made), &assumptions()).expect("it fits");
     assert!(fitted.loss < 0.003 && fitted.loss < fitted.loss_before / 20.0, "{fitted:?}");
     assert!((fitted.assumptions.values()[0] - 55.0).abs() < 1.0, "{fitted:?}");
+}
+
+#[test]
+fn a_part_left_out_takes_no_time_and_its_numbers_stay() {
+    let log = log(&[
+        Ask { tokens: 10_000, ..Ask::default() },
+        Ask { at_s: 9.0, tokens: 10_000, cached: 10_000, ..Ask::default() },
+    ]);
+    let numbers = with(&assumptions(), "overhead_ms_per_token", 0.01);
+    let of = |part: Option<Part>| {
+        let numbers = part.map_or_else(|| numbers.clone(), |part| numbers.clone().without(part));
+        let found = ttfts(&log, &numbers);
+        [found[0], found[1]].map(|ttft| ttft.expect("it was served"))
+    };
+    // Connection 200 ms, slow start 100 ms, path 100 ms, tokenizing 100 ms, overhead 30 ms, prefill 1,000 or 50 ms.
+    assert_eq!(of(None), [1_530.0, 580.0]);
+    assert_eq!(of(Some(Part::Connections)), [1_330.0, 380.0]);
+    assert_eq!(of(Some(Part::SlowStart)), [1_430.0, 480.0]);
+    assert_eq!(of(Some(Part::FrontEnd)), [1_430.0, 480.0]);
+    assert_eq!(of(Some(Part::Reuse)), [1_530.0, 1_530.0]);
+    let start = numbers.without(Part::Reuse).without(Part::FrontEnd);
+    let fitted = fit(&log, &start).expect("it fits").assumptions;
+    assert_eq!((fitted.values()[1], &fitted.values()[3..]), (0.0, &start.values()[3..]));
 }
 
 #[test]

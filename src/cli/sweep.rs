@@ -1,0 +1,317 @@
+//! `gorgo sweep`: one scenario under many settings, policies and seeds, on all cores.
+//!
+//! What a sweep is and what it leaves on disk is `gorgo-sweep`'s; here are threads, progress and the table.
+
+use crate::exit::{Exit, Failure};
+use crate::progress::Progress;
+use crate::simulate::print;
+use gorgo_metrics::Summary;
+use gorgo_sweep::{Metric, Plan, Pool, RunId, Shard, Store, SweepError, SweepFile};
+use rayon::prelude::*;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// `gorgo sweep`.
+#[derive(Debug, clap::Subcommand)]
+pub enum SweepCommand {
+    /// Run every cell: each policy under each setting and seed.
+    #[command(after_help = "Stopped at any moment, it goes on where it was:
+  gorgo sweep run scenarios/sweeps/weights.toml --out results/local/weights --resume
+On several machines, each with a share of the cells, joined afterwards:
+  gorgo sweep run SWEEP --shard 1/4 --out shard1        (2/4, 3/4, 4/4 elsewhere)
+  gorgo sweep merge SWEEP shard1 shard2 shard3 shard4 --out all")]
+    Run(RunArgs),
+    /// Join the shards of a sweep into the same files as one run of it.
+    Merge(MergeArgs),
+}
+
+/// Arguments of `gorgo sweep run`.
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    /// The sweep file.
+    sweep: PathBuf,
+    /// Where to keep the runs [default: results/local/NAME].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with a sweep that was stopped.
+    #[arg(long)]
+    resume: bool,
+    /// Only the i-th of n shares of the runs.
+    #[arg(long, value_name = "i/n", value_parser = Shard::parse)]
+    shard: Option<Shard>,
+    /// Print every cell and the expected time, and stop.
+    #[arg(long)]
+    dry_run: bool,
+    /// Threads; cells run side by side [default: one per core].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    #[command(flatten)]
+    show: ShowArgs,
+}
+
+/// Arguments of `gorgo sweep merge`.
+#[derive(Debug, clap::Args)]
+pub struct MergeArgs {
+    /// The sweep file.
+    sweep: PathBuf,
+    /// The folders of its shards.
+    #[arg(required = true)]
+    shards: Vec<PathBuf>,
+    /// Where to put all runs.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    show: ShowArgs,
+}
+
+/// What is said at the end.
+#[derive(Debug, clap::Args)]
+struct ShowArgs {
+    /// Rows of the table, the best first; 0: all.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    rows: usize,
+    /// What to print.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// No progress and no notes.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// What goes to stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// A table for people: the settings, the best first.
+    Table,
+    /// `{"schema":1,"settings":[...]}`.
+    Json,
+}
+
+/// Runs the command.
+pub fn sweep(command: &SweepCommand) -> Result<Exit, Failure> {
+    match command {
+        SweepCommand::Run(args) => run(args),
+        SweepCommand::Merge(args) => merge(args),
+    }
+}
+
+fn plan(path: &Path) -> Result<Plan, Failure> {
+    SweepFile::read(path).and_then(Plan::new).map_err(failure)
+}
+
+fn run(args: &RunArgs) -> Result<Exit, Failure> {
+    let plan = plan(&args.sweep)?;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(args.threads.map_or(0, usize::from))
+        .build()
+        .map_err(Failure::failed)?;
+    let ids = pool.install(|| ids_of(&plan))?;
+    let threads = pool.current_num_threads();
+    if args.dry_run {
+        return dry_run(&plan, &ids, threads, args.show.quiet);
+    }
+    let default = || Path::new("results/local").join(&plan.file.name);
+    let folder = args.out.clone().unwrap_or_else(default);
+    let store = Store::open(&folder, &plan, args.resume).map_err(failure)?;
+    let done = store.done().map_err(failure)?;
+    let shard = args.shard.unwrap_or(Shard::ALL);
+    let runs = Plan::runs(&ids);
+    let mine = || (0..).zip(&runs).filter(|(place, _)| shard.has(*place)).map(|(_, run)| *run);
+    let to_do: Vec<(RunId, usize)> =
+        mine().filter(|(id, _)| !done.contains(&id.to_string())).collect();
+    let clock = Instant::now();
+    let progress = Progress::of("runs", Some(to_do.len() as u64), args.show.quiet);
+    let shared = Pool::new(2 * threads);
+    let ran: Result<(), SweepError> = pool.install(|| {
+        to_do.par_iter().try_for_each(|&(id, cell)| {
+            let scenario = plan.resolve(cell)?;
+            let outcome = plan.run(cell, &scenario, &shared)?;
+            store.keep(id, &scenario, &outcome)?;
+            progress.add(1);
+            Ok(())
+        })
+    });
+    progress.finish();
+    ran.map_err(failure)?;
+    if !args.show.quiet {
+        let (cells, all, mine) = (plan.cells(), runs.len(), mine().count());
+        let seconds = clock.elapsed().as_secs_f64();
+        eprintln!(
+            "{cells} cells, {all} runs, {mine} of them in this share: {} were there, {} made in {seconds:.1} s",
+            mine - to_do.len(),
+            to_do.len()
+        );
+    }
+    finish(&plan, &ids, &store, &args.show)
+}
+
+fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
+    let plan = plan(&args.sweep)?;
+    let ids = ids_of(&plan)?;
+    let store = Store::open(&args.out, &plan, true).map_err(failure)?;
+    for shard in &args.shards {
+        let taken = store.take_over(shard).map_err(failure)?;
+        if !args.show.quiet {
+            eprintln!("{}: {taken} runs", shard.display());
+        }
+    }
+    finish(&plan, &ids, &store, &args.show)
+}
+
+/// The run of every cell.
+fn ids_of(plan: &Plan) -> Result<Vec<RunId>, Failure> {
+    (0..plan.cells())
+        .into_par_iter()
+        .map(|cell| plan.run_id(cell))
+        .collect::<Result<_, _>>()
+        .map_err(failure)
+}
+
+/// Writes and shows the tables, if every run is there.
+fn finish(plan: &Plan, ids: &[RunId], store: &Store, show: &ShowArgs) -> Result<Exit, Failure> {
+    let mut summaries: BTreeMap<RunId, Summary> = BTreeMap::new();
+    let mut missing = 0_u64;
+    for (id, _) in Plan::runs(ids) {
+        match store.summary(id).map_err(failure)? {
+            Some(summary) => drop(summaries.insert(id, summary)),
+            None => missing += 1,
+        }
+    }
+    let folder = store.path_of().display();
+    if missing > 0 {
+        if !show.quiet {
+            eprintln!("{missing} runs are not in {folder}: no table yet");
+        }
+        return Ok(Exit::Ok);
+    }
+    let cells: Vec<(String, Summary)> =
+        ids.iter().map(|id| (id.to_string(), summaries[id].clone())).collect();
+    let csv = gorgo_sweep::cells_csv(plan, &cells).map_err(failure)?;
+    store.write_cells(&csv).map_err(failure)?;
+    let rows = gorgo_sweep::settings(plan, &cells);
+    match show.format {
+        Format::Json => print(&to_json(plan, &rows))?,
+        Format::Table => print(&to_table(plan, &rows, show.rows))?,
+    }
+    if !show.quiet {
+        eprintln!("wrote {folder}/cells.csv");
+    }
+    Ok(Exit::Ok)
+}
+
+/// Every cell, and how long one took.
+fn dry_run(plan: &Plan, ids: &[RunId], threads: usize, quiet: bool) -> Result<Exit, Failure> {
+    let mut text = String::new();
+    for (index, id) in ids.iter().enumerate() {
+        let cell = plan.cell(index);
+        let (policy, words) = (&plan.policies[cell.policy], plan.words(cell.setting));
+        let _ = writeln!(text, "{index}\t{policy}\tseed {}\t{words}\trun {id}", cell.seed);
+    }
+    print(&text)?;
+    if !quiet {
+        let clock = Instant::now();
+        let scenario = plan.resolve(0).map_err(failure)?;
+        plan.run(0, &scenario, &Pool::new(1)).map_err(failure)?;
+        let one = clock.elapsed().as_secs_f64();
+        let runs = Plan::runs(ids).len();
+        eprintln!(
+            "{} cells, {runs} runs; the first took {one:.2} s, so all take about {:.0} s on {threads} threads",
+            plan.cells(),
+            one * runs as f64 / threads as f64
+        );
+    }
+    Ok(Exit::Ok)
+}
+
+fn to_json(plan: &Plan, rows: &[gorgo_sweep::SettingRow]) -> String {
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let names = plan.file.axes.iter().map(|axis| axis.path.as_str());
+            let values: BTreeMap<_, _> =
+                names.enumerate().map(|(axis, name)| (name, row.value(plan, axis))).collect();
+            let metrics = Metric::ALL.iter().map(|metric| metric.name);
+            let median: BTreeMap<_, _> = metrics.zip(&row.median).collect();
+            let policy = &plan.policies[row.policy];
+            json!({"setting": values, "policy": policy, "median": median, "spread": row.spread})
+        })
+        .collect();
+    let (objective, less) = &plan.file.objective;
+    let document = json!({
+        "schema": 1,
+        "sweep": plan.file.name,
+        "objective": objective,
+        "less_is_better": less,
+        "seeds": plan.file.seeds,
+        "settings": rows,
+    });
+    format!("{document}\n")
+}
+
+/// The columns after the objective.
+const SHOWN: [&str; 5] =
+    ["ttft_ms.p50", "ttft_ms.p99", "e2e_ms.p95", "good_fraction", "cost_usd.per_million_tokens"];
+
+fn to_table(plan: &Plan, rows: &[gorgo_sweep::SettingRow], limit: usize) -> String {
+    let (objective, less) = &plan.file.objective;
+    let shown: Vec<&str> = SHOWN.into_iter().filter(|name| name != objective).collect();
+    let place = |name: &str| Metric::ALL.iter().position(|metric| metric.name == name);
+    let number = |value: Option<f64>| match value {
+        Some(value) if value.abs() >= 1000.0 => format!("{value:.0}"),
+        Some(value) if value.abs() >= 10.0 => format!("{value:.1}"),
+        Some(value) => format!("{value:.3}"),
+        None => "-".to_owned(),
+    };
+    let mut lines: Vec<Vec<String>> = Vec::new();
+    let mut head = vec!["policy".to_owned()];
+    head.extend(plan.file.axes.iter().map(|axis| axis.path.clone()));
+    head.extend([objective.clone(), "seeds' least".to_owned(), "most".to_owned()]);
+    head.extend(shown.iter().map(|name| (*name).to_owned()));
+    lines.push(head);
+    let all = if limit == 0 { rows.len() } else { limit.min(rows.len()) };
+    for row in &rows[..all] {
+        let metric = |name: &str| number(place(name).and_then(|place| row.median[place]));
+        let mut line = vec![plan.policies[row.policy].clone()];
+        let value = |axis| row.value(plan, axis).map_or("any", |value| value.trim_matches('"'));
+        line.extend((0..plan.file.axes.len()).map(|axis| value(axis).to_owned()));
+        line.push(metric(objective));
+        line.extend(row.spread.map(number));
+        line.extend(shown.iter().map(|name| metric(name)));
+        lines.push(line);
+    }
+    let widths: Vec<usize> = (0..lines[0].len())
+        .map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for (index, line) in lines.iter().enumerate() {
+        let cells: Vec<String> = line
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(column, (cell, width))| match column {
+                0 => format!("{cell:<width$}"),
+                _ => format!("{cell:>width$}"),
+            })
+            .collect();
+        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
+        if index == 0 {
+            let width = widths.iter().sum::<usize>() + 2 * (widths.len() - 1);
+            let _ = writeln!(text, "{}", "-".repeat(width));
+        }
+    }
+    let order = if *less { "least" } else { "most" };
+    let seeds = plan.file.seeds.count;
+    let _ = writeln!(
+        text,
+        "{all} of {} rows, the {order} {objective} first; medians over {seeds} seeds; any: it changes nothing",
+        rows.len()
+    );
+    text
+}
+
+fn failure(error: SweepError) -> Failure {
+    if error.is_input() { Failure::input(error) } else { Failure::failed(error) }
+}

@@ -1,0 +1,164 @@
+//! What a sweep tells: a row for each cell, and for each setting and policy the middle of its seeds.
+
+use crate::error::SweepError;
+use crate::plan::Plan;
+use gorgo_metrics::Summary;
+use std::collections::BTreeMap;
+
+/// A number of a summary that settings are compared by.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Its dotted path in the summary.
+    pub name: &'static str,
+    /// Its value; none where the run does not have it.
+    pub of: fn(&Summary) -> Option<f64>,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of requests for a table")]
+const fn count(requests: u64) -> Option<f64> {
+    Some(requests as f64)
+}
+
+impl Metric {
+    /// The metrics of `cells.csv`, in its order.
+    pub const ALL: [Self; 19] = [
+        Self { name: "requests.completed", of: |s| count(s.requests.completed) },
+        Self { name: "ttft_ms.mean", of: |s| s.ttft_ms.mean },
+        Self { name: "ttft_ms.p50", of: |s| s.ttft_ms.p50 },
+        Self { name: "ttft_ms.p90", of: |s| s.ttft_ms.p90 },
+        Self { name: "ttft_ms.p95", of: |s| s.ttft_ms.p95 },
+        Self { name: "ttft_ms.p99", of: |s| s.ttft_ms.p99 },
+        Self { name: "e2e_ms.p50", of: |s| s.e2e_ms.p50 },
+        Self { name: "e2e_ms.p95", of: |s| s.e2e_ms.p95 },
+        Self { name: "e2e_ms.p99", of: |s| s.e2e_ms.p99 },
+        Self { name: "tpot_ms.p50", of: |s| s.tpot_ms.p50 },
+        Self { name: "itl_ms.p50", of: |s| s.itl_ms.p50 },
+        Self { name: "itl_ms.p99", of: |s| s.itl_ms.p99 },
+        Self { name: "goodput_rps", of: |s| s.goodput_rps },
+        Self { name: "good_fraction", of: |s| s.good_fraction },
+        Self { name: "cache.real_token_hit_rate", of: |s| s.cache.real_token_hit_rate },
+        Self { name: "load.mean_in_flight", of: |s| s.load.mean_in_flight },
+        Self { name: "load.busiest_replica_share", of: |s| s.load.busiest_replica_share },
+        Self { name: "cost_usd.total", of: |s| s.cost_usd.as_ref()?.total },
+        Self {
+            name: "cost_usd.per_million_tokens",
+            of: |s| s.cost_usd.as_ref()?.per_million_tokens,
+        },
+    ];
+
+    /// The metric of that name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<&'static Self> {
+        Self::ALL.iter().find(|metric| metric.name == name)
+    }
+}
+
+/// `cells.csv`: cell, setting, the axes, policy, seed, run, then [`Metric::ALL`]; what a run does not have is empty.
+///
+/// # Errors
+/// When the writer fails, which memory does not.
+pub fn cells_csv(plan: &Plan, cells: &[(String, Summary)]) -> Result<String, SweepError> {
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    let mut head = vec!["cell".to_owned(), "setting".to_owned()];
+    head.extend(plan.file.axes.iter().map(|axis| axis.path.clone()));
+    head.extend(["policy".to_owned(), "seed".to_owned(), "run".to_owned()]);
+    head.extend(Metric::ALL.iter().map(|metric| metric.name.to_owned()));
+    let failed = |error: csv::Error| SweepError::Io {
+        path: "cells.csv".into(),
+        source: std::io::Error::other(error),
+    };
+    csv.write_record(&head).map_err(failed)?;
+    for (index, (run, summary)) in cells.iter().enumerate() {
+        let cell = plan.cell(index);
+        let mut row = vec![index.to_string(), cell.setting.to_string()];
+        let bare = |value: &String| value.trim_matches('"').to_owned();
+        row.extend(plan.settings[cell.setting].iter().map(bare));
+        row.extend([plan.policies[cell.policy].clone(), cell.seed.to_string(), run.clone()]);
+        let number =
+            |metric: &Metric| (metric.of)(summary).map_or(String::new(), |v| v.to_string());
+        row.extend(Metric::ALL.iter().map(number));
+        csv.write_record(&row).map_err(failed)?;
+    }
+    csv.flush().map_err(|source| SweepError::Io { path: "cells.csv".into(), source })?;
+    let bytes = csv.into_inner().unwrap_or_default();
+    Ok(String::from_utf8(bytes).unwrap_or_default())
+}
+
+/// A policy over its seeds under a setting, or under several that change nothing for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SettingRow {
+    /// Which settings: those that come to the same runs.
+    pub settings: Vec<usize>,
+    /// Which policy.
+    pub policy: usize,
+    /// Median over the seeds of each metric of [`Metric::ALL`]; none where half of the seeds or more do not have it.
+    pub median: Vec<Option<f64>>,
+    /// The least and the most of the objective over the seeds; an end is none where a seed does not have it.
+    pub spread: [Option<f64>; 2],
+}
+
+/// The settings, the best by the objective first; those without it last. Settings that come to the same runs of a
+/// policy are one row.
+#[must_use]
+pub fn settings(plan: &Plan, cells: &[(String, Summary)]) -> Vec<SettingRow> {
+    let seeds = plan.file.seeds.count as usize;
+    let (name, less) = &plan.file.objective;
+    let objective = Metric::ALL.iter().position(|metric| metric.name == *name).unwrap_or(0);
+    let rows: Vec<SettingRow> = cells
+        .chunks(seeds)
+        .enumerate()
+        .map(|(row, cells)| {
+            let values = |metric: &Metric| {
+                let mut values: Vec<f64> = cells
+                    .iter()
+                    .map(|(_, summary)| (metric.of)(summary).unwrap_or(f64::INFINITY))
+                    .collect();
+                values.sort_unstable_by(f64::total_cmp);
+                values
+            };
+            let median = |metric: &Metric| middle(&values(metric));
+            let own = values(&Metric::ALL[objective]);
+            let end = |value: Option<&f64>| value.copied().filter(|value| value.is_finite());
+            SettingRow {
+                settings: vec![row / plan.policies.len()],
+                policy: row % plan.policies.len(),
+                median: Metric::ALL.iter().map(median).collect(),
+                spread: [end(own.first()), end(own.last())],
+            }
+        })
+        .collect();
+    let mut places: BTreeMap<Vec<&str>, usize> = BTreeMap::new();
+    let mut different: Vec<SettingRow> = Vec::new();
+    for (row, cells) in rows.into_iter().zip(cells.chunks(seeds)) {
+        let runs = cells.iter().map(|(run, _)| run.as_str()).collect();
+        let place = *places.entry(runs).or_insert(different.len());
+        match different.get_mut(place) {
+            Some(same) => same.settings.extend(row.settings),
+            None => different.push(row),
+        }
+    }
+    let mut rows = different;
+    let rank = |row: &SettingRow| match row.median[objective] {
+        Some(value) if *less => value,
+        Some(value) => -value,
+        None => f64::INFINITY,
+    };
+    rows.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
+    rows
+}
+
+impl SettingRow {
+    /// The value of an axis, where it is the same in all of the row's settings: else it changes nothing.
+    #[must_use]
+    pub fn value<'a>(&self, plan: &'a Plan, axis: usize) -> Option<&'a str> {
+        let mut values = self.settings.iter().map(|setting| plan.settings[*setting][axis].as_str());
+        let first = values.next()?;
+        values.all(|value| value == first).then_some(first)
+    }
+}
+
+fn middle(sorted: &[f64]) -> Option<f64> {
+    let upper = *sorted.get(sorted.len() / 2)?;
+    let lower = sorted[(sorted.len() - 1) / 2];
+    Some(f64::midpoint(lower, upper)).filter(|value| value.is_finite())
+}
