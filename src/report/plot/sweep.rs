@@ -210,7 +210,7 @@ pub fn dots(title: &str, subtitle: &str, panels: &[SweepPanel]) -> String {
     let widest = names.iter().map(|name| text_width(name, LABEL_SIZE)).fold(0.0, f64::max);
     let margin = widest.min(200.0) + 28.0;
     let each = if panels.len() > 2 { 250.0 } else { 330.0 };
-    let width = (margin + (each + 34.0) * panels.len() as f64).max(520.0);
+    let width = (margin + (each + 52.0) * panels.len() as f64).max(520.0);
     let steps = panels.first().map_or(&[][..], |panel| &panel.steps);
     let entries = steps.iter().enumerate();
     let entries: Vec<_> = entries
@@ -227,7 +227,7 @@ pub fn dots(title: &str, subtitle: &str, panels: &[SweepPanel]) -> String {
             canvas.text(&label, (margin - 12.0, y), Lettering::new(LABEL_SIZE, Align::Right));
         }
         for (index, panel) in panels.iter().enumerate() {
-            let left = margin + (each + 34.0) * index as f64;
+            let left = margin + (each + 52.0) * index as f64;
             let frame = Frame { left, top: HEADING + ABOVE, width: each, height };
             draw_dots(canvas, frame, panel, &names, ROW);
         }

@@ -106,12 +106,18 @@ fn pictures(table: &Table<'_>, seeds: u64) -> Vec<(String, String)> {
             format!("median of {seeds} seeds; whiskers: 10th to 90th percentile of seeds")
         };
         let svg = match panel.look {
-            Look::Lines => sweep(panel.title, &subtitle, &drawn, 2),
+            Look::Lines => sweep(panel.title, &subtitle, &drawn, columns(panel)),
             Look::Dots => dots(panel.title, &subtitle, &drawn),
         };
         files.push((picture_name(question, panel), svg));
     }
     files
+}
+
+/// Panels side by side: as many as leave room for the labels of the steps.
+fn columns(panel: &Panel) -> usize {
+    let longest = panel.points.iter().map(|point| point.label.chars().count()).max().unwrap_or(0);
+    if longest * panel.points.len() > 60 { 1 } else { 2 }
 }
 
 fn picture_name(question: &Question, panel: &Panel) -> String {
@@ -124,7 +130,8 @@ fn picture_name(question: &Question, panel: &Panel) -> String {
 
 fn picture(table: &Table<'_>, number: usize, key: &str) -> Option<SweepPanel> {
     let (panel, metric) = (&table.question().panels[number], metric_of(key)?);
-    let series = table.policies(number).into_iter().map(|policy| {
+    let shown = |policy: &&str| !panel.undrawn.contains(policy);
+    let series = table.policies(number).into_iter().filter(shown).map(|policy| {
         let value = |point| {
             let spread = table.spread((number, point), policy, key)?;
             Some(SweepValue { middle: spread.median, spread: (spread.p10, spread.p90) })

@@ -38,6 +38,8 @@ pub struct Panel {
     pub policies: &'static [&'static str],
     /// Keys of the numbers that are drawn.
     pub drawn: &'static [&'static str],
+    /// Policies that are left out of the pictures, whose axes they would spoil; tables have them.
+    pub undrawn: &'static [&'static str],
     /// Keys of the numbers that get a table.
     pub tabled: &'static [&'static str],
     /// Lines, or rows of dots for many policies and few points.
@@ -98,6 +100,7 @@ impl Panel {
             points: Vec::new(),
             policies: &[],
             drawn: &["ttft_p50_ms", "ttft_p95_ms"],
+            undrawn: &[],
             tabled: &["ttft_p50_ms", "ttft_p95_ms"],
             look: Look::Lines,
             how: How::Simulate,

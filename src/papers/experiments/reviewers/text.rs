@@ -64,13 +64,13 @@ fn fill(table: &Table<'_>, figure: &str) -> Option<String> {
     }
 }
 
-/// "-12 % (lower in 9 of 10 seeds)"; from three times on "5-fold".
+/// "-12 % (lower in 9 of 10 seeds)"; from three times on "×5".
 fn change(pairs: Pairs) -> String {
     let Pairs { seeds, lower, higher, change } = pairs;
     let percent = 100.0 * change.median;
     let decimals = usize::from(percent.abs() < 9.95);
     let size = if percent > 200.0 {
-        format!("{:.0}-fold", 1.0 + change.median)
+        format!("×{:.0}", 1.0 + change.median)
     } else {
         format!("{percent:+.decimals$} %")
     };

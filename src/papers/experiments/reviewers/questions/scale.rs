@@ -145,7 +145,7 @@ pub(super) fn models() -> Question {
             ..Panel::of("models", "Models from 7B to 70B", scenario!("models.toml"))
         }],
         found: "\
-The slower the engine, the more prefill weighs against the network: `gorgo-priced` is {vs models | 8B H100 | gorgo-priced | least-load | ttft_p95_ms} against least-load in P95 on 8B H100s and {vs models | 70B 4xA100 | gorgo-priced | least-load | ttft_p95_ms} on 70B over four A100s, `gorgo` with the published weights {vs models | 8B H100 | gorgo | least-load | ttft_p95_ms} and {vs models | 70B 4xA100 | gorgo | least-load | ttft_p95_ms}.
+`gorgo-priced` leads least-load by about as much on every engine: in P95 {vs models | 8B H100 | gorgo-priced | least-load | ttft_p95_ms} on 8B H100s and {vs models | 70B 4xA100 | gorgo-priced | least-load | ttft_p95_ms} on 70B over four A100s, `gorgo` with the published weights {vs models | 8B H100 | gorgo | least-load | ttft_p95_ms} and {vs models | 70B 4xA100 | gorgo | least-load | ttft_p95_ms}.
 Against session affinity `gorgo-priced` loses the P50 on fast engines ({vs models | 8B H100 | gorgo-priced | session-affinity | ttft_p50_ms} on 8B H100s) and wins the P95 on slow ones ({vs models | 8B A100 | gorgo-priced | session-affinity | ttft_p95_ms} on A100s, {vs models | 70B 4xA100 | gorgo-priced | session-affinity | ttft_p95_ms} on 70B over A100s); with the published weights GORGO loses to it on all of them.",
     }
 }
