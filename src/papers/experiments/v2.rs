@@ -109,6 +109,7 @@ fn groups() -> Vec<Group> {
         };
     let apr5 = ["apr5_ts1"];
     vec![
+        group("all figures", &[], &[], &[]),
         group("Apr 5, all 30 of the six figures of five policies", &apr5, &[], &SIX),
         group(
             "Apr 5, six figures of the two policies that were fitted",
