@@ -66,7 +66,7 @@ pub fn reproduce(args: &ReproduceArgs) -> Result<Exit, Failure> {
         .num_threads(args.threads.map_or(0, usize::from))
         .build()
         .map_err(Failure::failed)?;
-    let clock = Instant::now();
+    let (clock, cpu) = (Instant::now(), cpu_seconds());
     let progress = Progress::new(None, args.quiet);
     let tell = |ended: u64| progress.add(ended);
     let units: Result<Vec<UnitOutcome>, PapersError> =
@@ -80,7 +80,8 @@ pub fn reproduce(args: &ReproduceArgs) -> Result<Exit, Failure> {
     }
     if let Some(folder) = &args.out {
         let threads = pool.current_num_threads();
-        let about = About { command: command(args), seconds, threads };
+        let cpu_seconds = cpu_seconds().zip(cpu).map(|(after, before)| after - before);
+        let about = About { command: command(args), seconds, cpu_seconds, threads };
         gorgo_papers::write_page(folder, &experiment, &outcome, &about).map_err(failure)?;
     }
     if !args.quiet {
@@ -91,6 +92,15 @@ pub fn reproduce(args: &ReproduceArgs) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Processor time of this process so far, all threads, where the system tells (Linux, whose ticks are 10 ms).
+fn cpu_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The second field is a name that may hold spaces; user and system time are the 12th and 13th after it.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+    Some(ticks.collect::<Result<Vec<_>, _>>().ok()?.iter().sum::<f64>() / 100.0)
 }
 
 /// The command as a reader would type it, without where its files go.

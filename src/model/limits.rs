@@ -42,6 +42,19 @@ pub struct EngineLimits {
     /// prompt hits only up to one of them (SGLang: `max_mamba_cache_size`). None: the model has no such layers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_slots: Option<u32>,
+    /// With `state_slots`: at this share of the places where states are left, parts per billion, a request can go on from
+    /// one. It is no rule of any engine, but stands in for what keeps one from using states that it should have. Which
+    /// places these are is a matter of what stands before them alone, so they are the same in every replica and run.
+    #[serde(skip_serializing_if = "is_all")]
+    pub state_use_ppb: u32,
+}
+
+/// Everything, in parts per billion.
+const ALL_PPB: u32 = 1_000_000_000;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+const fn is_all(ppb: &u32) -> bool {
+    *ppb == ALL_PPB
 }
 
 impl Default for EngineLimits {
@@ -57,6 +70,7 @@ impl Default for EngineLimits {
             new_token_ratio_decay_steps: 600,
             retract_decode_steps: 20,
             state_slots: None,
+            state_use_ppb: ALL_PPB,
         }
     }
 }
@@ -102,6 +116,10 @@ impl ReplicaConfig {
         if init > 1_000_000_000 {
             let wanted = "at most 1000000000 (parts per billion)";
             return Err(invalid("new_token_ratio_init_ppb", u64::from(init), wanted));
+        }
+        if limits.state_use_ppb > ALL_PPB {
+            let wanted = "at most 1000000000 (parts per billion)";
+            return Err(invalid("state_use_ppb", u64::from(limits.state_use_ppb), wanted));
         }
         if min > init {
             let wanted = &format!("at most new_token_ratio_init_ppb = {init}");

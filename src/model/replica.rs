@@ -133,7 +133,8 @@ impl Replica {
             batch: Vec::new(),
             batch_costs: Vec::new(),
             cancels: VecDeque::new(),
-            cache: PrefixCache::with_state_slots(limits.state_slots),
+            cache: PrefixCache::with_state_slots(limits.state_slots)
+                .with_state_use(limits.state_use_ppb),
             free: config.kv_pool_tokens,
             own: 0,
             ratio_ppb: u64::from(limits.new_token_ratio_init_ppb),

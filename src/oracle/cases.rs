@@ -221,6 +221,7 @@ fn draw_config(dice: &mut Dice, shape: &Shape, actions: &[(Nanos, Action)]) -> R
         new_token_ratio_decay_steps: dice.pick(&[1, 5, 50, 600]),
         retract_decode_steps: dice.pick(&[0, 1, 5, 20, 20]),
         state_slots: None,
+        ..EngineLimits::default()
     };
     let needs = actions.iter().filter_map(|(_, action)| match action {
         Action::Arrive(request) => {

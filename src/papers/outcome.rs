@@ -138,7 +138,7 @@ pub struct Outcome {
     pub seeds: u64,
     /// Its windows, those that were run.
     pub windows: Vec<WindowOutcome>,
-    /// The errors of groups of rows; the first one is all rows.
+    /// The errors of its groups of rows.
     pub groups: Vec<GroupVerdict>,
     /// Its studies, those that were run.
     pub studies: Vec<StudyOutcome>,
@@ -228,10 +228,8 @@ pub(crate) fn gather(plan: &Plan<'_>, units: Vec<UnitOutcome>) -> Result<Outcome
             studies.push(gather_study(plan, study, &arms));
         }
     }
-    let everything =
-        Group { title: "all rows", windows: Vec::new(), policies: Vec::new(), metrics: Vec::new() };
-    let groups = std::iter::once(&everything).chain(&plan.experiment.groups);
-    let groups = groups.map(|group| judge(group, &windows)).filter(|verdict| verdict.rows > 0);
+    let groups = plan.experiment.groups.iter().map(|group| judge(group, &windows));
+    let groups = groups.filter(|verdict| verdict.rows > 0);
     let groups = groups.collect();
     let name = plan.experiment.name;
     Ok(Outcome { name, seeds: plan.seeds, windows, groups, studies })

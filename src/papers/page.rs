@@ -3,6 +3,7 @@
 
 use crate::error::PapersError;
 use crate::experiment::Experiment;
+use crate::metric::Metric;
 use crate::outcome::{Outcome, Row, Spread, StudyOutcome, WindowOutcome};
 use crate::words::{agrees, arrivals, cell, group, number, order, paper, percent, range};
 use gorgo_report::plot::{ArmsPanel, ArmsSeries, BesidePanel, BesideRow, arms, beside};
@@ -21,6 +22,8 @@ pub struct About {
     pub command: String,
     /// Wall time of the runs, seconds.
     pub seconds: f64,
+    /// Processor time of the runs, seconds, where the system tells: what a busy machine does not lengthen.
+    pub cpu_seconds: Option<f64>,
     /// Threads.
     pub threads: usize,
 }
@@ -71,9 +74,11 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), PapersError> {
 
 fn markdown(experiment: &Experiment, outcome: &Outcome, about: &About) -> String {
     let mut text = format!("{MARK}\n# {}\n\n", experiment.title);
+    let cpu =
+        about.cpu_seconds.map_or_else(String::new, |cpu| format!(" ({cpu:.0} s of CPU time)"));
     let _ = writeln!(
         text,
-        "`{}`: seeds 1 to {}, {:.0} s on {} threads. `ours` is the median of the seeds; its 95 % interval is a percentile\n\
+        "`{}`: seeds 1 to {}, {:.0} s on {} threads{cpu}. `ours` is the median of the seeds; its 95 % interval is a percentile\n\
          bootstrap over seeds (2,000 keyed resamples); the band is where the middle 8 of 10 seeds lie. An error is ours against the\n\
          paper's; a figure agrees when it lies in the band, a bound when our median keeps it. Times count from the client's send.\n",
         about.command, outcome.seeds, about.seconds, about.threads,
@@ -118,7 +123,7 @@ fn window_section(text: &mut String, outcome: &WindowOutcome) {
     let _ = writeln!(text, "![paper and ours](plots/{}.svg)\n", window.name);
     text.push_str("| policy | metric | unit | paper | ours | 95 % of it | 10-90 % of seeds | error | agrees |\n");
     text.push_str("|---|---|---|---|---|---|---|---|---|\n");
-    for row in outcome.rows.iter().chain(&outcome.further) {
+    for row in &outcome.rows {
         let _ = writeln!(
             text,
             "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
@@ -134,12 +139,48 @@ fn window_section(text: &mut String, outcome: &WindowOutcome) {
         );
     }
     text.push('\n');
+    further_table(text, outcome);
     for (warning, runs) in &outcome.warnings {
         let _ = writeln!(text, "- {runs} runs say, one of them in these numbers: {warning}.");
     }
     if !outcome.warnings.is_empty() {
         text.push('\n');
     }
+}
+
+/// What nothing is published of: a row for each policy, a column for each metric.
+fn further_table(text: &mut String, outcome: &WindowOutcome) {
+    if outcome.further.is_empty() {
+        return;
+    }
+    let mut metrics: Vec<&Metric> = Vec::new();
+    let mut policies: Vec<&str> = Vec::new();
+    for row in &outcome.further {
+        if !metrics.iter().any(|metric| metric.name == row.metric.name) {
+            metrics.push(row.metric);
+        }
+        if !policies.contains(&row.policy.as_str()) {
+            policies.push(&row.policy);
+        }
+    }
+    text.push_str("Not published: medians, and where the middle 8 of 10 seeds lie.\n\n| policy |");
+    for metric in &metrics {
+        let _ = write!(text, " {}, {} |", metric.title, metric.unit);
+    }
+    let _ = writeln!(text, "\n|---|{}", "---|".repeat(metrics.len()));
+    for policy in policies {
+        let _ = write!(text, "| {policy} |");
+        for metric in &metrics {
+            let is_it = |row: &&Row| row.policy == policy && row.metric.name == metric.name;
+            let found = outcome.further.iter().find(is_it);
+            let cell = found.map_or_else(String::new, |row| {
+                format!("{} ({})", number(row.ours.median), range(row.ours.band))
+            });
+            let _ = write!(text, " {cell} |");
+        }
+        text.push('\n');
+    }
+    text.push('\n');
 }
 
 fn study_section(text: &mut String, outcome: &StudyOutcome) {
@@ -187,8 +228,9 @@ fn window_plot(outcome: &WindowOutcome, seeds: u64) -> String {
         };
         panel.rows.push(beside_row(row));
     }
-    // Policies without a published figure in a metric that others have stand below them.
-    for row in &outcome.further {
+    // Policies that the paper does not have stand below its own, where their order is looked at.
+    let orders = &outcome.window.orders;
+    for row in outcome.further.iter().filter(|row| orders.contains(&row.metric.name)) {
         if let Some((_, panel)) = panels.iter_mut().find(|(metric, _)| *metric == row.metric.name) {
             panel.rows.push(beside_row(row));
         }

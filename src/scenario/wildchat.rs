@@ -92,9 +92,11 @@ pub(crate) fn chat_table(given: &WildchatTable, has_rate: bool) -> Result<ChatTa
         duration: given.duration.clone(),
         users: given.users.clone(),
         max_tokens: given.max_tokens.clone(),
+        turns: given.turns.clone(),
+        think: given.think.clone(),
         system: given.system.clone(),
         user_tokens: Some(USER_TOKENS.into()),
-        output_tokens: Some(OUTPUT_TOKENS.into()),
+        output_tokens: given.output_tokens.clone().or(Some(OUTPUT_TOKENS.into())),
         context_tokens_max: given
             .context_tokens_max
             .clone()

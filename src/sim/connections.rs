@@ -15,7 +15,8 @@ impl Connections {
         Self { spec, pools: vec![Pool::default(); replicas] }
     }
 
-    /// A request takes a connection: the time to open it where none is idle, and what slow start adds on a new one.
+    /// A request takes a connection: the time to open it where none is idle, and what slow start adds on a new one (or
+    /// on any, where idle ones start slow again).
     pub fn take(
         &mut self,
         replica: ReplicaId,
@@ -24,7 +25,9 @@ impl Connections {
         bytes: u64,
     ) -> (Nanos, Nanos) {
         if self.pools[replica.index()].take(now, &self.spec) {
-            return (Nanos::ZERO, Nanos::ZERO);
+            let again = self.spec.slow_start_after_idle;
+            let slow = if again { self.spec.slow_start(rtt, bytes) } else { Nanos::ZERO };
+            return (Nanos::ZERO, slow);
         }
         (self.spec.set_up(rtt), self.spec.slow_start(rtt, bytes))
     }

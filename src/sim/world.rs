@@ -333,7 +333,8 @@ impl<'a> World<'a> {
                 )));
             }
         }
-        let end = cut.unwrap_or_else(|| self.now.max(self.last_finished));
+        // The last answers may still be on their way to their clients: they have ended, as `limit` says.
+        let end = cut.unwrap_or(self.now).max(self.last_finished);
         for (_, flight) in self.flights.iter() {
             let mut record = flight.record;
             record.status = Status::InFlight;

@@ -40,7 +40,8 @@ pub(super) fn reproduce(args: &ReproduceArgs) -> Result<Exit, Failure> {
     let tables: Vec<Table<'_>> =
         questions.iter().zip(rows).map(|(question, rows)| Table::new(question, rows)).collect();
     let seconds = clock.elapsed().as_secs_f64();
-    let about = About { command: command(args), seconds, threads: pool.current_num_threads() };
+    let (command, threads) = (command(args), pool.current_num_threads());
+    let about = About { command, seconds, cpu_seconds: super::cpu_seconds(), threads };
     match args.format {
         Format::Json => print(&reviewers::to_json(&tables))?,
         Format::Table => print(&reviewers::page(&tables, seeds, &about).map_err(failure)?)?,

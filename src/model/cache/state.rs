@@ -6,13 +6,15 @@
 //! nothing here is ever called. The rules stand in `README.md` (*States*).
 
 use super::{Match, NodeId, PrefixCache, narrow};
-use gorgo_types::BlockChain;
+use gorgo_types::{BlockChain, BlockId};
 
 /// The states that are kept.
 #[derive(Clone, Debug, Default)]
 pub(super) struct States {
     /// How many there can be; none: the model has no such layers.
     slots: Option<usize>,
+    /// At this share of the places, parts per billion, one can be gone on from; none: at all of them.
+    use_ppb: Option<u32>,
     /// Those that a match can reach: the nodes that bear the mark.
     nodes: Vec<NodeId>,
     /// When those were left that no match can reach, oldest first: the caller knows no ids for what they stand for.
@@ -22,7 +24,16 @@ pub(super) struct States {
 impl States {
     /// As many slots, all empty.
     pub(super) fn cleared(&self) -> Self {
-        Self { slots: self.slots, ..Self::default() }
+        Self { slots: self.slots, use_ppb: self.use_ppb, ..Self::default() }
+    }
+
+    /// Whether a request could go on from a state at the end of this block. A block's id stands for all before it, and is
+    /// mixed here, so that ids that are counted up will do.
+    fn can_be_used(&self, last: BlockId) -> bool {
+        self.use_ppb.is_none_or(|ppb| {
+            let mixed = u128::from(last.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32);
+            mixed * 1_000_000_000 < u128::from(ppb) << 32
+        })
     }
 
     /// A node that bears the mark is gone.
@@ -39,6 +50,13 @@ impl PrefixCache {
         let mut cache = Self::new();
         cache.states.slots = slots.map(|slots| slots as usize);
         cache
+    }
+
+    /// The same, but that only at this share of places, parts per billion, a state can be gone on from.
+    #[must_use]
+    pub fn with_state_use(mut self, ppb: u32) -> Self {
+        self.states.use_ppb = (ppb < 1_000_000_000).then_some(ppb);
+        self
     }
 
     /// Whether a match must end at a kept state.
@@ -62,7 +80,8 @@ impl PrefixCache {
             // state there stands for the middle of a block.
             let (here, run) = (&self.nodes[at.index()], &self.runs[at.index()]);
             let ends_here = blocks > 0 && run.last == chain.ids()[blocks - 1];
-            if ends_here && here.state > 0 && here.state <= most {
+            let is_kept = ends_here && here.state > 0 && here.state <= most;
+            if is_kept && self.states.can_be_used(run.last) {
                 break;
             }
             blocks -= run.len as usize - usize::from(!ends_here);

@@ -49,6 +49,10 @@ pub struct Connect {
     /// Bytes that a new connection may send before the first acknowledgement, from where its window doubles each round
     /// trip (slow start); none: no limit. Linux starts with 10 segments (RFC 6928), 14,600 bytes.
     pub initial_window_bytes: Option<u64>,
+    /// Does an idle connection start slow again too (RFC 5681, 4.1; Linux: `tcp_slow_start_after_idle`, on by default)?
+    /// It does after a retransmission time-out without sending, which is shorter than an answer takes: so every request
+    /// pays.
+    pub slow_start_after_idle: bool,
     /// How probes travel.
     pub probes: ProbeConnections,
     /// How clients travel.
@@ -63,6 +67,7 @@ impl Default for Connect {
             keep_alive: Nanos::from_secs(5),
             pool_size: None,
             initial_window_bytes: None,
+            slow_start_after_idle: false,
             probes: ProbeConnections::Open,
             clients: ClientConnections::Open,
         }

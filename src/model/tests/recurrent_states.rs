@@ -100,3 +100,36 @@ fn no_slots_at_all_are_refused() {
     let refused = replica(Some(0)).expect_err("no engine starts without");
     assert!(refused.to_string().contains("state_slots"), "{refused}");
 }
+
+#[test]
+fn a_share_of_the_places_can_be_gone_on_from_and_it_is_the_same_everywhere() {
+    let of = |ppb: u32| {
+        let limits = EngineLimits {
+            state_slots: Some(1_000),
+            state_use_ppb: ppb,
+            ..EngineLimits::default()
+        };
+        Replica::new(ReplicaConfig {
+            profile: Arc::new(CostProfile::constant(Nanos(1_000), 10, Nanos(100), 1, 0)),
+            kv_pool_tokens: 100_000,
+            limits,
+            prefix_cache: true,
+        })
+    };
+    let hits = |ppb: u32| -> Vec<bool> {
+        let mut replica = of(ppb).expect("a replica");
+        let hit = |first: u64| {
+            assert_eq!(cached(&mut replica, first, 64, 1, false), 0);
+            cached(&mut replica, first, 80, 1, false) == 64
+        };
+        (1..=200).map(|prompt| prompt * 1_000).map(hit).collect()
+    };
+    let third = hits(333_000_000);
+    assert_eq!(third, hits(333_000_000), "another replica, the same places");
+    let count = third.iter().filter(|hit| **hit).count();
+    assert!((45..=90).contains(&count), "{count} of 200");
+    assert!(hits(1_000_000_000).iter().all(|hit| *hit));
+    assert!(!hits(0).iter().any(|hit| *hit));
+    let refused = of(1_000_000_001).expect_err("more than all");
+    assert!(refused.to_string().contains("state_use_ppb"), "{refused}");
+}

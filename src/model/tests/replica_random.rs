@@ -83,6 +83,7 @@ fn replica(setup: &Setup) -> Replica {
         new_token_ratio_decay_steps: 20,
         retract_decode_steps: setup.ahead,
         state_slots: setup.states,
+        ..EngineLimits::default()
     };
     let config = ReplicaConfig {
         profile: Arc::new(CostProfile::constant(Nanos(500), 9, Nanos(97), 3, 1)),

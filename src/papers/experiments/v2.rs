@@ -1,15 +1,15 @@
-//! GORGO v2 (arXiv 2602.11688v2): its main table. The window of Apr 5 runs on its recorded arrivals.
+//! GORGO v2 (arXiv 2602.11688v2): its main table, the same at another time scale, and its window of reward hacking. The
+//! window of Apr 5 runs on its recorded arrivals; nobody published those of the others.
 
-use crate::experiment::{Case, Experiment, Group, ScenarioText, Window};
+use crate::experiment::{Arm, Case, Experiment, Group, ScenarioText, Study, Window};
 
 const APR5: ScenarioText = ScenarioText {
     name: "scenarios/papers/v2_apr5.toml",
     toml: include_str!("../../../scenarios/papers/v2_apr5.toml"),
 };
 
-/// The paper's policies and ours. `least-load` and `least-request` are those that the fleet's profile was fitted to.
-const PAIRS: [(&str, &str); 5] = [
-    ("gorgo", "gorgo"),
+/// The paper's baselines and ours. `least-load` and `least-request` are those that the fleet's profile was fitted to.
+const BASELINES: [(&str, &str); 4] = [
     ("simple-session-affinity", "session-affinity"),
     ("least-load", "least-load"),
     ("least-request", "least-request"),
@@ -20,21 +20,186 @@ const PAIRS: [(&str, &str); 5] = [
 const SIX: [&str; 6] =
     ["ttft_ms_p50", "ttft_ms_p95", "e2e_s_p50", "e2e_s_p95", "itl_ms_p50", "in_flight_mean"];
 
-pub(super) fn experiment() -> Experiment {
+/// The windows that nothing of is known but figures.
+const MADE_UP: [&str; 3] = ["apr6_ts2", "apr7_ts3", "apr7_ts2"];
+
+fn pairs() -> Vec<(&'static str, &'static str)> {
+    [("gorgo", "gorgo")].into_iter().chain(BASELINES).collect()
+}
+
+fn recorded() -> Case {
+    Case { recorded: Some("gorgo/apr5_1615_arrivals.csv.gz"), ..Case::of(APR5) }
+}
+
+/// A window of other days: the same fleet, users and prompts like that day's, slowed down as the paper slowed it down.
+fn made_up(day: &str, slower: f64) -> Case {
+    Case::of(APR5)
+        .set(format!("workload.art_chat.window={day:?}"))
+        .set("workload.art_chat.bursts={ requests = 4, gap = \"15s\" }")
+        .set(format!("load.recorded.speedup={}", 1.0 / slower))
+        .only(&["gorgo", "session-affinity", "least-load", "least-request", "prefix-cache"])
+}
+
+/// The window in which tuned weights starved E2E.
+fn reward_hacking() -> Case {
+    Case::of(APR5)
+        .set("workload.art_chat.requests=3071")
+        .set("workload.art_chat.users=300")
+        .set("workload.art_chat.top_user_share=0.382")
+        .set(APR2_LENGTHS)
+        .set("workload.art_chat.multi_turn_share=0.526")
+        .set(
+            "router.policies=[{ name = \"gorgo\", label = \"gorgo-hacked\", w_rtt = 0.227, w_prefill = 0.907, w_queue = 0.0 }, \
+             \"session-affinity\", \"least-load\", \"least-request\", \"random\", \"prefix-cache\"]",
+        )
+}
+
+/// Chosen so that `random`, and no other policy, has about its published TTFT P50 and P95.
+const APR2_LENGTHS: &str = "workload.art_chat.input_tokens={ top_user = 17, median = 600, mean = 3700.0, p95 = 17500, max = 23872 }";
+
+const MADE_UP_TEXT: &str = "Arrivals, lengths, users and prompts are made up to the published figures of this window, anew \
+     under every seed: each seed is another workload. GORGO holds the weights that were learned on Apr 5, as in the paper.";
+
+fn windows() -> Vec<Window> {
     let apr5 = Window {
         name: "apr5_ts1",
         title: "Apr 5, 16:15 to 16:45, time scale 1",
-        case: Case { recorded: Some("gorgo/apr5_1615_arrivals.csv.gz"), ..Case::of(APR5) },
-        pairs: PAIRS.to_vec(),
+        case: recorded(),
+        pairs: pairs(),
         orders: vec!["ttft_ms_p50"],
-        text: "",
+        text: include_str!("v2_apr5.md"),
     };
-    let group = |title, policies: &[&'static str]| Group {
+    let other = |name, title, case| Window {
+        name,
         title,
-        windows: vec!["apr5_ts1"],
-        policies: policies.to_vec(),
-        metrics: SIX.to_vec(),
+        case,
+        pairs: pairs(),
+        orders: vec!["ttft_ms_p50", "e2e_s_p95"],
+        text: MADE_UP_TEXT,
     };
+    let hacked = Window {
+        name: "apr2_1230_ts1",
+        title: "Apr 2, 12:30 to 13:00: weights without a queue term",
+        case: reward_hacking(),
+        pairs: [("gorgo-hacked", "gorgo-hacked"), ("random", "random")]
+            .into_iter()
+            .chain(BASELINES)
+            .collect(),
+        orders: vec!["ttft_ms_p50", "e2e_s_p95"],
+        text: include_str!("v2_apr2.md"),
+    };
+    vec![
+        apr5,
+        other("apr6_ts2", "Apr 6, 15:05 to 15:35, time scale 2", made_up("apr6", 2.0)),
+        other("apr7_ts3", "Apr 7, 19:45 to 20:15, time scale 3", made_up("apr7", 3.0)),
+        other("apr7_ts2", "Apr 7, 19:45 to 20:15, time scale 2", made_up("apr7", 2.0)),
+        hacked,
+    ]
+}
+
+fn groups() -> Vec<Group> {
+    let group =
+        |title, windows: &[&'static str], policies: &[&'static str], metrics: &[&'static str]| {
+            Group {
+                title,
+                windows: windows.to_vec(),
+                policies: policies.to_vec(),
+                metrics: metrics.to_vec(),
+            }
+        };
+    let apr5 = ["apr5_ts1"];
+    vec![
+        group("all figures", &[], &[], &[]),
+        group("Apr 5, all 30 of the six figures of five policies", &apr5, &[], &SIX),
+        group(
+            "Apr 5, six figures of the two policies that were fitted",
+            &apr5,
+            &["least-load", "least-request"],
+            &SIX,
+        ),
+        group(
+            "Apr 5, six figures of the three that were not",
+            &apr5,
+            &["gorgo", "session-affinity", "prefix-cache"],
+            &SIX,
+        ),
+        group("Apr 5, GORGO's six figures", &apr5, &["gorgo"], &SIX),
+        group(
+            "Apr 6 and Apr 7, P50 of TTFT and E2E",
+            &MADE_UP[..2],
+            &[],
+            &["ttft_ms_p50", "e2e_s_p50"],
+        ),
+        group(
+            "Apr 6 and Apr 7, P95 of TTFT and E2E",
+            &MADE_UP[..2],
+            &[],
+            &["ttft_ms_p95", "e2e_s_p95"],
+        ),
+        group(
+            "Apr 7 at time scale 2, P50 of TTFT and E2E",
+            &MADE_UP[2..],
+            &[],
+            &["ttft_ms_p50", "e2e_s_p50"],
+        ),
+        group(
+            "Apr 7 at time scale 2, P95 of TTFT and E2E",
+            &MADE_UP[2..],
+            &[],
+            &["ttft_ms_p95", "e2e_s_p95"],
+        ),
+    ]
+}
+
+/// Nobody shares one: what would have been system prompts is part of users' own texts.
+const OWN_SYSTEM_PROMPTS: &str = "workload.art_chat.system={ count = 0, zipf_exponent = 0.0, \
+     tokens = { mean = 300.0, sd = 200.0, min = 16, max = 2048 } }";
+
+/// What a detail is worth: each left out or changed, all else as it is.
+fn details() -> Study {
+    let arm = |label: &str, sets: &[&str]| {
+        let case = sets.iter().fold(recorded(), |case, set| case.set(*set));
+        let case = case.only(&["gorgo", "session-affinity", "least-load", "prefix-cache"]);
+        Arm { label: label.to_owned(), case }
+    };
+    Study {
+        id: "details",
+        title: "What a detail is worth (Apr 5)",
+        varied: "left out or changed",
+        text: "Each alone, all else as it was fitted. *No slow start*: an upload takes one way, whatever its length. *Any state*: a \
+               request goes on from any state that its replica keeps. *Fresh load*: scrapes every 100 ms instead of every 30 s. *No \
+               template*: the prompts' common beginning is left out; *own system prompts*: nobody shares one. The last two \
+               cost no engine time, they change who goes where.",
+        arms: vec![
+            arm("as fitted", &[]),
+            arm("no slow start", &["network.connect.slow_start_after_idle=false"]),
+            arm(
+                "any state",
+                &[
+                    "fleet.replicas.seoul.state_use_ppb=1000000000",
+                    "fleet.replicas.frankfurt.state_use_ppb=1000000000",
+                    "fleet.replicas.ashburn.state_use_ppb=1000000000",
+                ],
+            ),
+            arm("fresh load", &["router.scrape_interval=\"100ms\""]),
+            arm("no template", &["workload.art_chat.template_tokens=0"]),
+            arm("own system prompts", &[OWN_SYSTEM_PROMPTS]),
+        ],
+        metrics: vec![
+            "ttft_ms_p50",
+            "ttft_ms_p95",
+            "e2e_s_p50",
+            "e2e_s_p95",
+            "in_flight_mean",
+            "token_hit_rate_pct",
+            "busiest_share_pct",
+        ],
+        drawn: vec!["ttft_ms_p50", "ttft_ms_p95", "e2e_s_p50"],
+        seeds: 5,
+    }
+}
+
+pub(super) fn experiment() -> Experiment {
     Experiment {
         name: "v2",
         title: "GORGO v2: the main table",
@@ -44,18 +209,9 @@ pub(super) fn experiment() -> Experiment {
             name: "data/papers/v2.csv",
             toml: include_str!("../../../data/papers/v2.csv"),
         },
-        windows: vec![apr5],
-        groups: vec![
-            group(
-                "Apr 5, six figures of the two policies that were fitted",
-                &["least-load", "least-request"],
-            ),
-            group(
-                "Apr 5, six figures of the three that were not",
-                &["gorgo", "session-affinity", "prefix-cache"],
-            ),
-        ],
-        studies: Vec::new(),
+        windows: windows(),
+        groups: groups(),
+        studies: vec![details()],
         seeds: 20,
     }
 }

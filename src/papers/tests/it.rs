@@ -129,8 +129,12 @@ fn a_page_that_a_person_wrote_is_kept() {
     let plan = Plan::new(&experiment, &options(1, &["apr5_ts1"])).unwrap_or_else(|e| panic!("{e}"));
     let unit = plan.run(plan.units()[0], &|_| {}).unwrap_or_else(|error| panic!("{error}"));
     let outcome = plan.finish(vec![unit]).expect("all policies ran");
-    let about =
-        gorgo_papers::About { command: "gorgo reproduce v2".into(), seconds: 1.0, threads: 1 };
+    let about = gorgo_papers::About {
+        command: "gorgo reproduce v2".into(),
+        seconds: 1.0,
+        cpu_seconds: None,
+        threads: 1,
+    };
     let write = || gorgo_papers::write_page(folder.path(), &experiment, &outcome, &about);
     write().expect("an empty folder");
     write().expect("its own page");
@@ -142,4 +146,25 @@ fn a_page_that_a_person_wrote_is_kept() {
     assert!(refused.contains("README.md"), "{refused}");
     let kept = std::fs::read_to_string(folder.path().join("README.md")).expect("it is there");
     assert_eq!(kept, "# Mine\n");
+}
+
+/// A part names its values by paths: one that is misspelt, or a policy that is not there, would show only when it runs.
+#[test]
+fn every_part_of_v1_and_summary_runs() {
+    for name in ["v1", "summary"] {
+        let experiment = experiments::by_name(name).expect("it is listed");
+        let plan = Plan::new(&experiment, &options(1, &[])).unwrap_or_else(|e| panic!("{e}"));
+        let run = |unit: &_| plan.run(*unit, &|_| {}).unwrap_or_else(|error| panic!("{error}"));
+        let outcome = plan.finish(plan.units().iter().map(run).collect()).expect("all ran");
+        assert_eq!(outcome.studies.len(), experiment.studies.len());
+        let window = &outcome.windows[0];
+        let published = Published::read(name, experiment.published.toml).expect("it reads");
+        assert_eq!(window.rows.len(), published.of_window(window.window.name).count());
+        for study in &outcome.studies {
+            let medians = study.rows.iter().filter(|row| row.metric.name == "ttft_ms_p50");
+            let medians: Vec<_> = medians.map(|row| row.ours.median).collect();
+            assert!(medians.iter().all(Option::is_some), "{}", study.study.id);
+            assert!(medians.iter().any(|value| *value != medians[0]), "{} varies", study.study.id);
+        }
+    }
 }

@@ -106,7 +106,12 @@ fn findings_are_filled_from_the_runs() {
          {step load | slow | fast | mine | ttft_p50_ms}.",
     );
     let table = Table::new(&question, rows(&question, 3));
-    let about = About { command: "gorgo reproduce reviewers".into(), seconds: 1.0, threads: 1 };
+    let about = About {
+        command: "gorgo reproduce reviewers".into(),
+        seconds: 1.0,
+        cpu_seconds: None,
+        threads: 1,
+    };
     let page = reviewers::page(&[table], 3, &about).unwrap_or_else(|error| panic!("{error}"));
     let median = |point| {
         let table = Table::new(&question, rows(&question, 3));

@@ -9,8 +9,10 @@ const WIDTH: f64 = 860.0;
 const LEFT: f64 = 86.0;
 const PANEL: f64 = 210.0;
 const BETWEEN: f64 = 44.0;
+/// Between the heading and the first panel's title.
+const ABOVE: f64 = 18.0;
 /// How far apart the policies' bars stand at one value, so that none hides another.
-const SHIFT: f64 = 4.0;
+const SHIFT: f64 = 7.0;
 
 /// One metric over all values of what is varied.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,12 +57,12 @@ pub fn arms(
     let lines: Vec<Vec<String>> = labels.iter().map(|label| wrapped(label, step - 6.0)).collect();
     let deepest = lines.iter().map(Vec::len).max().unwrap_or(1).max(1);
     let below = if is_slanted { 16.0 * deepest as f64 + 6.0 } else { 22.0 };
-    let bottom = HEADING + panels.len().max(1) as f64 * (PANEL + BETWEEN) - BETWEEN;
+    let bottom = HEADING + ABOVE + panels.len().max(1) as f64 * (PANEL + BETWEEN) - BETWEEN;
     let height = bottom + below + 30.0 + legend.height() + 18.0;
     draw(WIDTH, height, |canvas| {
         heading(canvas, WIDTH, title, subtitle);
         for (index, panel) in panels.iter().enumerate() {
-            let top = HEADING + (PANEL + BETWEEN) * index as f64 + 10.0;
+            let top = HEADING + ABOVE + (PANEL + BETWEEN) * index as f64 + 10.0;
             let frame = Frame { left: LEFT, top, width, height: PANEL - 10.0 };
             draw_panel(canvas, frame, panel, &names, step);
         }
@@ -127,7 +129,7 @@ fn draw_panel(canvas: &mut Canvas<'_>, frame: Frame, panel: &ArmsPanel, names: &
         let mut line: Vec<Point> = Vec::new();
         for (arm, point) in series.points.iter().enumerate() {
             let Some([middle, low, high]) = *point else {
-                canvas.line(&std::mem::take(&mut line), stroke);
+                canvas.line(&std::mem::take(&mut line), thin(stroke));
                 continue;
             };
             let bar = [(x(arm), frame.y(y, low)), (x(arm), frame.y(y, high))];
@@ -136,10 +138,15 @@ fn draw_panel(canvas: &mut Canvas<'_>, frame: Frame, panel: &ArmsPanel, names: &
             canvas.rectangle((at.0 - 3.0, at.1 - 3.0), (at.0 + 3.0, at.1 + 3.0), stroke.ink);
             line.push(at);
         }
-        canvas.line(&line, stroke);
+        canvas.line(&line, thin(stroke));
     }
     if panel.series.is_empty() {
         frame.say(canvas, "No run.");
     }
     frame.draw_edges(canvas);
+}
+
+/// The line between two values: it leads the eye, the values are the squares.
+const fn thin(stroke: Stroke) -> Stroke {
+    Stroke { width: 1.1, ..stroke }
 }

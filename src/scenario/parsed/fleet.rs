@@ -85,6 +85,10 @@ pub struct ReplicaTable {
     /// prompt hits only up to one of them. Default: the profile's; without it, the model has no such layers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_slots: Option<Located<Count>>,
+    /// With `state_slots`: at this share of the places where states are left, parts per billion, a request can go on from
+    /// one; a stand-in for what is not known of an engine. Default: the profile's; without it, all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_use_ppb: Option<Located<u32>>,
     /// Order of the waiting queue: `fcfs` or `lpm`. Default: the profile's, SGLang's `fcfs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<ScheduleName>")]

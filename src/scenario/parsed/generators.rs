@@ -72,6 +72,10 @@ pub struct ArtChatTable {
     /// How a user's requests cluster in time. Default: 4 requests, 15s apart, an assumption.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bursts: Option<Located<BurstsTable>>,
+    /// A request of `arrivals` that is as long as an earlier one, at most so long before, is the same user's. Default: 0s,
+    /// lengths say nothing of that kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat_window: Option<Located<Duration>>,
     /// Where users sit. Default: unknown, which `[network.clients]` places.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origins: Option<Located<Vec<OriginShare>>>,

@@ -26,6 +26,10 @@ pub struct ConnectTable {
     /// start; Linux: "14600 B"). It is part of `network_out`. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_window: Option<Bytes>,
+    /// Does a connection that has been idle start slow again? Linux does so after a retransmission time-out, which is
+    /// shorter than an answer takes: then every request pays, not only those on new connections. Default: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_start_after_idle: Option<bool>,
     /// How the router's probes travel: over a connection that is always `open`, over one of the `pooled` ones that
     /// requests use, or over a `new` one each. Default: open.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -135,6 +135,13 @@ pub struct WildchatTable {
     /// Standard deviation / mean of a slow drift of that rate. Not for a closed loop. Default: 0.34.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift_cv: Option<Located<NonNegative>>,
+    /// Turns of a session. Default: as published of WildChat. `{ fixed = { turns = 1 } }` takes first messages alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turns: Option<Located<TurnCount>>,
+    /// Time between an answer and what its user does next: another turn, or in a closed loop another session. Default: as
+    /// for chat. `{ mean = "0s" }` is a load generator's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub think: Option<Located<ThinkTable>>,
     /// System prompts that sessions share. Default: as for chat; WildChat publishes none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<Located<SystemPrompts>>,
@@ -151,6 +158,9 @@ pub struct WildchatTable {
     /// Users among whom sessions are spread; 0: each session has its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub users: Option<Located<u64>>,
+    /// Tokens of an answer. Default: as published of WildChat, cut at 4,096.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<Located<LengthSpec>>,
     /// What clients ask for as `max_tokens`. Default: the answer's length.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<Located<u32>>,

@@ -199,6 +199,7 @@ impl Context<'_> {
                 Some(_) => Some(self.small(table.state_slots.as_ref(), 0)?),
                 None => base.state_slots,
             },
+            state_use_ppb: or(table.state_use_ppb.as_ref(), base.state_use_ppb),
         };
         let overhead = table.overhead.map_or(profile.overhead, |span| span.0);
         let kv_pool_tokens = self.pool(table, &profile)?;
@@ -299,6 +300,7 @@ fn explicit(
         new_token_ratio_decay_steps: number(limits.new_token_ratio_decay_steps),
         retract_decode_steps: Some(limits.retract_decode_steps.into()),
         state_slots: limits.state_slots.and_then(number),
+        state_use_ppb: limits.state_slots.is_some().then(|| limits.state_use_ppb.into()),
         schedule: Some(limits.schedule),
         overhead: Some(overhead),
         prefix_cache: Some(config.prefix_cache),

@@ -163,6 +163,8 @@ fn art_chat_spec(table: &ArtChatTable, requests: Option<u32>) -> Result<ArtChatS
         template_tokens: or(table.template_tokens.as_ref(), window.template_tokens),
         system: or(table.system.as_ref(), window.system),
         bursts,
+        repeat_window_s: (table.repeat_window.as_ref())
+            .map_or(window.repeat_window_s, |window| window.value.0.as_s()),
         origins: or(table.origins.as_ref(), window.origins),
     })
 }
@@ -195,6 +197,7 @@ fn art_chat_table(given: &ArtChatTable, spec: &ArtChatSpec) -> ArtChatTable {
         template_tokens: Some(spec.template_tokens.into()),
         system: Some(spec.system.into()),
         bursts: Some(bursts.into()),
+        repeat_window: (!drawn).then(|| Duration(span(spec.repeat_window_s)).into()),
         origins: Some(or(given.origins.as_ref(), Vec::new()).into()),
     }
 }

@@ -23,6 +23,9 @@ impl Context<'_> {
             keep_alive: given.keep_alive.map_or(default.keep_alive, |span| span.0),
             pool_size: given.pool_size,
             initial_window_bytes: given.initial_window.map(|bytes| bytes.0),
+            slow_start_after_idle: given
+                .slow_start_after_idle
+                .unwrap_or(default.slow_start_after_idle),
             probes: given.probes.unwrap_or(default.probes),
             clients: given.clients.unwrap_or(default.clients),
         };
@@ -33,6 +36,7 @@ impl Context<'_> {
             keep_alive: Some(PositiveDuration(connect.keep_alive)),
             pool_size: connect.pool_size,
             initial_window: connect.initial_window_bytes.map(Bytes),
+            slow_start_after_idle: Some(connect.slow_start_after_idle),
             probes: Some(connect.probes),
             clients: Some(connect.clients),
         };

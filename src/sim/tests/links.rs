@@ -95,6 +95,26 @@ fn long_prompts_take_longer_over_thin_links_and_new_connections() {
     assert_eq!(slow.parts.connect, Nanos(40 * MS));
 }
 
+#[test]
+fn an_idle_connection_starts_slow_again_where_it_is_said_to() {
+    let mut bench = Bench::new(profile(), &[20.0]);
+    let second = |bench: &Bench| {
+        let requests =
+            vec![(Nanos(0), request(0, 10_000, 1)), (Nanos(3 * S), request(1, 10_000, 1))];
+        let mut setup = bench.setup(Box::new(Listed::new(requests)), Records::Always);
+        let payload = Payload { bytes_per_token: 4.0, bytes_per_request: 960 };
+        setup.network = setup.network.with_payload(payload).unwrap();
+        record(&World::new(setup).unwrap().run().unwrap(), 1).parts
+    };
+    let connect = Connect { initial_window_bytes: Some(14_600), ..Connect::default() };
+    bench.connect = Some(connect);
+    let warm = second(&bench);
+    bench.connect = Some(Connect { slow_start_after_idle: true, ..connect });
+    let slow = second(&bench);
+    assert_eq!((warm.connect, slow.connect), (Nanos::ZERO, Nanos::ZERO), "the first one's is idle");
+    assert_eq!(slow.network_out, warm.network_out + Nanos(20 * MS));
+}
+
 /// What the router knows of its first replica's round trip when each request arrives.
 fn known_rtts(bench: &Bench, times_ms: &[u64]) -> Vec<f64> {
     let requests = (0..).zip(times_ms).map(|(i, at)| (Nanos(at * MS), request(i, 16, 1))).collect();

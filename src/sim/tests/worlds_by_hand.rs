@@ -146,6 +146,18 @@ fn drain_leaves_the_slow_ones_in_flight_and_counts_them() {
 }
 
 #[test]
+fn what_has_passed_the_router_when_the_drain_ends_has_ended() {
+    let bench = Bench::new(profile(), &[10.0]);
+    let mut setup = bench.setup(Box::new(Listed::new(two_requests())), Records::Always);
+    setup.measure.drain = Some(Nanos(26 * MS));
+    let result = World::new(setup).unwrap().run().unwrap();
+    // The end of the first leaves the router at 25 ms and reaches its client at 30 ms, 3 ms after the limit.
+    assert_eq!(record(&result, 0).status, Status::Completed);
+    assert_eq!(record(&result, 0).finished, Some(Nanos(30 * MS)));
+    assert_eq!(record(&result, 1).status, Status::InFlight);
+}
+
+#[test]
 fn a_request_that_can_never_be_served_is_an_error_that_names_it() {
     let mut bench = Bench::new(profile(), &[10.0]);
     bench.kv_pool_tokens = 90;

@@ -41,9 +41,12 @@ impl Plan {
         let mut requests = planned(spec, arrivals);
         let others: Vec<usize> = (0..requests.len()).filter(|&index| !top[index]).collect();
         let lengths: Vec<u32> = others.iter().map(|&at| requests[at].input_tokens).collect();
-        let turns = whose_turn(spec, key, lengths.len(), span_s(arrivals));
+        let times: Vec<Nanos> = others.iter().map(|&at| arrivals[at].at).collect();
+        let repeats = given::repeats(spec, &times, &lengths);
+        let begun = repeats.iter().filter(|earlier| earlier.is_none()).count();
+        let turns = whose_turn(spec, key, begun, span_s(arrivals));
         let fixed = Reuse::of_top(spec, arrivals, top);
-        let users = given::users(spec, key, &lengths, &turns, fixed);
+        let users = given::users(spec, key, &lengths, &repeats, &turns, fixed);
         others.iter().zip(users).for_each(|(&at, user)| requests[at].user = user);
         let talks = Talks::new(spec, key, &requests);
         talks.by_falls(&requests).set(spec, key, &mut requests);

@@ -92,6 +92,9 @@ pub struct ArtChatSpec {
     pub system: SystemPrompts,
     /// How a user's requests cluster in time (an assumption).
     pub bursts: Bursts,
+    /// Of times and lengths that were given: a request as long as an earlier one, at most so many recorded seconds
+    /// before, is the same user's. 0: lengths say nothing of that kind.
+    pub repeat_window_s: f64,
     /// Where users sit; none: the unknown origin.
     pub origins: Vec<OriginShare>,
 }
@@ -124,6 +127,7 @@ impl Default for ArtChatSpec {
             template_tokens: 16,
             system: SystemPrompts { count: 16, zipf_exponent: 0.0, tokens },
             bursts: Bursts { requests: 4, gap_s: 15.0 },
+            repeat_window_s: 0.0,
             origins: Vec::new(),
         }
     }
@@ -198,6 +202,7 @@ impl ArtChatSpec {
         Length::new("system.tokens", self.system.tokens)?;
         whole_in_range("bursts.requests", u64::from(self.bursts.requests), 1, MOST, "requests")?;
         in_range("bursts.gap_s", self.bursts.gap_s, 0.0, 1e9, "seconds")?;
+        in_range("repeat_window_s", self.repeat_window_s, 0.0, 1e9, "seconds")?;
         shape::Depths::new(&self.turns)?;
         Origins::new(&self.origins).map(drop)
     }

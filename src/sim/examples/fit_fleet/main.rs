@@ -8,6 +8,7 @@
 mod loss;
 mod measured;
 mod options;
+mod pairs;
 mod parameters;
 mod report;
 mod search;
@@ -29,6 +30,8 @@ struct Task {
     stage: Stage,
     measured: Vec<Samples>,
     targets: Vec<Vec<f64>>,
+    /// How often long prompts hit in one, the other and both of the fitted runs.
+    pairs: [f64; 3],
 }
 
 impl Task {
@@ -39,7 +42,8 @@ impl Task {
             FITTED.iter().map(|policy| measured::read(&file(policy))).collect();
         let measured = measured?;
         let targets = measured.iter().map(features).collect();
-        Ok(Self { stage, measured, targets })
+        let pairs = pairs::shares(&measured[0], &measured[1]);
+        Ok(Self { stage, measured, targets, pairs })
     }
 
     /// Each fleet's runs, by policy and seed.
@@ -60,10 +64,17 @@ impl Task {
             .collect()
     }
 
+    /// How often long prompts hit in the runs of both policies, by seed.
+    fn pairs_of(&self, runs: &[Vec<Samples>]) -> Vec<[f64; 3]> {
+        runs[0].iter().zip(&runs[1]).map(|(one, other)| pairs::shares(one, other)).collect()
+    }
+
     fn judge(&self, fleets: &[Fleet]) -> Result<Vec<f64>, String> {
         let runs = self.run(fleets)?;
-        let sum = |runs: &Vec<Vec<Samples>>| self.losses(runs).iter().sum::<f64>();
-        Ok(runs.iter().map(|runs| sum(runs) / FITTED.len() as f64).collect())
+        let sum = |runs: &Vec<Vec<Samples>>| {
+            self.losses(runs).iter().sum::<f64>() + pairs::loss(self.pairs, &self.pairs_of(runs))
+        };
+        Ok(runs.iter().map(|runs| sum(runs) / (FITTED.len() + 1) as f64).collect())
     }
 }
 
@@ -84,6 +95,15 @@ fn main() -> Result<(), String> {
         println!("  {}", measured::hits(&runs[place]));
         print_features(&task.targets[place], &runs[place]);
     }
+    let shares = task.pairs_of(&runs);
+    let middle =
+        |at: usize| shares.iter().map(|shares| shares[at]).sum::<f64>() / shares.len() as f64;
+    println!(
+        "long prompts that hit, in one run, the other, both over the product: measured {:.3?}, simulated {:.3?}, loss {:.3}",
+        task.pairs,
+        [middle(0), middle(1), middle(2)],
+        pairs::loss(task.pairs, &shares),
+    );
     let mut page = report::parameters(&values) + "\n" + report::HEAD;
     for ((policy, measured), runs) in FITTED.iter().zip(&task.measured).zip(&runs) {
         let figures: Vec<f64> = report::FIGURES.iter().map(|(_, read)| read(measured)).collect();

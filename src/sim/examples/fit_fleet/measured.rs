@@ -11,6 +11,8 @@ use std::path::Path;
 /// A request as its client saw it, from its send on.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
+    /// The same request has the same one in every run of its workload.
+    pub id: u64,
     pub input_tokens: u32,
     pub output_tokens: u32,
     pub ttft_ms: f64,
@@ -37,6 +39,7 @@ pub struct Samples {
 
 #[derive(Deserialize)]
 struct Row {
+    request_id: String,
     arrival_ms: f64,
     input_tokens: u32,
     output_tokens: u32,
@@ -58,10 +61,20 @@ pub fn read(path: &Path) -> Result<Samples, String> {
             let wanted = "wanted arrival_ms >= 0 and 0 <= ttft_ms <= e2e_ms, all finite";
             return Err(at(line, format!("got {times:?}, {wanted}")));
         }
+        let digits = row.request_id.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let id = digits.parse().map_err(|_| {
+            at(
+                line,
+                format!(
+                    "got the request_id {:?}, wanted one that ends in a number",
+                    row.request_id
+                ),
+            )
+        })?;
         let (input_tokens, output_tokens) = (row.input_tokens, row.output_tokens);
         let (ttft_ms, e2e_ms) = (row.ttft_ms, row.e2e_ms);
         let cached_tokens = 0;
-        requests.push(Sample { input_tokens, output_tokens, ttft_ms, e2e_ms, cached_tokens });
+        requests.push(Sample { id, input_tokens, output_tokens, ttft_ms, e2e_ms, cached_tokens });
         arrivals.push(row.arrival_ms);
     }
     let span = arrivals.iter().copied().fold(0.0, f64::max);
@@ -72,7 +85,8 @@ pub fn read(path: &Path) -> Result<Samples, String> {
 }
 
 impl Samples {
-    fn new(requests: Vec<Sample>, span_ms: f64) -> Self {
+    fn new(mut requests: Vec<Sample>, span_ms: f64) -> Self {
+        requests.sort_unstable_by_key(|request| request.id);
         let busy: f64 = requests.iter().map(|request| request.e2e_ms).sum();
         Self { requests, in_flight: busy / span_ms }
     }
@@ -89,6 +103,7 @@ impl Samples {
             };
             span = span.max(record.scheduled);
             requests.push(Sample {
+                id: record.id.session << 32 | u64::from(record.id.turn),
                 input_tokens: record.input_tokens,
                 output_tokens: record.output_tokens,
                 ttft_ms: (first - record.sent).as_ms(),

@@ -27,6 +27,12 @@ pub const FREE: &[Parameter] = &[
     parameter("prefill_base_ms", (2.0, 200.0), 30.0, "fixed 25 to 45 ms of TTFT beyond the tokens"),
     parameter("prefill_floor_ms", (20.0, 250.0), 80.0, "80 to 145 ms for any prefill pass"),
     parameter(
+        "prefill_ms_per_token",
+        (0.03, 0.12),
+        0.06,
+        "its authors: idle, 32 probes, median; the calm moments of the fitted files agree",
+    ),
+    parameter(
         "decode_base_ms",
         (4.0, 15.0),
         7.6,
@@ -41,10 +47,10 @@ pub const FREE: &[Parameter] = &[
     ),
     parameter("overhead_ms", (1.0, 80.0), 10.0, "5 to 19 ms elsewhere"),
     parameter(
-        "state_slots",
-        (4.0, 2_000.0),
-        75.0,
-        "a coarse scan of 10 to 281, all else at its start",
+        "state_use",
+        (0.02, 1.0),
+        0.34,
+        "hits of both runs over what chance gives (`pairs.rs`): 1 / 2.95",
     ),
 ];
 
@@ -100,7 +106,7 @@ impl Values {
         ProfileSpec {
             name: NAME.to_owned(),
             prefill_base_ms: self.get("prefill_base_ms"),
-            prefill_ms_per_token: PREFILL_MS_PER_TOKEN,
+            prefill_ms_per_token: self.get("prefill_ms_per_token"),
             prefill_floor: vec![(1, self.get("prefill_floor_ms"))],
             decode_base_ms: Some(base),
             decode_ms_per_sequence: each,
@@ -115,7 +121,8 @@ impl Values {
             kv_pool_tokens: KV_POOL_TOKENS,
             limits: EngineLimits {
                 chunked_prefill_tokens: 4_096,
-                state_slots: Some(self.get("state_slots").round() as u32),
+                state_slots: Some(STATES_BY_MEMORY),
+                state_use_ppb: (self.get("state_use") * 1e9).round() as u32,
                 ..EngineLimits::default()
             },
             range: ProfileRange::UNLIMITED,
@@ -143,8 +150,5 @@ pub const NAME: &str = "2xl40s_qwen3.5-35b-a3b-fp8";
 pub const KV_BYTES_PER_TOKEN: u64 = 20_480;
 /// What the engine itself reported (`max_total_num_tokens`).
 pub const KV_POOL_TOKENS: u64 = 983_549;
-/// Not fitted: an idle replica of that fleet took 0.06 ms a token that it did not have cached (32 probes, median;
-/// COST_MODEL.md of its authors). What is fitted is how much it has cached: only the product shows.
-pub const PREFILL_MS_PER_TOKEN: f64 = 0.06;
 /// States of the linear-attention layers that would fit beside that pool, if SGLang gives them 0.9 of what it gives KV.
 pub const STATES_BY_MEMORY: u32 = 281;

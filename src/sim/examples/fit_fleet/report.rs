@@ -86,8 +86,8 @@ pub fn profile_file(values: &Values, losses: &[(&str, f64)]) -> String {
         "# Qwen3.5-35B-A3B in fp8 under SGLang on two NVIDIA L40S: the GORGO fleet of Apr 5, fitted to what clients measured.\n\
          # The form is explained in data/README.md. Written by src/sim/examples/fit_fleet.\n\
          name = {NAME:?}\n\n\
-         # Fitted, not timed: client-side times of 2 x 7,195 requests, and nothing else; the rate per token is published\n\
-         # (0.06 ms, idle). Passes cost t0 + b n, and none is shorter than the floor (data/README.md).\n\
+         # Fitted, not timed: client-side times of 2 x 7,195 requests, and nothing else. Passes cost t0 + b n,\n\
+         # and none is shorter than the floor (data/README.md).\n\
          prefill_base_ms = {:.3}\nprefill_ms_per_token = {:.5}\nprefill_floor = [[1, {:.3}]]\n",
         spec.prefill_base_ms, spec.prefill_ms_per_token, spec.prefill_floor[0].1,
     );
@@ -108,9 +108,10 @@ pub fn profile_file(values: &Values, losses: &[(&str, f64)]) -> String {
          # 10 layers with full attention x 2 KV heads x 256 x 2 (K and V) x 2 bytes; the pool is what the engine reported.\n\
          kv_bytes_per_token = {}\nkv_pool_tokens = {}\n\n[limits]\nmax_prefill_tokens = {}\n\
          # SGLang's for GPUs of 35 to 60 GB.\nchunked_prefill_tokens = {}\nmax_running_requests = {}\n\
-         # The other 30 layers are linear attention. Fitted, to made-up users: no measure of the real number (data/README.md).\n\
-         # By memory {STATES_BY_MEMORY} would fit: 0.9 (mamba_full_memory_ratio) x 983,549 x 20,480 / 64.4 MB, a state being 30 layers x\n\
-         # (32 x 128 x 128 x 4 + 8,192 x 3 x 2 bytes); inferred from the model's shape and the engine's defaults.\nstate_slots = {}\n\n",
+         # The other 30 layers are linear attention. By memory {STATES_BY_MEMORY} of their states fit: 0.9 (mamba_full_memory_ratio) x\n\
+         # 983,549 x 20,480 / 64.4 MB, a state being 30 layers x (32 x 128 x 128 x 4 + 8,192 x 3 x 2 bytes); inferred from the\n\
+         # model's shape and the engine's defaults. How many can be used is fitted: hits are rarer than the states would allow.\n\
+         state_slots = {}\nstate_use_ppb = {}\n\n",
         spec.overhead_ms,
         spec.kv_bytes_per_token,
         spec.kv_pool_tokens,
@@ -118,6 +119,7 @@ pub fn profile_file(values: &Values, losses: &[(&str, f64)]) -> String {
         spec.limits.chunked_prefill_tokens,
         spec.limits.max_running_requests,
         spec.limits.state_slots.unwrap_or(0),
+        spec.limits.state_use_ppb,
     );
     let _ = write!(
         text,
