@@ -4,7 +4,6 @@ use gorgo_scenario::{
     DEFAULT, IndexSpec, LoadSpec, Parsed, ReplayTrace, Resolved, WorkloadSpec, data, schema,
 };
 use gorgo_types::{Nanos, RegionId};
-use gorgo_workload::ArrivalSpec;
 use std::path::{Path, PathBuf};
 
 const NO_SETS: &[&str] = &[];
@@ -171,7 +170,7 @@ fn a_kind_by_assignment_takes_the_place_of_the_files() {
     let groups =
         read(&["workload.prefix_groups.requests=50", "load.turns=recorded"]).expect("valid");
     assert!(matches!(groups.demand.workload, WorkloadSpec::PrefixGroups(_)));
-    assert!(matches!(groups.demand.load, LoadSpec::Arrivals(ArrivalSpec::Gamma { .. })));
+    assert!(groups.to_toml().contains("[load.gamma]"), "the load is the file's still");
     let both = ["load.poisson.rate=3/s", "load.constant.rate=3/s"];
     let error = read(&both).expect_err("two kinds").to_string();
     assert!(error.contains("got a second kind of load"), "{error}");
