@@ -6,7 +6,7 @@ use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use crate::simulate::print;
 use gorgo_metrics::Summary;
-use gorgo_sweep::{Metric, Plan, Pool, RunId, Shard, Store, SweepError, SweepFile};
+use gorgo_sweep::{METRICS, Plan, Pool, RunId, Shard, Store, SweepError, SweepFile};
 use rayon::prelude::*;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -233,8 +233,7 @@ fn to_json(plan: &Plan, rows: &[gorgo_sweep::SettingRow]) -> String {
             let names = plan.file.axes.iter().map(|axis| axis.path.as_str());
             let values: BTreeMap<_, _> =
                 names.enumerate().map(|(axis, name)| (name, row.value(plan, axis))).collect();
-            let metrics = Metric::ALL.iter().map(|metric| metric.name);
-            let median: BTreeMap<_, _> = metrics.zip(&row.median).collect();
+            let median: BTreeMap<_, _> = METRICS.iter().zip(&row.median).collect();
             let policy = &plan.policies[row.policy];
             json!({"setting": values, "policy": policy, "median": median, "spread": row.spread})
         })
@@ -258,7 +257,7 @@ const SHOWN: [&str; 5] =
 fn to_table(plan: &Plan, rows: &[gorgo_sweep::SettingRow], limit: usize) -> String {
     let (objective, less) = &plan.file.objective;
     let shown: Vec<&str> = SHOWN.into_iter().filter(|name| name != objective).collect();
-    let place = |name: &str| Metric::ALL.iter().position(|metric| metric.name == name);
+    let place = |name: &str| METRICS.iter().position(|metric| *metric == name);
     let number = |value: Option<f64>| match value {
         Some(value) if value.abs() >= 1000.0 => format!("{value:.0}"),
         Some(value) if value.abs() >= 10.0 => format!("{value:.1}"),

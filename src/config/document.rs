@@ -5,6 +5,7 @@
 
 use crate::diagnostic::{Diagnostic, Place};
 use crate::located::Located;
+use crate::reader::{ReadError, Reader};
 use crate::{message, set};
 use serde::de::DeserializeOwned;
 use std::fmt::Write as _;
@@ -124,8 +125,7 @@ impl<'a> Document<'a> {
     /// # Errors
     /// Unknown, missing and duplicate keys, and values that the type refuses, each with its place.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Diagnostic> {
-        let deserializer = toml::Deserializer::from(self.root.clone());
-        T::deserialize(deserializer).map_err(|error| self.explain(&error))
+        T::deserialize(Reader::table(&self.root)).map_err(|error| self.explain(&error))
     }
 
     /// What errors call its source.
@@ -134,8 +134,8 @@ impl<'a> Document<'a> {
         &self.source.name
     }
 
-    /// The table at a path of keys and array indices, to be read by someone who knows its type; [`Document::explain`]
-    /// makes a diagnostic of his error.
+    /// The value at a path of keys and array indices, to be read with a [`Reader`] by someone who knows its type;
+    /// [`Document::explain`] makes a diagnostic of his error.
     #[must_use]
     pub fn at(&self, path: &[&str]) -> Option<&Spanned<DeValue<'a>>> {
         let (first, rest) = path.split_first()?;
@@ -166,9 +166,9 @@ impl<'a> Document<'a> {
 
     /// A diagnostic from an error met while reading from this document.
     #[must_use]
-    pub fn explain(&self, error: &toml::de::Error) -> Diagnostic {
-        let span = error.span().unwrap_or(0..0);
-        let message = message::read(error.message());
+    pub fn explain(&self, error: &ReadError) -> Diagnostic {
+        let span = error.span.clone().unwrap_or(0..0);
+        let message = message::read(&error.message);
         let diagnostic = self.error(span, message.problem);
         match message.unknown {
             Some((_, sort, known)) if known.is_empty() => diagnostic.help(format!("{sort}: none")),

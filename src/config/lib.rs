@@ -12,6 +12,7 @@ mod document;
 mod located;
 mod message;
 mod numbers;
+mod reader;
 mod set;
 mod units;
 
@@ -19,6 +20,7 @@ pub use diagnostic::{Diagnostic, closest};
 pub use document::{Document, Source};
 pub use located::Located;
 pub use numbers::{Count, NonNegative, Positive, Share};
+pub use reader::{ReadError, Reader};
 pub use units::{Bandwidth, Bytes, Duration, PositiveDuration, Rate, UsdPerGb, UsdPerHour};
 
 #[cfg(test)]

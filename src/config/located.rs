@@ -1,8 +1,12 @@
 //! A value that remembers where in the source it stood.
 
+use crate::reader::LOCATED;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// A value with its place in the [`Source`](crate::Source) it was read from.
@@ -47,9 +51,33 @@ impl<T> From<T> for Located<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = toml::Spanned::<T>::deserialize(deserializer)?;
-        let Range { start, end } = spanned.span();
-        Ok(Self { value: spanned.into_inner(), span: Some((start, end)) })
+        deserializer.deserialize_newtype_struct(LOCATED, LocatedVisitor(PhantomData))
+    }
+}
+
+/// Takes a value with its place from a [`Reader`](crate::Reader), and without one from any other format.
+struct LocatedVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for LocatedVisitor<T> {
+    type Value = Located<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value with its place")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut place_and_value: A) -> Result<Located<T>, A::Error> {
+        let missing = |index| A::Error::invalid_length(index, &"a place and a value");
+        let start = place_and_value.next_element()?.ok_or_else(|| missing(0))?;
+        let end = place_and_value.next_element()?.ok_or_else(|| missing(1))?;
+        let value = place_and_value.next_element()?.ok_or_else(|| missing(2))?;
+        Ok(Located { value, span: Some((start, end)) })
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Located<T>, D::Error> {
+        T::deserialize(deserializer).map(Located::nowhere)
     }
 }
 

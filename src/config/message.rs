@@ -26,7 +26,6 @@ fn wanted(expected: &str) -> String {
         "a boolean" => "true or false".to_owned(),
         "a sequence" => "an array".to_owned(),
         "a map" => "a table".to_owned(),
-        "string or table" => "a kind, as a table or a string".to_owned(),
         other if other.starts_with("struct ") => "a table".to_owned(),
         other => other.to_owned(),
     }
@@ -60,15 +59,6 @@ pub(crate) fn read(message: &str) -> Message {
             let unknown = Some((given.clone(), sort, quoted(list)));
             return Message { problem: format!("{problem} `{given}`"), unknown };
         }
-    }
-    if let Some((given, known)) = (message.strip_prefix("unexpected keys in table: "))
-        .and_then(|rest| rest.split_once(", available keys: "))
-    {
-        // The tables of kinds are checked by the TOML crate, which names all unknown keys at once.
-        let first = given.split(", ").next().unwrap_or(given).to_owned();
-        let known = known.split(", ").filter(|key| !key.is_empty()).map(str::to_owned).collect();
-        let problem = format!("unknown key `{first}`");
-        return Message { problem, unknown: Some((first, "known keys", known)) };
     }
     if let Some(key) = message.strip_prefix("missing field ") {
         return plain(format!("missing key {key}"));

@@ -156,6 +156,7 @@ impl Collector {
 
     /// Takes in a run of inter-token gaps: `first_ns + k * increment_ns` for k in `0..steps`, each held by
     /// `sequences` sequences.
+    #[inline]
     pub fn gaps(&mut self, first_ns: f64, increment_ns: f64, steps: u64, sequences: u32) {
         self.gaps.add(first_ns, increment_ns, steps, sequences);
     }

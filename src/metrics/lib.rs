@@ -16,6 +16,7 @@ mod compare;
 mod cost;
 mod distribution;
 mod error;
+mod numbers;
 mod record;
 mod rolling;
 mod spec;
@@ -30,6 +31,7 @@ pub use cost::{BYTES_PER_GB, Cost, Leg, Prices, ReplicaPrice, Served, ServedTabl
 pub use distribution::nearest_rank;
 pub use error::Invalid;
 pub use hdrhistogram::Histogram;
+pub use numbers::Numbers;
 pub use record::{RequestRecord, Status, TtftParts};
 pub use rolling::{Rolling, rolling};
 pub use spec::{

@@ -68,6 +68,7 @@ pub struct DrawRng(u64);
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The finaliser of `MurmurHash3` with Stafford's constants (variant 13): every input bit reaches every output bit.
+#[inline]
 const fn mix(mut x: u64) -> u64 {
     x ^= x >> 30;
     x = x.wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -85,18 +86,21 @@ impl Key {
 
     /// Narrows the key to a purpose.
     #[must_use]
+    #[inline]
     pub const fn with(self, purpose: Purpose) -> Self {
         self.word(purpose as u64)
     }
 
     /// Narrows the key by a word: an identity, a link, an ordinal. Order matters.
     #[must_use]
+    #[inline]
     pub const fn word(self, word: u64) -> Self {
         Self(mix(self.0.rotate_left(17) ^ mix(word.wrapping_add(GOLDEN))))
     }
 
     /// The draw of this key.
     #[must_use]
+    #[inline]
     pub const fn draw(self) -> Draw {
         Draw(mix(self.0.wrapping_add(GOLDEN)))
     }
@@ -118,12 +122,14 @@ impl Draw {
     /// A float in the open interval (0, 1): safe for logarithms and quantile functions.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit an f64 exactly")]
+    #[inline]
     pub fn unit(self) -> f64 {
         ((self.0 >> 11) as f64 + 0.5) * (1.0 / (1u64 << 53) as f64)
     }
 
     /// A whole number in `0..n`, by multiplication: its bias is below n / 2^64. Zero for `n` = 0.
     #[must_use]
+    #[inline]
     pub const fn below(self, n: u64) -> u64 {
         ((self.0 as u128 * n as u128) >> 64) as u64
     }

@@ -228,11 +228,13 @@ impl Router {
 
     /// The replica's response headers arrive; `ok`: with a good status. A prompt answered with a bad one is never
     /// learned (if it was not at dispatch); the request still has to be told as failed or finished.
+    #[inline]
     pub fn response_headers(&mut self, _now: Nanos, ticket: Ticket, ok: bool) {
         self.advance(ticket, Stage::Headers, ok);
     }
 
     /// The first token arrives.
+    #[inline]
     pub fn first_token(&mut self, now: Nanos, ticket: Ticket) {
         let is_news = self.advance(ticket, Stage::FirstToken, true);
         if let Some(tuner) = &mut self.tuner
@@ -469,12 +471,14 @@ impl Router {
 
     /// What to do for queued requests now; to be called until it gives nothing, after anything was told and at
     /// [`Router::next_deadline`]. The head is offered again only after something has changed.
+    #[inline]
     pub fn poll(&mut self, now: Nanos) -> Option<Action> {
         self.queue.poll(now)
     }
 
     /// When [`Router::poll`] must be called next, if nothing is told before.
     #[must_use]
+    #[inline]
     pub fn next_deadline(&self) -> Option<Nanos> {
         self.queue.next_deadline()
     }

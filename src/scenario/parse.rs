@@ -38,8 +38,14 @@ impl Parsed {
     /// # Errors
     /// Where the text is not TOML, a key is unknown or missing, or a value is not one that the key can have.
     pub fn new<S: AsRef<str>>(name: &str, text: &str, sets: &[S]) -> Result<Self, Diagnostic> {
+        Self::parse(name, text, &texts(sets))
+    }
+
+    /// [`Parsed::new`] for one type of assignments, so that what reads a scenario is compiled here and once, not in every
+    /// crate that asks for it: it is a good part of the program.
+    fn parse(name: &str, text: &str, sets: &[&str]) -> Result<Self, Diagnostic> {
         let mut source = Source::new(name, text);
-        sets.iter().for_each(|set| source.set(set.as_ref()));
+        sets.iter().for_each(|set| source.set(set));
         let mut table: ScenarioTable = source.document()?.read()?;
         let loads = Named::by(sets, "load");
         if loads.kinds().next().is_some() {
@@ -90,6 +96,14 @@ impl Parsed {
         &mut self,
         trace: &ReplayTrace,
         sets: &[S],
+    ) -> Result<(), ScenarioError> {
+        self.replace_workload(trace, &texts(sets))
+    }
+
+    fn replace_workload(
+        &mut self,
+        trace: &ReplayTrace,
+        sets: &[&str],
     ) -> Result<(), ScenarioError> {
         if let Some(key) = paths(sets).find(|path| first_key(path) == "workload") {
             let wanted = "no key of the workload: the trace takes its place";
@@ -201,7 +215,7 @@ struct Named<'a> {
 }
 
 impl<'a> Named<'a> {
-    fn by<S: AsRef<str>>(sets: &'a [S], table: &str) -> Self {
+    fn by(sets: &[&'a str], table: &str) -> Self {
         let paths: Vec<&str> = paths(sets).filter(|path| first_key(path) == table).collect();
         let whole = paths.iter().any(|path| !path.contains('.'));
         Self {
@@ -221,8 +235,12 @@ impl<'a> Named<'a> {
 }
 
 /// What stands left of the equals signs.
-fn paths<S: AsRef<str>>(sets: &[S]) -> impl Iterator<Item = &str> {
-    sets.iter().map(|set| set.as_ref().split('=').next().unwrap_or_default())
+fn paths<'a>(sets: &[&'a str]) -> impl Iterator<Item = &'a str> {
+    sets.iter().map(|set| set.split('=').next().unwrap_or_default())
+}
+
+fn texts<S: AsRef<str>>(sets: &[S]) -> Vec<&str> {
+    sets.iter().map(AsRef::as_ref).collect()
 }
 
 /// A TOML key without its quotes.

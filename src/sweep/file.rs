@@ -20,6 +20,7 @@
 
 use crate::domain::{Domain, RangeTable, Scalar};
 use crate::error::SweepError;
+use crate::table::METRICS;
 use gorgo_config::{Diagnostic, Document, Located, Source};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -303,8 +304,8 @@ fn objective(table: &Table, document: &Document<'_>) -> Result<(String, bool), D
             return Err(document.blame(given, "got maximize beside minimize, wanted one"));
         }
     };
-    if crate::table::Metric::by_name(&given.value).is_none() {
-        let known = crate::table::Metric::ALL.iter().map(|metric| metric.name);
+    if !METRICS.contains(&given.value.as_str()) {
+        let known = METRICS.iter().copied();
         let problem = format!("got {:?}, wanted a metric of the table", given.value);
         return Err(document.blame(given, problem).known("metrics", &given.value, known));
     }

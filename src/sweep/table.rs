@@ -2,58 +2,39 @@
 
 use crate::error::SweepError;
 use crate::plan::Plan;
-use gorgo_metrics::Summary;
+use gorgo_metrics::{Numbers, Summary};
 use std::collections::BTreeMap;
 
-/// A number of a summary that settings are compared by.
-#[derive(Clone, Copy, Debug)]
-pub struct Metric {
-    /// Its dotted path in the summary.
-    pub name: &'static str,
-    /// Its value; none where the run does not have it.
-    pub of: fn(&Summary) -> Option<f64>,
+/// The numbers of a summary that settings are compared by: the columns of `cells.csv`, in its order.
+pub static METRICS: [&str; 19] = [
+    "requests.completed",
+    "ttft_ms.mean",
+    "ttft_ms.p50",
+    "ttft_ms.p90",
+    "ttft_ms.p95",
+    "ttft_ms.p99",
+    "e2e_ms.p50",
+    "e2e_ms.p95",
+    "e2e_ms.p99",
+    "tpot_ms.p50",
+    "itl_ms.p50",
+    "itl_ms.p99",
+    "goodput_rps",
+    "good_fraction",
+    "cache.real_token_hit_rate",
+    "load.mean_in_flight",
+    "load.busiest_replica_share",
+    "cost_usd.total",
+    "cost_usd.per_million_tokens",
+];
+
+/// The numbers of a run, in the order of [`METRICS`]; none where the run does not have it.
+fn row_of(summary: &Summary) -> Vec<Option<f64>> {
+    let numbers = Numbers::of(summary);
+    METRICS.iter().map(|path| numbers.get(path)).collect()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts of requests for a table")]
-const fn count(requests: u64) -> Option<f64> {
-    Some(requests as f64)
-}
-
-impl Metric {
-    /// The metrics of `cells.csv`, in its order.
-    pub const ALL: [Self; 19] = [
-        Self { name: "requests.completed", of: |s| count(s.requests.completed) },
-        Self { name: "ttft_ms.mean", of: |s| s.ttft_ms.mean },
-        Self { name: "ttft_ms.p50", of: |s| s.ttft_ms.p50 },
-        Self { name: "ttft_ms.p90", of: |s| s.ttft_ms.p90 },
-        Self { name: "ttft_ms.p95", of: |s| s.ttft_ms.p95 },
-        Self { name: "ttft_ms.p99", of: |s| s.ttft_ms.p99 },
-        Self { name: "e2e_ms.p50", of: |s| s.e2e_ms.p50 },
-        Self { name: "e2e_ms.p95", of: |s| s.e2e_ms.p95 },
-        Self { name: "e2e_ms.p99", of: |s| s.e2e_ms.p99 },
-        Self { name: "tpot_ms.p50", of: |s| s.tpot_ms.p50 },
-        Self { name: "itl_ms.p50", of: |s| s.itl_ms.p50 },
-        Self { name: "itl_ms.p99", of: |s| s.itl_ms.p99 },
-        Self { name: "goodput_rps", of: |s| s.goodput_rps },
-        Self { name: "good_fraction", of: |s| s.good_fraction },
-        Self { name: "cache.real_token_hit_rate", of: |s| s.cache.real_token_hit_rate },
-        Self { name: "load.mean_in_flight", of: |s| s.load.mean_in_flight },
-        Self { name: "load.busiest_replica_share", of: |s| s.load.busiest_replica_share },
-        Self { name: "cost_usd.total", of: |s| s.cost_usd.as_ref()?.total },
-        Self {
-            name: "cost_usd.per_million_tokens",
-            of: |s| s.cost_usd.as_ref()?.per_million_tokens,
-        },
-    ];
-
-    /// The metric of that name.
-    #[must_use]
-    pub fn by_name(name: &str) -> Option<&'static Self> {
-        Self::ALL.iter().find(|metric| metric.name == name)
-    }
-}
-
-/// `cells.csv`: cell, setting, the axes, policy, seed, run, then [`Metric::ALL`]; what a run does not have is empty.
+/// `cells.csv`: cell, setting, the axes, policy, seed, run, then [`METRICS`]; what a run does not have is empty.
 ///
 /// # Errors
 /// When the writer fails, which memory does not.
@@ -62,7 +43,7 @@ pub fn cells_csv(plan: &Plan, cells: &[(String, Summary)]) -> Result<String, Swe
     let mut head = vec!["cell".to_owned(), "setting".to_owned()];
     head.extend(plan.file.axes.iter().map(|axis| axis.path.clone()));
     head.extend(["policy".to_owned(), "seed".to_owned(), "run".to_owned()]);
-    head.extend(Metric::ALL.iter().map(|metric| metric.name.to_owned()));
+    head.extend(METRICS.iter().map(|&metric| metric.to_owned()));
     let failed = |error: csv::Error| SweepError::Io {
         path: "cells.csv".into(),
         source: std::io::Error::other(error),
@@ -74,9 +55,8 @@ pub fn cells_csv(plan: &Plan, cells: &[(String, Summary)]) -> Result<String, Swe
         let bare = |value: &String| value.trim_matches('"').to_owned();
         row.extend(plan.settings[cell.setting].iter().map(bare));
         row.extend([plan.policies[cell.policy].clone(), cell.seed.to_string(), run.clone()]);
-        let number =
-            |metric: &Metric| (metric.of)(summary).map_or(String::new(), |v| v.to_string());
-        row.extend(Metric::ALL.iter().map(number));
+        let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+        row.extend(row_of(summary).into_iter().map(number));
         csv.write_record(&row).map_err(failed)?;
     }
     csv.flush().map_err(|source| SweepError::Io { path: "cells.csv".into(), source })?;
@@ -91,7 +71,7 @@ pub struct SettingRow {
     pub settings: Vec<usize>,
     /// Which policy.
     pub policy: usize,
-    /// Median over the seeds of each metric of [`Metric::ALL`]; none where half of the seeds or more do not have it.
+    /// Median over the seeds of each of [`METRICS`]; none where half of the seeds or more do not have it.
     pub median: Vec<Option<f64>>,
     /// The least and the most of the objective over the seeds; an end is none where a seed does not have it.
     pub spread: [Option<f64>; 2],
@@ -103,26 +83,24 @@ pub struct SettingRow {
 pub fn settings(plan: &Plan, cells: &[(String, Summary)]) -> Vec<SettingRow> {
     let seeds = plan.file.seeds.count as usize;
     let (name, less) = &plan.file.objective;
-    let objective = Metric::ALL.iter().position(|metric| metric.name == *name).unwrap_or(0);
+    let objective = METRICS.iter().position(|metric| metric == name).unwrap_or(0);
     let rows: Vec<SettingRow> = cells
         .chunks(seeds)
         .enumerate()
         .map(|(row, cells)| {
-            let values = |metric: &Metric| {
-                let mut values: Vec<f64> = cells
-                    .iter()
-                    .map(|(_, summary)| (metric.of)(summary).unwrap_or(f64::INFINITY))
-                    .collect();
+            let runs: Vec<_> = cells.iter().map(|(_, summary)| row_of(summary)).collect();
+            let values = |metric: usize| {
+                let mut values: Vec<f64> =
+                    runs.iter().map(|run| run[metric].unwrap_or(f64::INFINITY)).collect();
                 values.sort_unstable_by(f64::total_cmp);
                 values
             };
-            let median = |metric: &Metric| middle(&values(metric));
-            let own = values(&Metric::ALL[objective]);
+            let own = values(objective);
             let end = |value: Option<&f64>| value.copied().filter(|value| value.is_finite());
             SettingRow {
                 settings: vec![row / plan.policies.len()],
                 policy: row % plan.policies.len(),
-                median: Metric::ALL.iter().map(median).collect(),
+                median: (0..METRICS.len()).map(|metric| middle(&values(metric))).collect(),
                 spread: [end(own.first()), end(own.last())],
             }
         })

@@ -80,6 +80,8 @@ pub struct Client {
     /// How many more requests it sends.
     left: u64,
     pool: Option<Pool>,
+    /// What [`Client::next_send`] said, as long as it holds: the event loop asks before every event.
+    ahead: Option<Due>,
 }
 
 /// The times that decide when the next request goes.
@@ -157,12 +159,14 @@ impl Client {
     /// As [`ClientSpec::validate`].
     pub fn new(source: Box<dyn Source>, spec: &ClientSpec) -> Result<Self, WorkloadError> {
         spec.validate()?;
-        Ok(Self { source, left: u64::MAX, pool: (!spec.is_unlimited()).then(|| Pool::new(spec)) })
+        let pool = (!spec.is_unlimited()).then(|| Pool::new(spec));
+        Ok(Self { source, left: u64::MAX, pool, ahead: None })
     }
 
     /// Sends no more than so many requests in all; what the source has beyond them is as if it were not there.
     pub const fn stop_after(&mut self, requests: u64) {
         self.left = requests;
+        self.ahead = None;
     }
 
     /// When the next request is sent, without sending it. Cheap when repeated. After [`Client::finished`] the answer
@@ -170,10 +174,21 @@ impl Client {
     ///
     /// # Errors
     /// As [`Source::next_due`].
+    #[inline]
     pub fn next_send(&mut self) -> Result<Due, WorkloadError> {
-        let due = self.next_due()?;
-        let (Some(pool), Due::At(at)) = (&self.pool, due) else { return Ok(due) };
-        Ok(pool.sending(pool.offered(at)).map_or(Due::Waiting, Due::At))
+        match self.ahead {
+            Some(due) => Ok(due),
+            None => self.look_ahead(),
+        }
+    }
+
+    fn look_ahead(&mut self) -> Result<Due, WorkloadError> {
+        let mut due = self.next_due()?;
+        if let (Some(pool), Due::At(at)) = (&self.pool, due) {
+            due = pool.sending(pool.offered(at)).map_or(Due::Waiting, Due::At);
+        }
+        self.ahead = Some(due);
+        Ok(due)
     }
 
     /// When the next request is due, whether or not a worker is free for it.
@@ -189,6 +204,7 @@ impl Client {
     /// # Errors
     /// [`WorkloadError::NothingDue`] where nothing is due or no worker is free, and whatever the source can return.
     pub fn send(&mut self) -> Result<Outgoing, WorkloadError> {
+        self.ahead = None;
         if self.left == 0 {
             return Err(WorkloadError::NothingDue);
         }
@@ -211,6 +227,7 @@ impl Client {
     /// # Errors
     /// As [`Source::take`].
     pub fn never_sent(&mut self, before: Nanos) -> Result<Option<(Nanos, Request)>, WorkloadError> {
+        self.ahead = None;
         match self.next_due()? {
             Due::At(at) if at < before => {
                 self.left -= 1;
@@ -222,6 +239,7 @@ impl Client {
 
     /// Tells of the end of a request that was sent, once.
     pub fn finished(&mut self, completed: Completed) {
+        self.ahead = None;
         if let Some(Pool { free: Some(free), .. }) = &mut self.pool {
             free.push(Reverse(completed.at));
         }

@@ -153,6 +153,7 @@ impl Network {
     /// When a message that is sent now over a link of this round trip is sent for the time that passes: now, unless the
     /// link is cut.
     #[must_use]
+    #[inline]
     pub fn passes(&self, from: RegionId, to: RegionId, sent: Nanos, rtt: Nanos) -> Nanos {
         match &self.moving {
             None => sent,

@@ -74,6 +74,7 @@ impl Network {
     /// The RTT of a message that is sent now, by its draw. Where nothing was recorded, median and P95 over many draws
     /// and times are the link's (with a [`Jitter::spread_share`] of 1).
     #[must_use]
+    #[inline]
     pub fn rtt_at(
         &self,
         from: RegionId,
@@ -116,6 +117,7 @@ impl Network {
 
     /// The RTT of a client's message that is sent now, by its draw.
     #[must_use]
+    #[inline]
     pub fn client_rtt_at(&self, leg: &ClientLeg, now: Nanos, draw: Draw) -> Nanos {
         let drift = self.moving.as_ref().and_then(|moving| moving.drift.as_ref());
         match drift {

@@ -118,6 +118,7 @@ impl Network {
 
     /// How much later than its first byte the last byte of a request arrives over a link.
     #[must_use]
+    #[inline]
     pub fn sending(&self, from: RegionId, to: RegionId, prompt: Tokens) -> Nanos {
         match &self.bandwidths {
             None => Nanos::ZERO,
@@ -127,6 +128,7 @@ impl Network {
 
     /// The same from a client to its router.
     #[must_use]
+    #[inline]
     pub fn client_sending(&self, prompt: Tokens) -> Nanos {
         match &self.bandwidths {
             None => Nanos::ZERO,

@@ -4,11 +4,11 @@
 use super::Context;
 use crate::PolicySpec;
 use crate::parsed::PolicyTable;
-use gorgo_config::{Diagnostic, Located};
+use gorgo_config::{Diagnostic, Located, ReadError, Reader};
 use gorgo_routing::registry::{self, RegistryError};
-use std::borrow::Cow;
+use std::sync::LazyLock;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, ValueDeserializer};
+use toml::de::{DeTable, DeValue};
 
 impl Context<'_> {
     /// The policies; `variants` are the routers that they may ask for.
@@ -83,23 +83,15 @@ impl Context<'_> {
     }
 
     /// A policy's parameters with their places, or, for one that the program added, without.
-    fn parameters(&self, policy: &Located<PolicyTable>) -> ValueDeserializer<'_> {
-        let (span, table) = match self.element(policy).map(|place| (place.span(), place.get_ref()))
-        {
-            Some((span, DeValue::Table(table))) => {
-                let own = |key: &Spanned<Cow<'_, str>>| {
-                    !matches!(&**key.get_ref(), "name" | "label" | "router" | "tuner")
-                };
-                let table: DeTable<'_> = (table.iter())
-                    .filter(|(key, _)| own(key))
-                    .map(|(key, value)| (key.clone(), value.clone()))
-                    .collect();
-                (span, table)
+    fn parameters(&self, policy: &Located<PolicyTable>) -> Reader<'_> {
+        static NONE: LazyLock<Spanned<DeTable<'static>>> =
+            LazyLock::new(|| Spanned::new(0..0, DeTable::new()));
+        match self.element(policy) {
+            Some(place) if place.get_ref().is_table() => {
+                Reader::new(place).only(|key| !matches!(key, "name" | "label" | "router" | "tuner"))
             }
-            Some((span, _)) => (span, DeTable::new()),
-            None => (0..0, DeTable::new()),
-        };
-        ValueDeserializer::from(Spanned::new(span, DeValue::Table(table)))
+            _ => Reader::table(&NONE),
+        }
     }
 
     /// Where a policy stands in the document; none for one that the program added. It is found by its place, because
@@ -115,7 +107,7 @@ impl Context<'_> {
     fn policy_error(
         &self,
         policy: &Located<PolicyTable>,
-        error: RegistryError<toml::de::Error>,
+        error: RegistryError<ReadError>,
     ) -> Diagnostic {
         let name = &policy_name(policy);
         match error {
