@@ -123,20 +123,33 @@ impl Gaps {
         let mean_ns = f64::midpoint(first_ns, last_ns);
         self.sum_ns += mean_ns * as_float(steps) * f64::from(sequences);
         self.max_ns = self.max_ns.max(last_ns).max(first_ns);
-        let first = value(0);
-        // Gaps never shrink within a run: where the last is in the first one's bucket, all are.
-        if rounded(last_ns) <= bucket_top(first) {
-            self.buckets.add(first, steps * times);
-            return;
-        }
-        let mut at = 0;
-        let mut start = first;
-        while at < steps {
-            let next = first_above(bucket_top(start), at, steps, first_ns, increment_ns);
+        // Gaps never shrink within a run: in the bucket where the last one lies, all the rest are.
+        let last = rounded(last_ns);
+        let per_ns = increment_ns.recip();
+        let (mut at, mut start) = (0, value(0));
+        let mut top = bucket_top(start);
+        while last > top {
+            // The first step above the bucket: a division finds it, up to what rounding does to its last step.
+            let steps_to_top = (as_float(top) + 0.5 - first_ns) * per_ns;
+            let mut next = rounded(steps_to_top + 0.5).clamp(at + 1, steps - 1);
+            let mut beyond = value(next);
+            while beyond <= top {
+                next += 1;
+                beyond = value(next);
+            }
+            while next > at + 1 {
+                let before = value(next - 1);
+                if before <= top {
+                    break;
+                }
+                next -= 1;
+                beyond = before;
+            }
             self.buckets.add(start, (next - at) * times);
-            at = next;
-            start = value(at);
+            (at, start) = (next, beyond);
+            top = bucket_top(start);
         }
+        self.buckets.add(start, (steps - at) * times);
     }
 
     /// Mean and maximum are exact to the float, percentiles the histogram's.
@@ -151,24 +164,6 @@ impl Gaps {
         let mean = Some(self.sum_ns / as_float(n) / 1e6);
         Distribution { mean, p50, p90, p95, p99, max: Some(self.max_ns / 1e6) }
     }
-}
-
-/// The first step after `from` whose gap lies above `top`, at most `to`; the gap of `from` does not. Gaps never shrink
-/// within a run, so a division finds it, up to what rounding does to its last step.
-fn first_above(top: u64, from: u64, to: u64, first_ns: f64, increment_ns: f64) -> u64 {
-    let above = |k: u64| rounded(first_ns + increment_ns * as_float(k)) > top;
-    if increment_ns <= 0.0 || !above(to - 1) {
-        return to;
-    }
-    let steps = (as_float(top) + 0.5 - first_ns) / increment_ns;
-    let mut next = rounded(steps).clamp(from + 1, to - 1);
-    while next > from + 1 && above(next - 1) {
-        next -= 1;
-    }
-    while !above(next) {
-        next += 1;
-    }
-    next
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of steps stay far below 2^53")]

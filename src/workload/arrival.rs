@@ -2,7 +2,7 @@
 //! to another source's requests.
 
 use crate::rate_curve::Cumulative;
-use crate::{Completed, Due, RateCurve, Source, WorkloadError};
+use crate::{Due, RateCurve, Source, WorkloadError};
 use gorgo_random::{Key, Purpose};
 use gorgo_types::{Nanos, Origin, Request};
 use rand_distr::{Distribution, Exp1, Gamma};
@@ -184,12 +184,6 @@ impl<S: Source> Source for Retimed<S> {
         let at = self.times.peek();
         self.times.advance();
         Ok((at, request))
-    }
-
-    fn finished(&mut self, _: Completed) {}
-
-    fn needs_completions(&self) -> bool {
-        false
     }
 
     fn origins(&self) -> &[Origin] {

@@ -11,7 +11,7 @@ use crate::error::{Place, WorkloadError, in_range, whole_in_range};
 use crate::input::{Peeked, Rows};
 use crate::json_cursor::shorten;
 use crate::trace::{nothing_in, scaled, window};
-use crate::{Completed, Due, Source};
+use crate::{Due, Source};
 use csv::{ReaderBuilder, StringRecord, Trim};
 use gorgo_random::{Key, Purpose};
 use gorgo_types::{BlockChain, Nanos, Origin, OriginId, Request, RequestId, Tokens};
@@ -285,12 +285,6 @@ impl Source for ArrivalsCsv {
         self.ahead.take().ok_or(WorkloadError::NothingDue)
     }
 
-    fn finished(&mut self, _: Completed) {}
-
-    fn needs_completions(&self) -> bool {
-        false
-    }
-
     fn origins(&self) -> &[Origin] {
         &self.origins
     }
@@ -309,10 +303,6 @@ impl Source for ArrivalsCsv {
             ));
         }
         warnings
-    }
-
-    fn size_hint(&self) -> Option<u64> {
-        None
     }
 
     fn block_tokens(&self) -> u32 {

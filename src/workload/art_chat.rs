@@ -24,7 +24,7 @@ mod text;
 pub use spec::{ArtChatSpec, ArtInputTokens, ArtTurns, Bursts};
 
 use crate::draws::{Length, Origins};
-use crate::{Completed, Due, Source, WorkloadError};
+use crate::{Due, Source, WorkloadError};
 use gorgo_random::{Key, Purpose};
 use gorgo_types::{Nanos, Origin, OriginId, Request, RequestId, Tokens};
 use plan::{Plan, Planned};
@@ -202,12 +202,6 @@ impl Source for ArtChat {
             origin: self.homes[user],
         };
         Ok((planned.at, request))
-    }
-
-    fn finished(&mut self, _: Completed) {}
-
-    fn needs_completions(&self) -> bool {
-        false
     }
 
     fn origins(&self) -> &[Origin] {

@@ -6,7 +6,7 @@
 use crate::arrival::{ArrivalSpec, ArrivalTimes};
 use crate::draws::{OriginShare, Origins};
 use crate::error::{in_range, whole_in_range};
-use crate::{Completed, Due, Source, WorkloadError};
+use crate::{Due, Source, WorkloadError};
 use gorgo_random::{Key, Purpose};
 use gorgo_types::{BlockChain, ChainBuilder, Nanos, Origin, Request, RequestId, Tokens};
 use rand::Rng;
@@ -219,18 +219,8 @@ impl Source for PrefixGroups {
         Ok((at, request))
     }
 
-    fn finished(&mut self, _: Completed) {}
-
-    fn needs_completions(&self) -> bool {
-        false
-    }
-
     fn origins(&self) -> &[Origin] {
         self.origins.list()
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        Vec::new()
     }
 
     fn size_hint(&self) -> Option<u64> {

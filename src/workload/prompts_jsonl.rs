@@ -9,7 +9,7 @@ use crate::error::{Place, WorkloadError, in_range};
 use crate::input::{Lines, Peeked};
 use crate::json_cursor::{Fault, shorten};
 use crate::trace::{TraceOptions, fault_at};
-use crate::{Completed, Due, Source};
+use crate::{Due, Source};
 use gorgo_types::{BlockChain, Nanos, Origin, OriginId, Request, RequestId, Tokens};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -209,12 +209,6 @@ impl Source for PromptsJsonl {
         Ok((Nanos::ZERO, request))
     }
 
-    fn finished(&mut self, _: Completed) {}
-
-    fn needs_completions(&self) -> bool {
-        false
-    }
-
     fn origins(&self) -> &[Origin] {
         &self.origins
     }
@@ -233,10 +227,6 @@ impl Source for PromptsJsonl {
             ));
         }
         warnings
-    }
-
-    fn size_hint(&self) -> Option<u64> {
-        None
     }
 
     fn block_tokens(&self) -> u32 {

@@ -1,6 +1,6 @@
 //! A source read once into memory, and cheap sources over it, so that several runs and threads share one reading.
 
-use crate::{Completed, Due, Source, WorkloadError};
+use crate::{Due, Source, WorkloadError};
 use gorgo_types::{Nanos, Origin, Request};
 use std::sync::Arc;
 
@@ -74,12 +74,6 @@ impl Source for Replay {
         let item = self.contents.requests.get(self.next).ok_or(WorkloadError::NothingDue)?;
         self.next += 1;
         Ok(item.clone())
-    }
-
-    fn finished(&mut self, _: Completed) {}
-
-    fn needs_completions(&self) -> bool {
-        false
     }
 
     fn origins(&self) -> &[Origin] {

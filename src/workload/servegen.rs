@@ -20,7 +20,7 @@ pub use lengths::TokenShares;
 
 use crate::draws::{OriginShare, Origins};
 use crate::error::{in_range, whole_in_range};
-use crate::{Completed, Due, Source, WorkloadError};
+use crate::{Due, Source, WorkloadError};
 use gaps::Gaps;
 use gorgo_random::{Key, Purpose};
 use gorgo_types::{BlockChain, Nanos, Origin, OriginId, Request, RequestId, Tokens};
@@ -358,12 +358,6 @@ impl Source for Servegen {
             origin: self.homes[client as usize],
         };
         Ok((at, request))
-    }
-
-    fn finished(&mut self, _: Completed) {}
-
-    fn needs_completions(&self) -> bool {
-        false
     }
 
     fn origins(&self) -> &[Origin] {

@@ -47,20 +47,28 @@ pub trait Source: Send {
     fn take(&mut self) -> Result<(Nanos, Request), WorkloadError>;
 
     /// Tells of a request's end. Unknown ids are ignored, so that a caller may tell of every request.
-    fn finished(&mut self, completed: Completed);
+    fn finished(&mut self, completed: Completed) {
+        let _ = completed;
+    }
 
-    /// False where [`Source::finished`] changes nothing and need not be called.
-    fn needs_completions(&self) -> bool;
+    /// False where [`Source::finished`] changes nothing and need not be called. True goes with a `finished` of one's own.
+    fn needs_completions(&self) -> bool {
+        false
+    }
 
     /// The origins met so far: [`Request::origin`] indexes them. Index 0 is the unknown origin. The list only grows.
     fn origins(&self) -> &[Origin];
 
     /// What the reader of a result ought to know about this workload, for example a default that was taken.
     /// Complete only once the source has ended.
-    fn warnings(&self) -> Vec<String>;
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// How many requests there are in all, where that is known before the end.
-    fn size_hint(&self) -> Option<u64>;
+    fn size_hint(&self) -> Option<u64> {
+        None
+    }
 
     /// Tokens per block of every chain of this source.
     fn block_tokens(&self) -> u32;

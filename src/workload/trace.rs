@@ -143,10 +143,6 @@ impl Source for TraceSource {
         self.reader.warnings()
     }
 
-    fn size_hint(&self) -> Option<u64> {
-        None
-    }
-
     fn block_tokens(&self) -> u32 {
         self.reader.block_tokens
     }

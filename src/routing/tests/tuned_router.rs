@@ -19,22 +19,8 @@ fn config(strategy: StrategyConfig) -> TunerConfig {
     }
 }
 
-const fn paired() -> StrategyConfig {
-    StrategyConfig::Paired(PairedParameters {
-        block: 1,
-        burn_in: 0,
-        share: 2,
-        look: 32,
-        samples: 384,
-        accept: 2.5,
-        accept_last: 1.0,
-        reject: 0.5,
-        sigma: 0.5,
-        sigma_min: 0.1,
-        sigma_max: 1.0,
-        grow: 1.5,
-        shrink: 0.8,
-    })
+fn paired() -> StrategyConfig {
+    StrategyConfig::Paired(PairedParameters::default())
 }
 
 fn policy(name: &str) -> Box<dyn gorgo_routing::Policy> {

@@ -58,18 +58,32 @@ pub struct LoadTable {
 impl LoadTable {
     /// Takes away every key that is not kept.
     pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
-        keep_if(keep("turns"), &mut self.turns);
-        keep_if(keep("constant"), &mut self.constant);
-        keep_if(keep("poisson"), &mut self.poisson);
-        keep_if(keep("gamma"), &mut self.gamma);
-        keep_if(keep("recorded"), &mut self.recorded);
-        keep_if(keep("ramp"), &mut self.ramp);
-        keep_if(keep("diurnal"), &mut self.diurnal);
-        keep_if(keep("spike"), &mut self.spike);
-        keep_if(keep("synchronous"), &mut self.synchronous);
-        keep_if(keep("concurrent") || keep("closed_loop"), &mut self.concurrent);
-        keep_if(keep("throughput"), &mut self.throughput);
-        keep_if(keep("sweep"), &mut self.sweep);
+        let Self {
+            turns,
+            constant,
+            poisson,
+            gamma,
+            recorded,
+            ramp,
+            diurnal,
+            spike,
+            synchronous,
+            concurrent,
+            throughput,
+            sweep,
+        } = self;
+        keep_if(keep("turns"), turns);
+        keep_if(keep("constant"), constant);
+        keep_if(keep("poisson"), poisson);
+        keep_if(keep("gamma"), gamma);
+        keep_if(keep("recorded"), recorded);
+        keep_if(keep("ramp"), ramp);
+        keep_if(keep("diurnal"), diurnal);
+        keep_if(keep("spike"), spike);
+        keep_if(keep("synchronous"), synchronous);
+        keep_if(keep("concurrent") || keep("closed_loop"), concurrent);
+        keep_if(keep("throughput"), throughput);
+        keep_if(keep("sweep"), sweep);
     }
 
     /// Whether it says when requests are sent otherwise than at their recorded times.

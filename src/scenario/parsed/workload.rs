@@ -38,13 +38,14 @@ pub struct WorkloadTable {
 impl WorkloadTable {
     /// Takes away every kind that is not kept.
     pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
-        keep_if(keep("chat"), &mut self.chat);
-        keep_if(keep("wildchat"), &mut self.wildchat);
-        keep_if(keep("trace"), &mut self.trace);
-        keep_if(keep("arrivals_csv"), &mut self.arrivals_csv);
-        keep_if(keep("prefix_groups"), &mut self.prefix_groups);
-        keep_if(keep("art_chat"), &mut self.art_chat);
-        keep_if(keep("servegen"), &mut self.servegen);
+        let Self { chat, wildchat, trace, arrivals_csv, prefix_groups, art_chat, servegen } = self;
+        keep_if(keep("chat"), chat);
+        keep_if(keep("wildchat"), wildchat);
+        keep_if(keep("trace"), trace);
+        keep_if(keep("arrivals_csv"), arrivals_csv);
+        keep_if(keep("prefix_groups"), prefix_groups);
+        keep_if(keep("art_chat"), art_chat);
+        keep_if(keep("servegen"), servegen);
     }
 }
 

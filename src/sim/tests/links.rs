@@ -1,43 +1,17 @@
 //! What a request pays on a link beside its round trip: connections, bandwidth, slow start; and recorded series.
 
-use gorgo_metrics::{Records, RequestRecord, RunResult};
-use gorgo_model::CostProfile;
+use gorgo_metrics::{Records, RunResult};
 use gorgo_model::network::{ClientConnections, Connect, Payload, ProbeConnections};
 use gorgo_routing::{Router, RoutingRequest, Target};
 use gorgo_scenario::Parsed;
 use gorgo_sim::{PolicyRun, RunOptions, World, setup_of};
-use gorgo_types::{BlockChain, Nanos, OriginId, Request, RequestId, Tokens};
+use gorgo_types::Nanos;
 use std::path::Path;
 
 mod support;
-use support::{Bench, Listed};
+use support::{Bench, Listed, MS, profile, record, request};
 
-const MS: u64 = 1_000_000;
 const S: u64 = 1_000 * MS;
-
-/// 0.1 ms of prefill per token, 1 ms per decode step.
-fn profile() -> CostProfile {
-    CostProfile::constant(Nanos::ZERO, 100_000, Nanos(MS), 0, 0)
-}
-
-fn request(session: u64, tokens: u64, output: u64) -> Request {
-    let content = (0..tokens.div_ceil(16)).map(|block| session * 10_000 + block);
-    Request {
-        id: RequestId { session, turn: 0 },
-        user: None,
-        has_session: false,
-        prompt: BlockChain::from_raw_ids(content, Tokens(tokens), 16).unwrap(),
-        output_tokens: Tokens(output),
-        max_tokens: Tokens(output),
-        sequence: None,
-        origin: OriginId(0),
-    }
-}
-
-fn record(run: &RunResult, session: u64) -> RequestRecord {
-    let id = RequestId { session, turn: 0 };
-    *run.records.iter().flatten().find(|record| record.id == id).expect("the request is recorded")
-}
 
 fn run(bench: &Bench, times_ms: &[u64]) -> RunResult {
     let requests =

@@ -1,41 +1,14 @@
 //! Crashes, cut links and what the router does about them: small worlds by hand, and the laws under load.
 
-use gorgo_metrics::{Records, RequestRecord, RunResult, Status};
-use gorgo_model::CostProfile;
+use gorgo_metrics::{Records, RunResult, Status};
 use gorgo_model::network::{Cut, Links};
 use gorgo_random::{Key, Purpose};
 use gorgo_scenario::{FailureSpec, Outage};
 use gorgo_sim::{RunOptions, World};
-use gorgo_types::{BlockChain, Nanos, OriginId, RegionId, ReplicaId, Request, RequestId, Tokens};
+use gorgo_types::{Nanos, RegionId, ReplicaId, Request, RequestId};
 
 mod support;
-use support::{Bench, Listed};
-
-const MS: u64 = 1_000_000;
-
-/// 0.1 ms of prefill per token, 1 ms per decode step.
-fn profile() -> CostProfile {
-    CostProfile::constant(Nanos::ZERO, 100_000, Nanos(MS), 0, 0)
-}
-
-fn request(session: u64, tokens: u64, output: u64) -> Request {
-    let content = (0..tokens.div_ceil(16)).map(|block| session * 10_000 + block);
-    Request {
-        id: RequestId { session, turn: 0 },
-        user: None,
-        has_session: false,
-        prompt: BlockChain::from_raw_ids(content, Tokens(tokens), 16).unwrap(),
-        output_tokens: Tokens(output),
-        max_tokens: Tokens(output),
-        sequence: None,
-        origin: OriginId(0),
-    }
-}
-
-fn record(run: &RunResult, session: u64) -> RequestRecord {
-    let id = RequestId { session, turn: 0 };
-    *run.records.iter().flatten().find(|record| record.id == id).expect("the request is recorded")
-}
+use support::{Bench, Listed, MS, profile, record, request};
 
 fn outage(replica: u32, from_ms: u64, to_ms: u64) -> Outage {
     Outage { replica: ReplicaId(replica), from: Nanos(from_ms * MS), to: Nanos(to_ms * MS) }

@@ -10,7 +10,7 @@ use gorgo_metrics::{Records, RequestRecord};
 use gorgo_random::{Key, Purpose};
 use gorgo_sim::World;
 use gorgo_types::{BlockChain, Nanos, Origin, OriginId, Request, RequestId, Tokens};
-use gorgo_workload::{Completed, Due, Source, WorkloadError};
+use gorgo_workload::{Due, Source, WorkloadError};
 use std::sync::{Arc, Mutex};
 
 mod support;
@@ -93,18 +93,8 @@ impl Source for Queue {
         Ok((at, request))
     }
 
-    fn finished(&mut self, _: Completed) {}
-    fn needs_completions(&self) -> bool {
-        false
-    }
     fn origins(&self) -> &[Origin] {
         &self.origins
-    }
-    fn warnings(&self) -> Vec<String> {
-        Vec::new()
-    }
-    fn size_hint(&self) -> Option<u64> {
-        None
     }
     fn block_tokens(&self) -> u32 {
         1 << 30

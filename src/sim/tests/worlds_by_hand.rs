@@ -1,43 +1,16 @@
 //! Small worlds whose every nanosecond is computed by hand: a lone request, a queue, regret, keyed draws, limits.
 
-use gorgo_metrics::{ErrorLimit, MeasureSpec, Records, RequestRecord, RunResult, Status};
+use gorgo_metrics::{ErrorLimit, MeasureSpec, Records, RunResult, Status};
 use gorgo_model::{CostProfile, Jitter};
 use gorgo_sim::{FirstTokens, World, regret};
-use gorgo_types::{BlockChain, Nanos, OriginId, ReplicaId, Request, RequestId, Tokens};
+use gorgo_types::{Nanos, ReplicaId, Request, RequestId};
 use gorgo_workload::ClientSpec;
 
 mod support;
-use support::{Bench, Listed};
-
-const MS: u64 = 1_000_000;
-
-/// 0.1 ms of prefill per token, 1 ms per decode step.
-fn profile() -> CostProfile {
-    CostProfile::constant(Nanos::ZERO, 100_000, Nanos(MS), 0, 0)
-}
-
-fn request(session: u64, tokens: u64, output: u64) -> Request {
-    let blocks = tokens.div_ceil(16);
-    let content = (0..blocks).map(|block| session * 10_000 + block);
-    Request {
-        id: RequestId { session, turn: 0 },
-        user: None,
-        has_session: false,
-        prompt: BlockChain::from_raw_ids(content, Tokens(tokens), 16).unwrap(),
-        output_tokens: Tokens(output),
-        max_tokens: Tokens(output),
-        sequence: None,
-        origin: OriginId(0),
-    }
-}
+use support::{Bench, Listed, MS, profile, record, request};
 
 fn two_requests() -> Vec<(Nanos, Request)> {
     vec![(Nanos::ZERO, request(0, 100, 1)), (Nanos(MS), request(1, 100, 1))]
-}
-
-fn record(run: &RunResult, session: u64) -> RequestRecord {
-    let id = RequestId { session, turn: 0 };
-    *run.records.iter().flatten().find(|record| record.id == id).expect("the request is recorded")
 }
 
 fn run(bench: &Bench, requests: Vec<(Nanos, Request)>) -> RunResult {

@@ -2,7 +2,7 @@
 
 #![expect(dead_code, reason = "each test binary uses its own part of this module")]
 
-use gorgo_metrics::{FleetNames, MeasureSpec, Records};
+use gorgo_metrics::{FleetNames, MeasureSpec, Records, RequestRecord, RunResult};
 use gorgo_model::network::Connect;
 use gorgo_model::{
     CostProfile, EngineLimits, Jitter, NamedLink, Network, RegionPlace, ReplicaConfig,
@@ -10,10 +10,41 @@ use gorgo_model::{
 use gorgo_routing::{Policy, RouterConfig, registry};
 use gorgo_scenario::{FailureSpec, Outage};
 use gorgo_sim::{RouterSetup, RunOptions, Setup, StationSetup};
-use gorgo_types::{LatLon, Nanos, Origin, OriginId, RegionId, Request};
-use gorgo_workload::{Completed, Due, Source, WorkloadError};
+use gorgo_types::{
+    BlockChain, LatLon, Nanos, Origin, OriginId, RegionId, Request, RequestId, Tokens,
+};
+use gorgo_workload::{Due, Source, WorkloadError};
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+/// Nanoseconds.
+pub const MS: u64 = 1_000_000;
+
+/// 0.1 ms of prefill per token, 1 ms per decode step.
+pub fn profile() -> CostProfile {
+    CostProfile::constant(Nanos::ZERO, 100_000, Nanos(MS), 0, 0)
+}
+
+/// The only request of a session; no other session shares its blocks.
+pub fn request(session: u64, tokens: u64, output: u64) -> Request {
+    let content = (0..tokens.div_ceil(16)).map(|block| session * 10_000 + block);
+    Request {
+        id: RequestId { session, turn: 0 },
+        user: None,
+        has_session: false,
+        prompt: BlockChain::from_raw_ids(content, Tokens(tokens), 16).unwrap(),
+        output_tokens: Tokens(output),
+        max_tokens: Tokens(output),
+        sequence: None,
+        origin: OriginId(0),
+    }
+}
+
+/// The record of a session's only request.
+pub fn record(run: &RunResult, session: u64) -> RequestRecord {
+    let id = RequestId { session, turn: 0 };
+    *run.records.iter().flatten().find(|record| record.id == id).expect("the request is recorded")
+}
 
 /// A fleet with one region per replica, and a router in the first region.
 pub struct Bench {
@@ -171,15 +202,8 @@ impl Source for Listed {
         request.origin = OriginId(0);
         Ok((at, request))
     }
-    fn finished(&mut self, _: Completed) {}
-    fn needs_completions(&self) -> bool {
-        false
-    }
     fn origins(&self) -> &[Origin] {
         &self.origins
-    }
-    fn warnings(&self) -> Vec<String> {
-        Vec::new()
     }
     fn size_hint(&self) -> Option<u64> {
         Some(self.requests.len() as u64)

@@ -46,15 +46,8 @@ impl Source for Listed {
         self.next += 1;
         Ok((at, request(self.next as u64 - 1)))
     }
-    fn finished(&mut self, _: Completed) {}
-    fn needs_completions(&self) -> bool {
-        false
-    }
     fn origins(&self) -> &[Origin] {
         &[]
-    }
-    fn warnings(&self) -> Vec<String> {
-        Vec::new()
     }
     fn size_hint(&self) -> Option<u64> {
         Some(self.times.len() as u64)
