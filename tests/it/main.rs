@@ -11,3 +11,4 @@ mod predict;
 mod scale;
 mod support;
 mod tidy;
+mod tuning;
