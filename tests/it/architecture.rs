@@ -19,8 +19,8 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     // are given.
     ("predict", &["routing", "model"]),
     ("report", &["metrics", "routing"]),
-    // Many runs of a scenario and the files that they leave; threads are the caller's.
-    ("sweep", &["workload", "metrics", "scenario", "sim"]),
+    // Many runs of a scenario, the files that they leave and the page about them; threads are the caller's.
+    ("sweep", &["workload", "metrics", "scenario", "sim", "report"]),
     // Runs scenarios and holds what comes out against published figures; threads are the caller's.
     ("papers", &["workload", "model", "metrics", "scenario", "sim", "report"]),
     // Writes traces in the form of `workload`; places and distances are `model`'s.
