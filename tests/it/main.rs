@@ -10,5 +10,6 @@ mod metrics;
 mod predict;
 mod scale;
 mod support;
+mod sweep;
 mod tidy;
 mod tuning;
