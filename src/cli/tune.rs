@@ -129,6 +129,7 @@ pub fn tune(args: &TuneArgs) -> Result<Exit, Failure> {
     }
     let policy = policy(args, &bench)?;
     let out = out_folder(args, &bench)?;
+    let clock = Instant::now();
     let made = search_and_test(args, &bench, &goal, runner, &policy)?;
     made.write(&out)?;
     match args.format {
@@ -136,7 +137,11 @@ pub fn tune(args: &TuneArgs) -> Result<Exit, Failure> {
         Format::Json => crate::simulate::print(&made.json_text())?,
     }
     if !args.quiet {
-        eprintln!("wrote {}", out.display());
+        eprintln!(
+            "searched and tested in {:.1} s, wrote {}",
+            clock.elapsed().as_secs_f64(),
+            out.display()
+        );
     }
     Ok(Exit::Ok)
 }
@@ -159,7 +164,6 @@ pub(crate) struct Made<'a> {
     /// For each of them and each bound, the mean on held-out seeds.
     held: Vec<Vec<f64>>,
     best: Box<Resolved>,
-    seconds: f64,
 }
 
 fn search_and_test<'a>(
@@ -169,12 +173,10 @@ fn search_and_test<'a>(
     mut runner: Runner<'_>,
     policy: &str,
 ) -> Result<Made<'a>, Failure> {
-    let clock = Instant::now();
     let train: Vec<u64> = (args.first_seed..).take(args.seeds as usize).collect();
-    let test: Vec<u64> =
-        (args.first_seed + args.seeds..).take(args.held_out as usize).collect();
+    let test: Vec<u64> = (args.first_seed + args.seeds..).take(args.held_out as usize).collect();
     runner.phase(policy, [&args.set, &args.train_set], args.seeds);
-    runner.knows(&train[..1]).map_err(Failure::from)?;
+    runner.knows(&train[..1])?;
     let plan = Plan {
         goal,
         seeds: &train,
@@ -214,7 +216,6 @@ fn search_and_test<'a>(
         held,
         best: Box::new(best),
         search,
-        seconds: clock.elapsed().as_secs_f64(),
     })
 }
 
@@ -256,15 +257,15 @@ fn axes(over: &[String]) -> Result<Vec<Axis>, Failure> {
         }
     }
     if axes.is_empty() {
-        return Err(Failure::input("--over: got a sweep file without [[over]], wanted one or more axes"));
+        return Err(Failure::input(
+            "--over: got a sweep file without [[over]], wanted one or more axes",
+        ));
     }
     Ok(axes)
 }
 
 fn goal(args: &TuneArgs) -> Result<Goal, Failure> {
-    let objective = |less: bool| {
-        move |metric: &String| Objective { metric: metric.clone(), less }
-    };
+    let objective = |less: bool| move |metric: &String| Objective { metric: metric.clone(), less };
     let objectives: Vec<Objective> = args
         .minimize
         .iter()
@@ -307,9 +308,12 @@ fn policy(args: &TuneArgs, bench: &Bench) -> Result<String, Failure> {
             let is_it = |label: &&str| rest.starts_with(&format!("{label}."));
             let by_place = rest.split('.').next().and_then(|place| place.parse::<usize>().ok());
             let by_place = by_place.and_then(|place| labels.get(place)).copied();
-            if let Some(label) = labels.iter().copied().find(is_it).or(by_place)
-                && !named.contains(&label)
-            {
+            let Some(label) = labels.iter().copied().find(is_it).or(by_place) else {
+                let (path, all) = (&axis.path, labels.join(", "));
+                let problem = format!("--over: got {path}, wanted one of the policies: {all}");
+                return Err(Failure::input(problem));
+            };
+            if !named.contains(&label) {
                 named.push(label);
             }
         }

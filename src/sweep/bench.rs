@@ -3,11 +3,11 @@
 //! A point of the unit cube becomes a setting, a setting with a seed a scenario, a scenario a run; the axes are those of
 //! sweeps, and so are the names of runs. Deliberately not here: which settings are tried, and what is kept on disk.
 
+use crate::Domain;
 use crate::error::SweepError;
 use crate::file::Axis;
 use crate::plan::{Base, RunId, groups, id_of};
 use crate::run::Pool;
-use crate::Domain;
 use gorgo_metrics::Summary;
 use gorgo_scenario::{LoadSpec, Resolved};
 use gorgo_sim::{PolicyRun, RunOptions, run_policy};

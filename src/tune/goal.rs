@@ -143,7 +143,8 @@ impl Goal {
             let worst = if bound.at_most { f64::INFINITY } else { f64::NEG_INFINITY };
             bound.breach(mean(first + index, worst))
         });
-        Score { breach: breaches.sum(), costs }
+        // A sum of nothing would be -0.
+        Score { breach: breaches.fold(0.0, |sum, breach| sum + breach), costs }
     }
 }
 

@@ -6,8 +6,12 @@ const W_RTT: &str = "router.policies.gorgo.w_rtt=log_range(0.1, 100)";
 const W_QUEUE: &str = "router.policies.gorgo.w_queue=log_range(0.01, 1)";
 
 /// The built-in scenario, cut short.
-const SHORT: [&str; 4] =
-    ["--set", "workload.wildchat.requests=80", "--set", "measure={ warm_up = \"0s\", stop = \"20s\" }"];
+const SHORT: [&str; 4] = [
+    "--set",
+    "workload.wildchat.requests=80",
+    "--set",
+    "measure={ warm_up = \"0s\", stop = \"20s\" }",
+];
 
 fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&["tune", "--quiet"], &SHORT[..], more].concat()
@@ -20,8 +24,22 @@ fn a_search_gives_the_same_bytes_on_one_thread_and_on_three() {
         let out = folder.path().join(threads);
         let out = out.to_str().expect("plain");
         let said = gorgo_ok(&arguments(&[
-            "--minimize", "ttft_ms.p95", "--over", W_RTT, "--over", W_QUEUE, "--seeds", "4",
-            "--held-out", "3", "--candidates", "12", "--threads", threads, "--out", out,
+            "--minimize",
+            "ttft_ms.p95",
+            "--over",
+            W_RTT,
+            "--over",
+            W_QUEUE,
+            "--seeds",
+            "4",
+            "--held-out",
+            "3",
+            "--candidates",
+            "12",
+            "--threads",
+            threads,
+            "--out",
+            out,
         ]));
         (said, files(std::path::Path::new(out)))
     };
@@ -51,8 +69,18 @@ fn the_trajectory_ends_with_the_best_of_those_that_met_all_seeds() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().to_str().expect("plain");
     gorgo_ok(&arguments(&[
-        "--minimize", "ttft_ms.p95", "--over", W_RTT, "--seeds", "4", "--held-out", "2",
-        "--candidates", "10", "--out", out,
+        "--minimize",
+        "ttft_ms.p95",
+        "--over",
+        W_RTT,
+        "--seeds",
+        "4",
+        "--held-out",
+        "2",
+        "--candidates",
+        "10",
+        "--out",
+        out,
     ]));
     let text = std::fs::read_to_string(folder.path().join("trajectory.csv")).expect("written");
     let mut rows = csv::Reader::from_reader(text.as_bytes());
@@ -67,8 +95,18 @@ fn the_trajectory_ends_with_the_best_of_those_that_met_all_seeds() {
 #[test]
 fn a_capacity_is_met_where_the_next_value_is_not() {
     let said = gorgo_ok(&arguments(&[
-        "--capacity", "fewest", "--subject-to", "ttft_ms.p95 <= 400ms", "--policy", "least-load",
-        "--over", "fleet.replicas_per_region=range(1, 4)", "--seeds", "4", "--format", "json",
+        "--capacity",
+        "fewest",
+        "--subject-to",
+        "ttft_ms.p95 <= 400ms",
+        "--policy",
+        "least-load",
+        "--over",
+        "fleet.replicas_per_region=range(1, 4)",
+        "--seeds",
+        "4",
+        "--format",
+        "json",
     ]));
     let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
     let policy = &said["policies"][0];
@@ -91,7 +129,10 @@ fn what_makes_no_sense_is_refused_with_what_was_wanted() {
             &["--minimize", "ttft_ms.p95", "--over", "router.policies.gorgo.w_rrt=range(1, 2)"],
             &["w_rrt"],
         ),
-        (&["--minimize", "ttft_ms.p95", "--over", "router.policies.nobody.x=range(1, 2)"], &["nobody"]),
+        (
+            &["--minimize", "ttft_ms.p95", "--over", "router.policies.nobody.x=range(1, 2)"],
+            &["nobody"],
+        ),
         (&["--minimize", "ttft_ms.p95", "--over", "a.b=choices()"], &["a.b=choices()"]),
         (&["--minimize", "ttft_ms.p95", "--over", "a.b=range(nan, 1.0)"], &["nan", "wanted"]),
         (&["--minimize", "ttft_ms.p95", "--over", "a.b=range(2, 1)"], &["more than 2"]),
@@ -101,7 +142,14 @@ fn what_makes_no_sense_is_refused_with_what_was_wanted() {
         (&[good[0], good[1], good[2], good[3], "--policy", "nobody"], &["nobody", "least-load"]),
         (&["--capacity", "most", "--over", W_RTT], &["--subject-to"]),
         (
-            &["--capacity", "most", "--subject-to", "ttft_ms.p99 <= 5", "--over", "a.b=choices(1, 2)"],
+            &[
+                "--capacity",
+                "most",
+                "--subject-to",
+                "ttft_ms.p99 <= 5",
+                "--over",
+                "a.b=choices(1, 2)",
+            ],
             &["range"],
         ),
     ];

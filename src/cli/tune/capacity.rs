@@ -79,7 +79,12 @@ fn policies(args: &TuneArgs, bench: &Bench) -> Result<Vec<String>, Failure> {
 }
 
 /// Whether the bounds' metrics are numbers of a run.
-fn known(goal: &Goal, runner: &mut Runner<'_>, setting: &[String], seed: u64) -> Result<(), Failure> {
+fn known(
+    goal: &Goal,
+    runner: &mut Runner<'_>,
+    setting: &[String],
+    seed: u64,
+) -> Result<(), Failure> {
     let rows = runner.rows(setting, &[seed])?;
     for (metric, value) in goal.metrics().into_iter().zip(&rows[0]) {
         if value.is_none() && !METRICS.contains(&metric) {
@@ -116,7 +121,8 @@ fn table(goal: &Goal, settings: &[Vec<String>], found: &[Found], is_most: bool) 
     head.extend(["values".to_owned(), "doubtful".to_owned(), "runs".to_owned()]);
     let mut lines = vec![head];
     for Found { policy, capacity, runs } in found {
-        let at = |place: Option<usize>| place.map_or("-".to_owned(), |place| value(&settings[place]));
+        let at =
+            |place: Option<usize>| place.map_or("-".to_owned(), |place| value(&settings[place]));
         let mut line = vec![policy.clone(), at(capacity.met), at(capacity.not_met)];
         let there = capacity.tested.iter().find(|test| Some(test.setting) == capacity.met);
         for (index, _) in goal.bounds.iter().enumerate() {

@@ -147,11 +147,16 @@ impl Made<'_> {
     fn line(&self, name: &str, place: usize) -> Vec<String> {
         let candidate = &self.search.candidates[place];
         let mut line = vec![name.to_owned()];
-        line.extend(self.values(candidate).into_iter().map(|value| if value.is_empty() { "-".to_owned() } else { value }));
+        line.extend(
+            self.values(candidate)
+                .into_iter()
+                .map(|value| if value.is_empty() { "-".to_owned() } else { value }),
+        );
         line.extend(self.objectives(candidate).into_iter().map(number));
         if !self.goal.bounds.is_empty() {
             let breach = candidate.score.breach;
-            let kept = if breach <= 0.0 { "kept".to_owned() } else { format!("+{}", percent(breach)) };
+            let kept =
+                if breach <= 0.0 { "kept".to_owned() } else { format!("+{}", percent(breach)) };
             line.push(kept);
         }
         line
@@ -196,8 +201,11 @@ impl Made<'_> {
             .zip(&self.gains)
             .map(|(&place, gains)| {
                 let metrics = self.goal.metrics();
-                let gains: Vec<Value> =
-                    metrics.iter().zip(gains).map(|(metric, gain)| gain_json(metric, gain.as_ref())).collect();
+                let gains: Vec<Value> = metrics
+                    .iter()
+                    .zip(gains)
+                    .map(|(metric, gain)| gain_json(metric, gain.as_ref()))
+                    .collect();
                 json!({"setting": setting(place), "held_out": gains})
             })
             .collect();
@@ -242,7 +250,8 @@ impl Made<'_> {
         csv.write_record(&head).map_err(Failure::failed)?;
         let cell = |value: f64| if value.is_finite() { value.to_string() } else { String::new() };
         for (place, candidate) in self.search.candidates.iter().enumerate() {
-            let mut row = vec![place.to_string(), candidate.step.to_string(), candidate.seeds.to_string()];
+            let mut row =
+                vec![place.to_string(), candidate.step.to_string(), candidate.seeds.to_string()];
             row.extend(self.values(candidate));
             row.extend(self.objectives(candidate).into_iter().map(cell));
             row.extend([cell(candidate.score.breach), candidate.best.to_string()]);
@@ -265,8 +274,10 @@ impl Made<'_> {
             })
             .collect();
         let title = format!("{}: {} by candidate", self.name, self.goal.objectives[0].metric);
-        let subtitle =
-            format!("policy {}, mean over the seeds that each met, at most {}", self.policy, self.args.seeds);
+        let subtitle = format!(
+            "policy {}, mean over the seeds that each met, at most {}",
+            self.policy, self.args.seeds
+        );
         trajectory(&title, &subtitle, &self.goal.objectives[0].metric, &points)
     }
 }

@@ -66,9 +66,8 @@ pub fn trajectory(title: &str, subtitle: &str, metric: &str, points: &[Trajector
             }
         }
         let known = points.iter().enumerate().filter(|(_, point)| point.best.is_finite());
-        let line: Vec<Point> = known
-            .map(|(place, point)| frame.place(x, y, (place as f64, point.best)))
-            .collect();
+        let line: Vec<Point> =
+            known.map(|(place, point)| frame.place(x, y, (place as f64, point.best))).collect();
         canvas.line(&stairs(&line), Stroke::solid(BEST, 1.8));
         frame.draw_edges(canvas);
         legend.draw(canvas, WIDTH / 2.0, bottom);
@@ -107,8 +106,10 @@ mod tests {
 
     #[test]
     fn every_kind_of_candidate_is_drawn_and_none_at_all_is_no_panic() {
-        let point = |value, is_full, is_kept| TrajectoryPoint { value, best: 10.0, is_full, is_kept };
-        let points = [point(10.0, true, true), point(1e9, false, true), point(f64::INFINITY, false, false)];
+        let point =
+            |value, is_full, is_kept| TrajectoryPoint { value, best: 10.0, is_full, is_kept };
+        let points =
+            [point(10.0, true, true), point(1e9, false, true), point(f64::INFINITY, false, false)];
         let svg = trajectory("t", "s", "ttft_ms.p95", &points);
         assert!(svg.contains("best so far") && svg.contains("breaks a bound"), "{svg}");
         assert!(!trajectory("t", "s", "m", &points[..2]).contains("breaks a bound"));
