@@ -6,10 +6,11 @@
 use crate::compare::baseline;
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
-use crate::simulate::{SimulateArgs, file_name, print};
+use crate::simulate::{SimulateArgs, file_name, print, terminal_style};
 use gorgo_metrics::{Numbers, Summary};
+use gorgo_report::Grid;
 use gorgo_stats::level;
-use gorgo_sweep::{Plan, Pool, RunId, Search, Seeds, Store, SweepError, SweepFile};
+use gorgo_sweep::{CellNumbers, Plan, Pool, RunId, Search, Seeds, Store, SweepError, SweepFile};
 use rayon::prelude::*;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -135,8 +136,8 @@ fn clear(folder: &Path) -> Result<(), Failure> {
 }
 
 fn write(store: &Store, plan: &Plan, ids: &[RunId], runs: &[Kept]) -> Result<(), Failure> {
-    let cells: Vec<(String, Summary)> =
-        ids.iter().zip(runs).map(|(id, (summary, _))| (id.to_string(), summary.clone())).collect();
+    let cells: Vec<CellNumbers> =
+        ids.iter().zip(runs).map(|(id, (summary, _))| CellNumbers::new(*id, summary)).collect();
     let csv = gorgo_sweep::cells_csv(plan, &cells).map_err(failure)?;
     store.write_cells(&csv).map_err(failure)?;
     let path = store.path_of().join(BASELINE);
@@ -147,39 +148,34 @@ fn write(store: &Store, plan: &Plan, ids: &[RunId], runs: &[Kept]) -> Result<(),
 /// A policy a row: the mean over seeds of each run's number, and half of its 95 % interval.
 fn table(plan: &Plan, runs: &[Kept]) -> String {
     let seeds = plan.file.seeds.count as usize;
-    let mut lines = vec![vec!["policy".to_owned()]];
-    lines[0].extend(SHOWN.map(str::to_owned));
+    let mut grid = Grid::new(terminal_style());
+    let halves = |metric: &'static str| metric.split_once('.').unwrap_or((metric, "")).into();
+    grid.header([["policy", ""]].into_iter().chain(SHOWN.map(halves)));
     for (policy, runs) in plan.policies.iter().zip(runs.chunks(seeds)) {
         let numbers: Vec<Numbers> = runs.iter().map(|(summary, _)| Numbers::of(summary)).collect();
-        let mut line = vec![policy.clone()];
-        line.extend(SHOWN.map(|metric| {
-            let values: Option<Vec<f64>> = numbers.iter().map(|run| run.get(metric)).collect();
-            let Some(values) = values else { return "-".to_owned() };
-            let Some(estimate) = level(&values) else {
-                return values
-                    .first()
-                    .map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
-            };
-            let [low, high] = estimate.interval(0.95);
-            let digits = if estimate.value().abs() < 10.0 { 4 } else { 1 };
-            format!("{:.digits$} ±{:.digits$}", estimate.value(), (high - low) / 2.0)
-        }));
-        lines.push(line);
+        let mut row = vec![(policy.clone(), false)];
+        row.extend(SHOWN.map(|metric| (mean(&numbers, metric), false)));
+        grid.row(row);
     }
-    let width = |column: usize| lines.iter().map(|l| l[column].chars().count()).max().unwrap_or(0);
-    let mut text = String::new();
-    for line in &lines {
-        let _ = write!(text, "{:<1$}", line[0], width(0));
-        for (column, cell) in line.iter().enumerate().skip(1) {
-            let _ = write!(text, "  {cell:>0$}", width(column));
-        }
-        text.push('\n');
-    }
+    let mut text = grid.finish();
     let _ = writeln!(
         text,
         "means over {seeds} seeds of each run's number, ± half of the 95 % interval (Student's t over seeds)"
     );
     text
+}
+
+/// The mean and half of its interval; a dash where a run does not have the metric.
+fn mean(runs: &[Numbers], metric: &str) -> String {
+    let values: Option<Vec<f64>> = runs.iter().map(|run| run.get(metric)).collect();
+    let Some(values) = values else { return "-".to_owned() };
+    let digits = |value: f64| if value.abs() < 10.0 { 4 } else { 1 };
+    let Some(estimate) = level(&values) else {
+        let one = |value: &f64| format!("{value:.0$}", digits(*value));
+        return values.first().map_or_else(|| "-".to_owned(), one);
+    };
+    let ([low, high], digits) = (estimate.interval(0.95), digits(estimate.value()));
+    format!("{:.digits$} ±{:.digits$}", estimate.value(), (high - low) / 2.0)
 }
 
 fn failure(error: SweepError) -> Failure {

@@ -2,6 +2,8 @@
 
 use super::judge::{ALPHA, Cell, Change, Judgement, Outcome, Verdict};
 use super::rule::Bound;
+use crate::simulate::terminal_style;
+use gorgo_report::Grid;
 use gorgo_stats::Estimate;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -86,37 +88,25 @@ fn why_unknown(change: &Change) -> String {
     }
 }
 
-/// Rows as aligned text, or as a markdown table.
+/// Rows, the first of them the head, as aligned text or as a markdown table.
 fn grid(rows: &[Vec<String>], markdown: bool) -> String {
-    let columns = rows[0].len();
-    let width =
-        |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let mut text = String::new();
-    for (index, row) in rows.iter().enumerate() {
-        if markdown {
-            let _ = writeln!(text, "| {} |", row.join(" | "));
-            if index == 0 {
-                let _ = writeln!(text, "|---|{}", "--:|".repeat(columns - 1));
-            }
-            continue;
+    let Some((head, rest)) = rows.split_first() else { return String::new() };
+    if !markdown {
+        let mut grid = Grid::new(terminal_style());
+        grid.header(head.iter().map(|words| {
+            let (above, below) = words.split_once('\n').unwrap_or((words, ""));
+            [above, below]
+        }));
+        for row in rest {
+            grid.row(row.iter().map(|cell| (cell.clone(), false)));
         }
-        let cells: Vec<String> = (0..columns)
-            .map(|column| {
-                let width = width(column);
-                if column == 0 {
-                    format!("{:<width$}", row[column])
-                } else {
-                    format!("{:>width$}", row[column])
-                }
-            })
-            .collect();
-        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
-        if index == 0 {
-            let all = (0..columns).map(width).sum::<usize>() + 2 * (columns - 1);
-            let _ = writeln!(text, "{}", "-".repeat(all));
-        }
+        return grid.finish();
     }
-    text
+    let line = |row: &[String]| format!("| {} |\n", row.join(" | ").replace('\n', " "));
+
+    let rule = format!("|---|{}\n", "--:|".repeat(head.len() - 1));
+    let body: String = rest.iter().map(|row| line(row)).collect();
+    format!("{}{rule}{body}", line(head))
 }
 
 fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
@@ -125,8 +115,17 @@ fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
 
 /// The metrics of a cell.
 fn changes(cell: &Cell, precision: f64, markdown: bool) -> String {
-    let seeds = format!("seeds for ±{} %", 100.0 * precision);
-    let head = ["metric", "BASE", "NEW", "change", "95 %", "change, %", "95 %", &seeds];
+    let seeds = format!("seeds for\n±{} %", 100.0 * precision);
+    let head = [
+        "metric",
+        "BASE",
+        "NEW",
+        "change",
+        "95 %\ninterval",
+        "change\n%",
+        "95 %\ninterval",
+        &seeds,
+    ];
     let mut rows = vec![words(head)];
     for change in &cell.changes {
         let [value, interval] = plain(change.difference.as_ref());
@@ -154,7 +153,7 @@ fn headline(cell: &Cell) -> String {
 }
 
 fn verdicts(judgement: &Judgement, markdown: bool) -> String {
-    let mut rows = vec![words(["rule", "runs", "found", "95 %", "p", "verdict"])];
+    let mut rows = vec![words(["rule", "runs", "found", "95 %\ninterval", "p", "verdict"])];
     for verdict in &judgement.verdicts {
         let [value, interval] = about(verdict);
         rows.push(vec![
