@@ -18,11 +18,11 @@ mod outcome;
 mod page;
 mod plan;
 mod published;
-mod statistics;
 mod words;
 
 pub use error::PapersError;
 pub use experiment::{Arm, Case, Experiment, Group, ScenarioText, Study, Window};
+pub use gorgo_stats::median;
 pub use json::to_json;
 pub use metric::Metric;
 pub use outcome::{
@@ -32,5 +32,4 @@ pub use outcome::{
 pub use page::{About, write_page};
 pub use plan::{Options, Plan, PolicyOutcome, Unit, UnitOutcome};
 pub use published::{Figure, Published, Relation};
-pub use statistics::median;
 pub use words::to_text;

@@ -6,7 +6,7 @@ use crate::experiment::{Group, Study, Window};
 use crate::metric::Metric;
 use crate::plan::{Part, Plan, UnitOutcome};
 use crate::published::{Figure, Relation};
-use crate::statistics::{band, median, median_interval, sorted};
+use gorgo_stats::{band, median, median_interval, sorted};
 use serde::Serialize;
 use std::collections::BTreeSet;
 

@@ -3,6 +3,7 @@
 use crate::error::SweepError;
 use crate::plan::Plan;
 use gorgo_metrics::{Numbers, Summary};
+use gorgo_stats::{middle, sorted};
 use std::collections::BTreeMap;
 
 /// The numbers of a summary that settings are compared by: the columns of `cells.csv`, in its order.
@@ -89,12 +90,8 @@ pub fn settings(plan: &Plan, cells: &[(String, Summary)]) -> Vec<SettingRow> {
         .enumerate()
         .map(|(row, cells)| {
             let runs: Vec<_> = cells.iter().map(|(_, summary)| row_of(summary)).collect();
-            let values = |metric: usize| {
-                let mut values: Vec<f64> =
-                    runs.iter().map(|run| run[metric].unwrap_or(f64::INFINITY)).collect();
-                values.sort_unstable_by(f64::total_cmp);
-                values
-            };
+            let values =
+                |metric: usize| sorted(&runs.iter().map(|run| run[metric]).collect::<Vec<_>>());
             let own = values(objective);
             let end = |value: Option<&f64>| value.copied().filter(|value| value.is_finite());
             SettingRow {
@@ -133,10 +130,4 @@ impl SettingRow {
         let first = values.next()?;
         values.all(|value| value == first).then_some(first)
     }
-}
-
-fn middle(sorted: &[f64]) -> Option<f64> {
-    let upper = *sorted.get(sorted.len() / 2)?;
-    let lower = sorted[(sorted.len() - 1) / 2];
-    Some(f64::midpoint(lower, upper)).filter(|value| value.is_finite())
 }

@@ -9,7 +9,8 @@ use gorgo_random::{Key, Purpose};
 const RESAMPLES: u64 = 2_000;
 
 /// Values of several seeds in order; those that are missing are infinite.
-pub(crate) fn sorted(values: &[Option<f64>]) -> Vec<f64> {
+#[must_use]
+pub fn sorted(values: &[Option<f64>]) -> Vec<f64> {
     let mut sorted: Vec<f64> = values.iter().map(|value| value.unwrap_or(f64::INFINITY)).collect();
     sorted.sort_unstable_by(f64::total_cmp);
     sorted
@@ -22,7 +23,9 @@ pub fn median(values: &[Option<f64>]) -> Option<f64> {
     middle(&sorted(values))
 }
 
-fn middle(sorted: &[f64]) -> Option<f64> {
+/// The median of values in order; none where it is infinite, or there are none.
+#[must_use]
+pub fn middle(sorted: &[f64]) -> Option<f64> {
     let upper = *sorted.get(sorted.len() / 2)?;
     let lower = sorted[(sorted.len() - 1) / 2];
     finite(f64::midpoint(lower, upper))
@@ -33,7 +36,8 @@ fn finite(value: f64) -> Option<f64> {
 }
 
 /// The band in which the middle 8 of 10 seeds lie. An end is none where it falls on a missing value.
-pub(crate) fn band(values: &[Option<f64>]) -> [Option<f64>; 2] {
+#[must_use]
+pub fn band(values: &[Option<f64>]) -> [Option<f64>; 2] {
     let sorted = sorted(values);
     let n = sorted.len();
     if n == 0 {
@@ -46,8 +50,9 @@ pub(crate) fn band(values: &[Option<f64>]) -> [Option<f64>; 2] {
 
 /// The 95 % interval of the median by the percentile bootstrap: the 2.5th and 97.5th percentile of the medians of 2,000
 /// resamples of the seeds. The resamples are keyed draws, the same ones for every figure.
+#[must_use]
 #[expect(clippy::cast_possible_truncation, reason = "an index below the number of seeds")]
-pub(crate) fn median_interval(values: &[Option<f64>]) -> [Option<f64>; 2] {
+pub fn median_interval(values: &[Option<f64>]) -> [Option<f64>; 2] {
     let sorted_values = sorted(values);
     let n = sorted_values.len();
     if n == 0 {
