@@ -110,7 +110,7 @@ impl Collector {
     ///
     /// # Errors
     /// When the record breaks a law of [`RequestRecord::check`] or names a replica beyond the fleet.
-    pub fn push(&mut self, record: RequestRecord) -> Result<(), Invalid> {
+    pub fn push(&mut self, record: &RequestRecord) -> Result<(), Invalid> {
         record.check()?;
         let replicas = self.names.replicas.len();
         let regions = self.names.regions.len();
@@ -125,11 +125,11 @@ impl Collector {
             });
         }
         // Now, while the record is at hand. A window that is not known yet begins after all that has ended.
-        self.tally.add(&record);
+        self.tally.add(record);
         match &mut self.records {
             Some((records, columns)) if records.len() < self.records_limit => {
-                columns.add(&record, self.tally.window, self.spec.client_holds_back);
-                records.push(record);
+                columns.add(record, self.tally.window, self.spec.client_holds_back);
+                records.push(*record);
             }
             // Too many: histograms have them all.
             records => *records = None,
@@ -291,7 +291,7 @@ mod tests {
                 retractions: 0,
                 attempts: 0,
             };
-            collector.push(record).unwrap();
+            collector.push(&record).unwrap();
             assert_eq!(collector.records.is_some(), session < 3);
         }
         let result = collector.finish(Nanos(9), 5).unwrap();
