@@ -4,9 +4,9 @@
 
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
-use crate::simulate::print;
-use gorgo_metrics::Summary;
-use gorgo_sweep::{METRICS, Plan, Pool, RunId, Shard, Store, SweepError, SweepFile};
+use crate::simulate::{print, terminal_style};
+use gorgo_report::{Grid, Style};
+use gorgo_sweep::{CellNumbers, METRICS, Plan, Pool, RunId, Shard, Store, SweepError, SweepFile};
 use rayon::prelude::*;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -42,6 +42,9 @@ pub struct RunArgs {
     /// Only the i-th of n shares of the runs.
     #[arg(long, value_name = "i/n", value_parser = Shard::parse)]
     shard: Option<Shard>,
+    /// Keep every run's requests.csv too.
+    #[arg(long)]
+    records: bool,
     /// Print every cell and the expected time, and stop.
     #[arg(long)]
     dry_run: bool,
@@ -103,7 +106,8 @@ fn plan(path: &Path) -> Result<Plan, Failure> {
 }
 
 fn run(args: &RunArgs) -> Result<Exit, Failure> {
-    let plan = plan(&args.sweep)?;
+    let mut plan = plan(&args.sweep)?;
+    plan.records = args.records;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(args.threads.map_or(0, usize::from))
         .build()
@@ -149,7 +153,10 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
 }
 
 fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
-    let plan = plan(&args.sweep)?;
+    let mut plan = plan(&args.sweep)?;
+    if let Some(first) = args.shards.first() {
+        plan.records = Store::keeps_records(first).map_err(failure)?;
+    }
     let ids = ids_of(&plan)?;
     let store = Store::open(&args.out, &plan, true).map_err(failure)?;
     for shard in &args.shards {
@@ -172,11 +179,11 @@ fn ids_of(plan: &Plan) -> Result<Vec<RunId>, Failure> {
 
 /// Writes and shows the tables, if every run is there.
 fn finish(plan: &Plan, ids: &[RunId], store: &Store, show: &ShowArgs) -> Result<Exit, Failure> {
-    let mut summaries: BTreeMap<RunId, Summary> = BTreeMap::new();
+    let mut numbers: BTreeMap<RunId, CellNumbers> = BTreeMap::new();
     let mut missing = 0_u64;
     for (id, _) in Plan::runs(ids) {
         match store.summary(id).map_err(failure)? {
-            Some(summary) => drop(summaries.insert(id, summary)),
+            Some(summary) => drop(numbers.insert(id, CellNumbers::new(id, &summary))),
             None => missing += 1,
         }
     }
@@ -187,14 +194,13 @@ fn finish(plan: &Plan, ids: &[RunId], store: &Store, show: &ShowArgs) -> Result<
         }
         return Ok(Exit::Ok);
     }
-    let cells: Vec<(String, Summary)> =
-        ids.iter().map(|id| (id.to_string(), summaries[id].clone())).collect();
+    let cells: Vec<CellNumbers> = ids.iter().map(|id| numbers[id].clone()).collect();
     let csv = gorgo_sweep::cells_csv(plan, &cells).map_err(failure)?;
     store.write_cells(&csv).map_err(failure)?;
     let rows = gorgo_sweep::settings(plan, &cells);
     match show.format {
         Format::Json => print(&to_json(plan, &rows))?,
-        Format::Table => print(&to_table(plan, &rows, show.rows))?,
+        Format::Table => print(&to_table(plan, &rows, show.rows, terminal_style()))?,
     }
     if !show.quiet {
         eprintln!("wrote {folder}/cells.csv");
@@ -254,7 +260,7 @@ fn to_json(plan: &Plan, rows: &[gorgo_sweep::SettingRow]) -> String {
 const SHOWN: [&str; 5] =
     ["ttft_ms.p50", "ttft_ms.p99", "e2e_ms.p95", "good_fraction", "cost_usd.per_million_tokens"];
 
-fn to_table(plan: &Plan, rows: &[gorgo_sweep::SettingRow], limit: usize) -> String {
+fn to_table(plan: &Plan, rows: &[gorgo_sweep::SettingRow], limit: usize, style: Style) -> String {
     let (objective, less) = &plan.file.objective;
     let shown: Vec<&str> = SHOWN.into_iter().filter(|name| name != objective).collect();
     let place = |name: &str| METRICS.iter().position(|metric| *metric == name);
@@ -264,43 +270,29 @@ fn to_table(plan: &Plan, rows: &[gorgo_sweep::SettingRow], limit: usize) -> Stri
         Some(value) => format!("{value:.3}"),
         None => "-".to_owned(),
     };
-    let mut lines: Vec<Vec<String>> = Vec::new();
-    let mut head = vec!["policy".to_owned()];
-    head.extend(plan.file.axes.iter().map(|axis| axis.path.clone()));
-    head.extend([objective.clone(), "seeds' least".to_owned(), "most".to_owned()]);
-    head.extend(shown.iter().map(|name| (*name).to_owned()));
-    lines.push(head);
+    // A dotted name stands in two lines: the last word below what comes before it.
+    fn split(name: &str) -> [&str; 2] {
+        name.rsplit_once('.').map_or([name, ""], |(before, last)| [before, last])
+    }
+    let mut grid = Grid::new(style);
+    let axes = plan.file.axes.iter().map(|axis| split(&axis.path));
+    let values = [split(objective), ["seeds'", "least"], ["seeds'", "most"]];
+    let others = shown.iter().map(|name| split(name));
+    grid.header([["policy", ""]].into_iter().chain(axes).chain(values).chain(others));
     let all = if limit == 0 { rows.len() } else { limit.min(rows.len()) };
+    let best = rows.first().and_then(|row| place(objective).and_then(|at| row.median[at]));
     for row in &rows[..all] {
-        let metric = |name: &str| number(place(name).and_then(|place| row.median[place]));
-        let mut line = vec![plan.policies[row.policy].clone()];
+        let metric = |name: &str| place(name).and_then(|place| row.median[place]);
+        let mut line = vec![(plan.policies[row.policy].clone(), false)];
         let value = |axis| row.value(plan, axis).map_or("any", |value| value.trim_matches('"'));
-        line.extend((0..plan.file.axes.len()).map(|axis| value(axis).to_owned()));
-        line.push(metric(objective));
-        line.extend(row.spread.map(number));
-        line.extend(shown.iter().map(|name| metric(name)));
-        lines.push(line);
+        line.extend((0..plan.file.axes.len()).map(|axis| (value(axis).to_owned(), false)));
+        let own = metric(objective);
+        line.push((number(own), own.is_some() && own == best));
+        line.extend(row.spread.map(|end| (number(end), false)));
+        line.extend(shown.iter().map(|name| (number(metric(name)), false)));
+        grid.row(line);
     }
-    let widths: Vec<usize> = (0..lines[0].len())
-        .map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0))
-        .collect();
-    let mut text = String::new();
-    for (index, line) in lines.iter().enumerate() {
-        let cells: Vec<String> = line
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(|(column, (cell, width))| match column {
-                0 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
-            })
-            .collect();
-        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
-        if index == 0 {
-            let width = widths.iter().sum::<usize>() + 2 * (widths.len() - 1);
-            let _ = writeln!(text, "{}", "-".repeat(width));
-        }
-    }
+    let mut text = grid.finish();
     let order = if *less { "least" } else { "most" };
     let seeds = plan.file.seeds.count;
     let _ = writeln!(

@@ -22,4 +22,4 @@ pub use file::{Axis, Search, Seeds, SweepFile};
 pub use plan::{Cell, Plan, RunId};
 pub use run::{Histograms, Outcome, Pool};
 pub use store::{Shard, Store};
-pub use table::{METRICS, SettingRow, cells_csv, settings};
+pub use table::{CellNumbers, METRICS, SettingRow, cells_csv, settings};

@@ -48,6 +48,8 @@ pub struct Plan {
     pub policies: Vec<String>,
     /// The values of the axes in each setting, as TOML.
     pub settings: Vec<Vec<String>>,
+    /// Whether every run keeps its requests too.
+    pub records: bool,
     base: Base,
 }
 
@@ -69,7 +71,7 @@ impl Plan {
     pub fn new(file: SweepFile) -> Result<Self, SweepError> {
         let base = Base::of(&file)?;
         let settings = settings(&file)?;
-        let mut plan = Self { file, policies: Vec::new(), settings, base };
+        let mut plan = Self { file, policies: Vec::new(), settings, records: false, base };
         let first =
             plan.scenario(0, plan.file.seeds.first).map_err(|error| error.named(&plan, 0))?;
         let labels: Vec<String> =

@@ -2,7 +2,7 @@
 
 use crate::error::SweepError;
 use crate::plan::Plan;
-use gorgo_metrics::{Histogram, RunResult, Summary};
+use gorgo_metrics::{FleetNames, Histogram, RequestRecord, RunResult, Summary};
 use gorgo_scenario::{Requests, Resolved, WorkloadSpec};
 use gorgo_sim::{PolicyRun, RunOptions, run_policy};
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,24 @@ impl Histograms {
         };
         Self { ttft_ns: counts(&run.ttft), e2e_ns: counts(&run.e2e), itl_ns: counts(&run.itl) }
     }
+
+    /// Adds the counts of another run: the buckets of all runs have the same bounds, so what comes out are the counts
+    /// of both runs' requests together.
+    pub fn merge(&mut self, other: &Self) {
+        let series = [
+            (&mut self.ttft_ns, &other.ttft_ns),
+            (&mut self.e2e_ns, &other.e2e_ns),
+            (&mut self.itl_ns, &other.itl_ns),
+        ];
+        for (own, other) in series {
+            let mut sums: BTreeMap<u64, u64> = own.iter().copied().collect();
+            for &(value, count) in other {
+                let sum = sums.entry(value).or_default();
+                *sum = sum.saturating_add(count);
+            }
+            *own = sums.into_iter().collect();
+        }
+    }
 }
 
 /// What a run leaves behind.
@@ -37,6 +55,10 @@ pub struct Outcome {
     pub summary: Summary,
     /// Its histograms.
     pub histograms: Histograms,
+    /// Names for the ids in `records`.
+    pub names: FleetNames,
+    /// Its requests; none for a run too large to hold them.
+    pub records: Option<Vec<RequestRecord>>,
 }
 
 /// Requests that several runs have in common, read or planned once. It keeps those of the last few workloads.
@@ -120,6 +142,7 @@ impl Plan {
                 SweepError::Run { cell: index, setting, source: Box::new(error) }
             })?;
         let histograms = Histograms::of(&run);
-        Ok(Outcome { summary: run.summary, histograms })
+        let RunResult { summary, names, records, .. } = run;
+        Ok(Outcome { summary, histograms, names, records })
     }
 }

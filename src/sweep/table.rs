@@ -1,7 +1,7 @@
 //! What a sweep tells: a row for each cell, and for each setting and policy the middle of its seeds.
 
 use crate::error::SweepError;
-use crate::plan::Plan;
+use crate::plan::{Plan, RunId};
 use gorgo_metrics::{Numbers, Summary};
 use gorgo_stats::{middle, sorted};
 use std::collections::BTreeMap;
@@ -29,17 +29,30 @@ pub static METRICS: [&str; 19] = [
     "cost_usd.per_million_tokens",
 ];
 
-/// The numbers of a run, in the order of [`METRICS`]; none where the run does not have it.
-fn row_of(summary: &Summary) -> Vec<Option<f64>> {
-    let numbers = Numbers::of(summary);
-    METRICS.iter().map(|path| numbers.get(path)).collect()
+/// What a table says of a cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CellNumbers {
+    /// The name of its run.
+    pub run: String,
+    /// The run's numbers, in the order of [`METRICS`]; none where it does not have one.
+    pub numbers: Vec<Option<f64>>,
+}
+
+impl CellNumbers {
+    /// The numbers of a run.
+    #[must_use]
+    pub fn new(run: RunId, summary: &Summary) -> Self {
+        let numbers = Numbers::of(summary);
+        let numbers = METRICS.iter().map(|path| numbers.get(path)).collect();
+        Self { run: run.to_string(), numbers }
+    }
 }
 
 /// `cells.csv`: cell, setting, the axes, policy, seed, run, then [`METRICS`]; what a run does not have is empty.
 ///
 /// # Errors
 /// When the writer fails, which memory does not.
-pub fn cells_csv(plan: &Plan, cells: &[(String, Summary)]) -> Result<String, SweepError> {
+pub fn cells_csv(plan: &Plan, cells: &[CellNumbers]) -> Result<String, SweepError> {
     let mut csv = csv::Writer::from_writer(Vec::new());
     let mut head = vec!["cell".to_owned(), "setting".to_owned()];
     head.extend(plan.file.axes.iter().map(|axis| axis.path.clone()));
@@ -50,14 +63,14 @@ pub fn cells_csv(plan: &Plan, cells: &[(String, Summary)]) -> Result<String, Swe
         source: std::io::Error::other(error),
     };
     csv.write_record(&head).map_err(failed)?;
-    for (index, (run, summary)) in cells.iter().enumerate() {
+    for (index, CellNumbers { run, numbers }) in cells.iter().enumerate() {
         let cell = plan.cell(index);
         let mut row = vec![index.to_string(), cell.setting.to_string()];
         let bare = |value: &String| value.trim_matches('"').to_owned();
         row.extend(plan.settings[cell.setting].iter().map(bare));
         row.extend([plan.policies[cell.policy].clone(), cell.seed.to_string(), run.clone()]);
         let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
-        row.extend(row_of(summary).into_iter().map(number));
+        row.extend(numbers.iter().copied().map(number));
         csv.write_record(&row).map_err(failed)?;
     }
     csv.flush().map_err(|source| SweepError::Io { path: "cells.csv".into(), source })?;
@@ -81,7 +94,7 @@ pub struct SettingRow {
 /// The settings, the best by the objective first; those without it last. Settings that come to the same runs of a
 /// policy are one row.
 #[must_use]
-pub fn settings(plan: &Plan, cells: &[(String, Summary)]) -> Vec<SettingRow> {
+pub fn settings(plan: &Plan, cells: &[CellNumbers]) -> Vec<SettingRow> {
     let seeds = plan.file.seeds.count as usize;
     let (name, less) = &plan.file.objective;
     let objective = METRICS.iter().position(|metric| metric == name).unwrap_or(0);
@@ -89,9 +102,9 @@ pub fn settings(plan: &Plan, cells: &[(String, Summary)]) -> Vec<SettingRow> {
         .chunks(seeds)
         .enumerate()
         .map(|(row, cells)| {
-            let runs: Vec<_> = cells.iter().map(|(_, summary)| row_of(summary)).collect();
-            let values =
-                |metric: usize| sorted(&runs.iter().map(|run| run[metric]).collect::<Vec<_>>());
+            let values = |metric: usize| {
+                sorted(&cells.iter().map(|cell| cell.numbers[metric]).collect::<Vec<_>>())
+            };
             let own = values(objective);
             let end = |value: Option<&f64>| value.copied().filter(|value| value.is_finite());
             SettingRow {
@@ -105,7 +118,7 @@ pub fn settings(plan: &Plan, cells: &[(String, Summary)]) -> Vec<SettingRow> {
     let mut places: BTreeMap<Vec<&str>, usize> = BTreeMap::new();
     let mut different: Vec<SettingRow> = Vec::new();
     for (row, cells) in rows.into_iter().zip(cells.chunks(seeds)) {
-        let runs = cells.iter().map(|(run, _)| run.as_str()).collect();
+        let runs = cells.iter().map(|cell| cell.run.as_str()).collect();
         let place = *places.entry(runs).or_insert(different.len());
         match different.get_mut(place) {
             Some(same) => same.settings.extend(row.settings),

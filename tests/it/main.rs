@@ -10,4 +10,5 @@ mod metrics;
 mod predict;
 mod scale;
 mod support;
+mod sweep;
 mod tidy;

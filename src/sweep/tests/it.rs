@@ -1,6 +1,6 @@
 //! Sweeps as a caller runs them: what is in them, how they are cut, stopped, resumed and joined, and what is refused.
 
-use gorgo_sweep::{Plan, Pool, RunId, Search, Shard, Store, SweepFile};
+use gorgo_sweep::{CellNumbers, Histograms, Plan, Pool, RunId, Search, Shard, Store, SweepFile};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -183,7 +183,7 @@ fn a_table_names_the_best_first_and_what_changes_nothing() {
     let store = Store::open(&folder.path().join("sweep"), &plan, false).expect("new");
     work(&plan, &store, Shard::ALL, usize::MAX);
     let summary = |id: &RunId| store.summary(*id).expect("readable").expect("there");
-    let cells: Vec<_> = ids(&plan).iter().map(|id| (id.to_string(), summary(id))).collect();
+    let cells: Vec<_> = ids(&plan).iter().map(|id| CellNumbers::new(*id, &summary(id))).collect();
     let rows = gorgo_sweep::settings(&plan, &cells);
     assert_eq!(rows.len(), 7);
     let least_load = rows.iter().find(|row| row.policy == 1).expect("a row");
@@ -251,4 +251,69 @@ fn what_makes_no_sense_is_refused_with_its_place() {
     for shard in ["0/2", "3/2", "1", "a/b", "1/0"] {
         assert!(Shard::parse(shard).is_err(), "{shard}");
     }
+}
+
+#[test]
+fn a_run_keeps_scenario_summary_and_histograms_that_add_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut plan = plan(SMALL);
+    plan.records = true;
+    let store = Store::open(&folder.path().join("sweep"), &plan, false).expect("new");
+    work(&plan, &store, Shard::ALL, 3);
+    let runs = store.done().expect("readable");
+    let mut all = Histograms::default();
+    let mut ttfts: Vec<u64> = Vec::new();
+    for run in &runs {
+        let at = folder.path().join("sweep/runs").join(run);
+        let names: Vec<String> = files(&at).keys().map(|name| name.display().to_string()).collect();
+        let wanted = ["histograms.json", "requests.csv", "scenario.resolved.toml", "summary.json"];
+        assert_eq!(names, wanted);
+        all.merge(&store.histograms(run).expect("readable"));
+        let file = std::fs::File::open(at.join("requests.csv")).expect("there");
+        let requests = gorgo_report::read_requests(file, "requests.csv").expect("as written");
+        let done = requests.records.iter().filter(|record| record.e2e().is_some());
+        ttfts.extend(done.filter_map(|record| record.completed_ttft()).map(|ttft| ttft.0));
+    }
+    assert_eq!(runs.len(), 3);
+    // Every request is in the bucket whose top is the least that is not below it, also after runs were joined.
+    ttfts.sort_unstable();
+    let mut expected: Vec<(u64, u64)> = Vec::new();
+    for ttft in ttfts {
+        let bucket = all.ttft_ns.iter().find(|(top, _)| *top >= ttft).expect("a bucket").0;
+        match expected.last_mut() {
+            Some((top, count)) if *top == bucket => *count += 1,
+            _ => expected.push((bucket, 1)),
+        }
+    }
+    assert_eq!(all.ttft_ns, expected);
+    assert!(all.ttft_ns.windows(2).all(|pair| pair[0].0 < pair[1].0));
+}
+
+#[test]
+fn a_folder_keeps_requests_of_all_its_runs_or_of_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path().join("sweep");
+    let mut plan = plan(SMALL);
+    drop(Store::open(&at, &plan, false).expect("new"));
+    assert!(!Store::keeps_records(&at).expect("readable"));
+    plan.records = true;
+    let error = Store::open(&at, &plan, true).expect_err("mixed").to_string();
+    assert!(error.contains("one with --records and one without"), "{error}");
+    let other = folder.path().join("records");
+    drop(Store::open(&other, &plan, false).expect("new"));
+    assert!(Store::keeps_records(&other).expect("readable"));
+}
+
+#[test]
+fn a_folder_is_opened_by_one_at_a_time_and_after_one_who_was_killed_opening_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path().join("sweep");
+    let plan = plan(SMALL);
+    std::fs::create_dir_all(&at).expect("made");
+    std::fs::write(at.join("sweep.json.part"), "{\"sch").expect("written");
+    let first = Store::open(&at, &plan, true).expect("nothing is there yet");
+    let error = Store::open(&at, &plan, true).expect_err("at work").to_string();
+    assert!(error.contains("got a sweep at work, wanted one program at a time"), "{error}");
+    drop(first);
+    Store::open(&at, &plan, true).expect("free again");
 }

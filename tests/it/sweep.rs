@@ -1,0 +1,145 @@
+//! `gorgo sweep` as people use it: killed at random moments, split, on more threads, and the files are the same.
+
+use crate::support::{files, gorgo, gorgo_ok};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+/// How often the sweep is killed.
+const KILLS: u32 = 50;
+
+/// Writes a sweep of so many cells beside a folder for its results.
+fn write_sweep(folder: &Path, seeds: u32, requests: u32) -> String {
+    let text = format!(
+        "name = \"small\"\npolicies = [\"gorgo\", \"least-load\"]\nseeds = {{ count = {seeds} }}\n\
+         set = [\"workload.wildchat.requests={requests}\", \"measure.warm_up=0s\", \"measure.stop=20s\"]\n\
+         [[over]]\npath = \"router.policies.gorgo.w_queue\"\nchoices = [0.1, 0.3, 0.5]\n\
+         [[over]]\npath = \"router.policies.gorgo.w_rtt\"\nchoices = [1.0, 10.0]\n"
+    );
+    let file = folder.join("small.toml");
+    std::fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+fn start(sweep: &str, out: &str) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_gorgo"))
+        .args(["sweep", "run", sweep, "--out", out, "--resume", "--quiet"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs")
+}
+
+/// When each complete run was written: its summary's time.
+fn complete(out: &str) -> BTreeMap<PathBuf, SystemTime> {
+    let Ok(runs) = std::fs::read_dir(Path::new(out).join("runs")) else { return BTreeMap::new() };
+    runs.map(|run| run.expect("an entry").path())
+        .filter(|run| !run.to_string_lossy().ends_with(".part"))
+        .map(|run| {
+            let summary = run.join("summary.json").metadata().expect("a run is whole");
+            (run, summary.modified().expect("files have times"))
+        })
+        .collect()
+}
+
+/// Waits so long, or until the program has ended; whether it has.
+fn ends_within(child: &mut Child, time: Duration) -> bool {
+    let started = Instant::now();
+    while started.elapsed() < time {
+        if child.try_wait().expect("a child").is_some() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_micros(500));
+    }
+    child.try_wait().expect("a child").is_some()
+}
+
+#[test]
+fn a_sweep_killed_fifty_times_loses_nothing_and_runs_nothing_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (whole, killed) = (path("whole"), path("killed"));
+    let sweep = write_sweep(folder.path(), 16, 150);
+    let begun = Instant::now();
+    let table = gorgo_ok(&["sweep", "run", &sweep, "--out", &whole, "--quiet"]);
+    let all = begun.elapsed();
+    let begun = Instant::now();
+    gorgo_ok(&["sweep", "run", &sweep, "--dry-run", "--quiet"]);
+    let start_up = begun.elapsed();
+    // Draws of a fixed multiplicative generator: which moments they hit differs from machine to machine.
+    let mut draw = 0x9e37_79b9_u64;
+    let mut unit = || {
+        draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        f64::from((draw >> 40) as u32) / f64::from(1 << 24)
+    };
+    // From before the folder is there to a few runs later, so that fifty kills do not see the end of it.
+    let work = all.saturating_sub(start_up);
+    let span = start_up + work * 2 / KILLS;
+    let mut seen: BTreeMap<PathBuf, SystemTime> = BTreeMap::new();
+    let (mut kills, mut gained, mut ended) = (0, 0, 0);
+    while kills < KILLS {
+        let mut child = start(&sweep, &killed);
+        // Once all runs are there, what is left is writing tables: kills fall into that.
+        if ends_within(&mut child, span.mul_f64(unit())) {
+            let output = child.wait_with_output().expect("a child");
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "after {kills} kills: {error}");
+            ended += 1;
+            assert!(ended < 50, "it ends before it can be killed");
+            continue;
+        }
+        child.kill().expect("it was at work");
+        child.wait().expect("a child");
+        kills += 1;
+        let now = complete(&killed);
+        for (run, time) in &seen {
+            assert_eq!(now.get(run), Some(time), "{} was lost or run again", run.display());
+        }
+        gained += usize::from(now.len() > seen.len());
+        seen = now;
+    }
+    let resumed = ["sweep", "run", &sweep, "--out", &killed, "--resume", "--quiet"];
+    assert_eq!(gorgo_ok(&resumed), table);
+    let now = complete(&killed);
+    assert!(seen.iter().all(|(run, time)| now.get(run) == Some(time)), "what was complete stays");
+    println!(
+        "{kills} kills within {:.0} ms each, {gained} of them after new runs; {} of {} runs were there before the last",
+        span.as_secs_f64() * 1e3,
+        seen.len(),
+        now.len()
+    );
+    assert!(gained > 0, "no kill came after a run was written");
+    assert!(files(Path::new(&killed)) == files(Path::new(&whole)), "the same bytes");
+}
+
+#[test]
+fn threads_and_shards_change_no_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let sweep = write_sweep(folder.path(), 2, 80);
+    let run = |threads: &str| {
+        let out = path(threads);
+        let words = ["sweep", "run", &sweep, "--out", &out, "--threads", threads, "--records"];
+        (gorgo_ok(&[&words[..], &["--quiet"]].concat()), files(Path::new(&out)))
+    };
+    let one = run("1");
+    assert!(one.1.iter().any(|(name, _)| name.ends_with("requests.csv")));
+    assert!(run("2") == one && run("4") == one);
+    let shards = ["1/3", "2/3", "3/3"].map(|share| (share, path(&share.replace('/', "-"))));
+    for (share, out) in &shards {
+        let words =
+            ["sweep", "run", &sweep, "--out", out, "--shard", share, "--records", "--quiet"];
+        assert_eq!(gorgo_ok(&words), "");
+    }
+    let all = path("all");
+    // In another order than they were made.
+    let words = ["sweep", "merge", &sweep, &shards[2].1, &shards[0].1, &shards[1].1];
+    let merged = gorgo_ok(&[&words[..], &["--out", &all, "--quiet"]].concat());
+    assert!((merged, files(Path::new(&all))) == one);
+    let mixed = ["sweep", "run", &sweep, "--out", &all, "--resume", "--quiet"];
+    let refused = gorgo(&mixed);
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{error}");
+    assert!(error.contains("--records"), "{error}");
+}
