@@ -2,7 +2,6 @@
 
 use super::{NodeId, PrefixCache};
 use gorgo_types::BlockId;
-use std::collections::BTreeSet;
 
 impl PrefixCache {
     /// Verifies links, counts, locks, stamps and the order of the list.
@@ -10,23 +9,24 @@ impl PrefixCache {
     /// # Errors
     /// What does not hold.
     pub fn check(&self) -> Result<(), String> {
-        let vacant: BTreeSet<NodeId> = self.vacant.iter().copied().collect();
+        let mut lives = vec![true; self.nodes.len()];
+        self.vacant.iter().for_each(|id| lives[id.index()] = false);
         let live: Vec<NodeId> = (1..self.nodes.len())
             .map(|index| NodeId(super::narrow(index)))
-            .filter(|id| !vacant.contains(id))
+            .filter(|id| lives[id.index()])
             .collect();
-        self.check_nodes(&live)?;
+        self.check_nodes(&live, &lives)?;
         self.check_sums(&live)?;
         self.check_states(&live)?;
-        self.check_list(&live)
+        self.check_list(&live, &lives)
     }
 
-    fn check_nodes(&self, live: &[NodeId]) -> Result<(), String> {
-        let mut seen: BTreeSet<BlockId> = BTreeSet::new();
+    fn check_nodes(&self, live: &[NodeId], lives: &[bool]) -> Result<(), String> {
+        let mut blocks: Vec<BlockId> = Vec::new();
         for &id in live {
             let (node, run) = (&self.nodes[id.index()], &self.runs[id.index()]);
             let parent = &self.nodes[node.parent.index()];
-            if node.parent != NodeId::ROOT && live.binary_search(&node.parent).is_err() {
+            if !lives[node.parent.index()] {
                 return Err(format!("{id:?} has a parent that is gone: {:?}", node.parent));
             }
             if run.blocks().is_empty() || node.tokens == 0 {
@@ -39,15 +39,17 @@ impl PrefixCache {
             if self.by_first_id.get(&run.first) != Some(&id) {
                 return Err(format!("{id:?} is not the node of its first id"));
             }
-            if let Some(twice) = run.blocks().iter().find(|block| !seen.insert(**block)) {
-                return Err(format!("{id:?} holds {twice:?}, which stands elsewhere too"));
-            }
+            blocks.extend_from_slice(run.blocks());
             if node.depth != parent.depth + node.tokens {
                 return Err(format!("{id:?}: depth {} under {}", node.depth, parent.depth));
             }
             if node.parent != NodeId::ROOT && parent.stamp < node.stamp {
                 return Err(format!("{id:?} was touched after its parent {:?}", node.parent));
             }
+        }
+        blocks.sort_unstable();
+        if let Some(twice) = blocks.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(format!("{:?} stands in two places", twice[0]));
         }
         if self.by_first_id.len() != live.len() {
             return Err(format!("{} ids lead to {} nodes", self.by_first_id.len(), live.len()));
@@ -91,12 +93,12 @@ impl PrefixCache {
         Ok(())
     }
 
-    fn check_list(&self, live: &[NodeId]) -> Result<(), String> {
+    fn check_list(&self, live: &[NodeId], lives: &[bool]) -> Result<(), String> {
         let unlocked = live.iter().filter(|id| self.nodes[id.index()].locks == 0).count();
         let (mut count, mut newer, mut at) = (0, NodeId::NONE, self.newest);
         while at != NodeId::NONE {
             let node = &self.nodes[at.index()];
-            if live.binary_search(&at).is_err() || node.locks > 0 || node.newer != newer {
+            if !lives[at.index()] || node.locks > 0 || node.newer != newer {
                 return Err(format!("{at:?} is in the list after {newer:?}: {node:?}"));
             }
             if newer != NodeId::NONE {
