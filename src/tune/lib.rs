@@ -24,7 +24,7 @@ pub use error::TuneError;
 pub use evolution::OnePlusOne;
 pub use gain::Gain;
 pub use goal::{Bound, Goal, Objective, Score};
-pub use interval::{mean, mean_interval, student_quantile};
+pub use interval::{mean, mean_interval};
 pub use pareto::front;
 pub use race::{Counts, Field, Trial, World, race, rungs};
 pub use search::{Candidate, Method, Plan, Search, search};

@@ -24,7 +24,7 @@ const ALLOWED: [(&str, &[&str]); 18] = [
     // Many runs of a scenario, the files that they leave and the page about them; threads are the caller's.
     ("sweep", &["workload", "metrics", "scenario", "sim", "report", "stats"]),
     // Searches without knowing what: trials are asked for, numbers come back. `routing` has the published strategy.
-    ("tune", &["routing"]),
+    ("tune", &["routing", "stats"]),
     // Runs scenarios and holds what comes out against published figures; threads are the caller's.
     ("papers", &["workload", "model", "metrics", "stats", "scenario", "sim", "report"]),
     // Writes traces in the form of `workload`; places and distances are `model`'s.

@@ -11,7 +11,7 @@ const FULL: Ink = PALETTE[1];
 const STOPPED: Ink = PALETTE[7];
 const BROKEN: Ink = PALETTE[5];
 /// What lies above this many times the best is drawn at the upper edge: it would flatten everything else.
-const TALLEST: f64 = 20.0;
+const TALLEST: f64 = 4.0;
 
 /// A candidate.
 #[derive(Clone, Copy, Debug, PartialEq)]
