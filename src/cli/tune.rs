@@ -25,7 +25,7 @@ use world::Runner;
   ... --minimize ttft_ms.p95 --minimize e2e_ms.p95                                    the front of two numbers
   gorgo tune --capacity most --subject-to 'ttft_ms.p99 <= 800ms' \\
     --over 'load.poisson.rate=range(5 req/s, 60 req/s)'                               the most that each policy bears
-Windows: --train-set measure.stop=15m --test-set measure.warm_up=15m searches on one and tests on the other.")]
+Windows: --train-set measure.stop=15min --test-set measure.warm_up=15min searches on one and tests on the other.")]
 pub struct TuneArgs {
     /// The scenario [default: the built-in one].
     scenario: Option<PathBuf>,
@@ -121,7 +121,7 @@ enum Format {
 /// Runs the command.
 pub fn tune(args: &TuneArgs) -> Result<Exit, Failure> {
     let bench = Bench::new(args.scenario.as_deref(), args.trace.as_deref(), axes(&args.over)?)
-        .map_err(sweep_failure)?;
+        .map_err(Failure::input)?;
     let goal = goal(args)?;
     let runner = Runner::new(&bench, goal.metrics(), args.threads)?;
     if let Some(which) = args.capacity {
@@ -251,7 +251,7 @@ fn axes(over: &[String]) -> Result<Vec<Axis>, Failure> {
     let mut axes = Vec::new();
     for text in over {
         if !text.contains('=') && Path::new(text).extension().is_some_and(|end| end == "toml") {
-            axes.extend(SweepFile::read(Path::new(text)).map_err(sweep_failure)?.axes);
+            axes.extend(SweepFile::read(Path::new(text)).map_err(Failure::input)?.axes);
         } else {
             axes.push(Axis::parse(text).map_err(sweep_failure)?);
         }
@@ -319,7 +319,8 @@ fn policy(args: &TuneArgs, bench: &Bench) -> Result<String, Failure> {
         }
     }
     match (&named[..], &labels[..]) {
-        ([one], _) | ([], [one]) => Ok((*one).to_owned()),
+        ([one], all) if all.contains(one) => Ok((*one).to_owned()),
+        ([], [one]) => Ok((*one).to_owned()),
         _ => Err(Failure::input(format!(
             "--policy: got {}, wanted one of the scenario's: {}",
             if named.is_empty() { "none".to_owned() } else { named.join(" and ") },
