@@ -1,6 +1,6 @@
 //! `gorgo run --seeds` and `gorgo compare --fail-if`: what they leave, when they fail, what they refuse.
 
-use crate::support::{files, gorgo, gorgo_ok};
+use crate::support::{files, gorgo, gorgo_ok, root};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -147,4 +147,25 @@ fn a_folder_of_seeds_is_not_written_over_unasked() {
     for bad in [["--seeds", "0"], ["--seeds", "-1"], ["--seeds", "x"]] {
         assert_eq!(gorgo(&[&["run"][..], &bad].concat()).status.code(), Some(2));
     }
+}
+
+/// The workflow's own rules, on the baseline that it reads: each can be judged, and the same runs pass.
+#[test]
+fn the_workflow_can_judge_its_baseline() {
+    let workflow = std::fs::read_to_string(root().join(".github/workflows/gate.yml")).unwrap();
+    let rules: Vec<&str> = workflow
+        .split("--fail-if '")
+        .skip(1)
+        .map(|rest| rest.split('\'').next().unwrap())
+        .collect();
+    assert_eq!(rules.len(), 3);
+    let baseline = root().join("results/gate/baseline.json");
+    assert!(workflow.contains("results/gate/baseline.json"));
+    let flags: Vec<&str> = rules.iter().flat_map(|rule| ["--fail-if", rule]).collect();
+    let (code, text, notes) = compare(&baseline, &baseline, &flags);
+    assert_eq!(code, Some(0), "{text}{notes}");
+    assert!(text.contains("40 seeds, compared seed by seed") && text.contains("3 hold"), "{text}");
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let copied = workflow.split("- name: simulate").nth(1).unwrap().trim_end();
+    assert!(readme.contains(copied), "the README shows the workflow's lines");
 }
