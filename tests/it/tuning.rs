@@ -162,3 +162,61 @@ fn what_makes_no_sense_is_refused_with_what_was_wanted() {
         }
     }
 }
+
+#[test]
+fn two_objectives_give_a_front_of_which_none_beats_another() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let said = gorgo_ok(&arguments(&[
+        "--minimize",
+        "ttft_ms.p95",
+        "--minimize",
+        "load.busiest_replica_share",
+        "--over",
+        W_RTT,
+        "--seeds",
+        "2",
+        "--held-out",
+        "2",
+        "--candidates",
+        "20",
+        "--format",
+        "json",
+        "--out",
+        folder.path().to_str().expect("plain"),
+    ]));
+    let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    let front: Vec<[f64; 2]> = said["tested"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|tested| {
+            [0, 1].map(|i| tested["setting"]["objectives"][i].as_f64().expect("a number"))
+        })
+        .collect();
+    assert!(front.len() >= 2, "{front:?}");
+    for pair in front.windows(2) {
+        assert!(pair[0][0] < pair[1][0] && pair[0][1] > pair[1][1], "{front:?}");
+    }
+}
+
+#[test]
+fn a_bound_that_cannot_be_kept_is_said_to_be_broken() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let said = gorgo_ok(&arguments(&[
+        "--minimize",
+        "cost_usd.total",
+        "--subject-to",
+        "ttft_ms.p95 <= 1us",
+        "--over",
+        W_RTT,
+        "--seeds",
+        "2",
+        "--held-out",
+        "2",
+        "--candidates",
+        "4",
+        "--out",
+        folder.path().to_str().expect("plain"),
+    ]));
+    assert!(said.contains("BROKEN"), "{said}");
+}

@@ -25,7 +25,7 @@ impl Made<'_> {
         write("best.toml", &self.best.to_toml_in(out))
     }
 
-    /// A line for people: what was sought, what was found, and what it is worth elsewhere.
+    /// The table for people: what was sought, what was found, and what it is worth elsewhere.
     pub fn table(&self) -> String {
         let mut text = self.head();
         let full: Vec<usize> = self.ranked();
@@ -33,7 +33,9 @@ impl Made<'_> {
         let _ = writeln!(text, "\non the seeds of the search (mean over {seeds}):");
         let mut lines = vec![self.header()];
         lines.push(self.line("as it stands", 0));
-        for (rank, &place) in full.iter().filter(|&&place| place != 0).take(SHOWN).enumerate() {
+        // Of a front every setting is worth a row.
+        let shown = if self.goal.objectives.len() > 1 { full.len() } else { SHOWN };
+        for (rank, &place) in full.iter().filter(|&&place| place != 0).take(shown).enumerate() {
             lines.push(self.line(&format!("{}", rank + 1), place));
         }
         text.push_str(&columns(&lines));
