@@ -18,6 +18,7 @@ mod profile;
 mod sweep;
 mod timeline;
 mod trace;
+mod trajectory;
 mod tuning;
 
 pub use arms::{ArmsPanel, ArmsSeries, arms};
@@ -31,6 +32,7 @@ pub use profile::{ProfileCurve, ProfilePanel, profile};
 pub use sweep::{SweepPanel, SweepSeries, SweepUnit, SweepValue, dots, sweep};
 pub use timeline::timeline;
 pub use trace::{trace_lengths, trace_rate, trace_reuse};
+pub use trajectory::{TrajectoryPoint, trajectory};
 pub use tuning::tuning;
 
 use gorgo_metrics::RunResult;

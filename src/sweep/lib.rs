@@ -8,14 +8,17 @@
 //! Nothing here starts threads or prints: the caller runs [`Plan::run`] for each of [`Plan::runs`] as it likes. Read
 //! `file.rs` next, then `plan.rs`.
 
+mod bench;
 mod domain;
 mod error;
 mod file;
+mod over;
 mod plan;
 mod run;
 mod store;
 mod table;
 
+pub use bench::{Bench, STEPS};
 pub use domain::Domain;
 pub use error::SweepError;
 pub use file::{Axis, Search, Seeds, SweepFile};
