@@ -13,6 +13,7 @@ mod progress;
 mod replay;
 mod reproduce;
 mod run;
+mod seeds;
 mod simulate;
 mod sweep;
 mod text;
@@ -45,7 +46,7 @@ enum Command {
     Sweep(sweep::SweepCommand),
     /// Run a paper's experiment: its figures beside ours, with the spread over seeds.
     Reproduce(reproduce::ReproduceArgs),
-    /// Set two runs side by side, paired by request.
+    /// Set two runs side by side, paired by request, or many by seed; rules that fail a change (`--fail-if`).
     Compare(compare::CompareArgs),
     /// Why one request went where it went, and what the other replicas would have meant.
     Explain(explain::ExplainArgs),

@@ -23,19 +23,19 @@ use std::time::{Duration, Instant, SystemTime};
 pub struct SimulateArgs {
     /// Run only this policy: one of the scenario's, or any other with its defaults (repeatable).
     #[arg(long, value_name = "NAME")]
-    policy: Vec<String>,
+    pub policy: Vec<String>,
     /// Change a value of the scenario: a dotted path that exists there, and a TOML value (repeatable).
     #[arg(long = "set", value_name = "PATH=VALUE")]
-    set: Vec<String>,
+    pub set: Vec<String>,
     /// The seed of all draws.
     #[arg(long)]
-    seed: Option<u64>,
+    pub seed: Option<u64>,
     /// Where to write [default: results/local/SCENARIO, which is replaced].
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    pub out: Option<PathBuf>,
     /// Write into a directory that is not empty; replaces only files that gorgo writes.
     #[arg(long)]
-    overwrite: bool,
+    pub overwrite: bool,
     /// Write no files.
     #[arg(long, conflicts_with_all = ["out", "overwrite", "decisions"])]
     no_files: bool,
@@ -53,10 +53,10 @@ pub struct SimulateArgs {
     check: bool,
     /// Threads; policies run side by side [default: one per core].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    pub threads: Option<u16>,
     /// No progress, no timing, no notes.
     #[arg(long, short)]
-    quiet: bool,
+    pub quiet: bool,
 }
 
 /// What goes to stdout.
@@ -157,7 +157,7 @@ fn open_output(scenario: &Resolved, args: &SimulateArgs) -> Result<Option<Output
 }
 
 /// A name as a file name: whatever is not a letter, digit, dot, dash or underscore becomes a dash.
-fn file_name(name: &str) -> String {
+pub fn file_name(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let text: String = name.chars().map(|c| if plain(c) { c } else { '-' }).collect();
     if text.starts_with('.') || text.is_empty() { format!("scenario{text}") } else { text }

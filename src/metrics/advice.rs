@@ -4,7 +4,7 @@
 //! threshold that a sound run rarely crosses by chance; how rarely is said where it stands and held by tests. Nothing
 //! here changes a number.
 
-use crate::columns::{Columns, Span};
+use crate::columns::{Columns, Row};
 use crate::{ClientHeld, Summary, Window};
 use gorgo_types::Nanos;
 
@@ -45,10 +45,10 @@ pub(crate) fn of(
     window: Window,
     end: Nanos,
 ) -> Vec<String> {
-    let saturated = columns.as_ref().and_then(|columns| saturated(&columns.spans, window, end));
+    let saturated = columns.as_ref().and_then(|columns| saturated(&columns.rows, window, end));
     // A growing queue makes the first requests fast: that is not a matter of the warm-up.
     let cold = match (&saturated, columns) {
-        (None, Some(mut columns)) => cold_start(&mut columns.served),
+        (None, Some(columns)) => cold_start(columns.rows),
         _ => None,
     };
     let few = few_samples(summary.window.measured);
@@ -89,8 +89,8 @@ fn hidden_wait(client: &ClientHeld) -> Option<String> {
 /// [`PILED_UP_SHARE`] of the requests that came piled up, and whose mean backlog (scheduled, not yet ended) grew from
 /// part to part, by Kendall's tau. In a steady state the backlog at the half and at the end are alike but for chance;
 /// a closed loop's cannot grow.
-fn saturated(spans: &[Span], window: Window, end: Nanos) -> Option<String> {
-    let scheduled = spans.iter().map(|span| span.scheduled);
+fn saturated(rows: &[Row], window: Window, end: Nanos) -> Option<String> {
+    let scheduled = rows.iter().map(|row| row.scheduled);
     let last = scheduled.filter(|at| window.contains(*at)).max()?;
     let (from, to) = (window.from, last);
     let part_ns = to.saturating_sub(from).0 / PARTS as u64;
@@ -100,17 +100,17 @@ fn saturated(spans: &[Span], window: Window, end: Nanos) -> Option<String> {
     let half = Nanos(from.0 + part_ns * (PARTS as u64 / 2));
     let (mut came, mut ended) = (0_u64, 0_u64);
     let mut backlog_ns = [0_u128; PARTS];
-    for span in spans {
-        let finished = span.finished.unwrap_or(end);
-        came += u64::from(span.scheduled > half && span.scheduled <= to);
-        ended += u64::from(span.finished.is_some() && finished > half && finished <= to);
-        let first = (span.scheduled.saturating_sub(from).0 / part_ns) as usize;
+    for row in rows {
+        let finished = row.finished().unwrap_or(end);
+        came += u64::from(row.scheduled > half && row.scheduled <= to);
+        ended += u64::from(row.finished().is_some() && finished > half && finished <= to);
+        let first = (row.scheduled.saturating_sub(from).0 / part_ns) as usize;
         for (part, sum_ns) in backlog_ns.iter_mut().enumerate().skip(first) {
             let begin = from.0 + part_ns * part as u64;
             if begin >= finished.0 {
                 break;
             }
-            let (a, b) = (span.scheduled.0.max(begin), finished.0.min(begin + part_ns));
+            let (a, b) = (row.scheduled.0.max(begin), finished.0.min(begin + part_ns));
             *sum_ns += u128::from(b.saturating_sub(a));
         }
     }
@@ -144,13 +144,13 @@ fn tau(values: &[u128; PARTS]) -> f64 {
     f64::from(sum) / (PARTS * (PARTS - 1) / 2) as f64
 }
 
-/// Reorders values so that each of so many parts of a size has what it would have if all were sorted, and the last
-/// also what is left over.
-fn into_parts<T: Ord>(values: &mut [T], part: usize, parts: usize) {
+/// Reorders rows so that each of so many parts of a size has what it would have if all were sorted by time, and the
+/// last also what is left over.
+fn into_parts(rows: &mut [Row], part: usize, parts: usize) {
     if parts > 1 {
         let half = parts / 2;
-        values.select_nth_unstable(half * part);
-        let (low, high) = values.split_at_mut(half * part);
+        rows.select_nth_unstable_by_key(half * part, |row| (row.scheduled, row.ttft()));
+        let (low, high) = rows.split_at_mut(half * part);
         into_parts(low, part, half);
         into_parts(high, part, parts - half);
     }
@@ -161,17 +161,18 @@ fn into_parts<T: Ord>(values: &mut [T], part: usize, parts: usize) {
 /// Compared are mean TTFTs of ten parts of equal numbers of completed requests, in the order of their scheduled times:
 /// the first against a prediction from the nine others, [`WARM_UP_DEVIATIONS`] of their standard deviations wide. A
 /// trend over the whole run widens that and is not taken for a cold start.
-fn cold_start(ttfts: &mut [(Nanos, Nanos)]) -> Option<String> {
-    if ttfts.len() < WARM_UP_REQUESTS {
+fn cold_start(mut rows: Vec<Row>) -> Option<String> {
+    rows.retain(|row| row.ttft().is_some());
+    if rows.len() < WARM_UP_REQUESTS {
         return None;
     }
-    let part = ttfts.len() / PARTS;
-    into_parts(ttfts, part, PARTS);
-    let means: Vec<f64> = ttfts
-        .chunks_exact(part)
-        .take(PARTS)
-        .map(|part| part.iter().map(|(_, ttft)| ttft.as_ms()).sum::<f64>() / part.len() as f64)
-        .collect();
+    let part = rows.len() / PARTS;
+    into_parts(&mut rows, part, PARTS);
+    let sum_ms = |part: &[Row]| -> f64 {
+        part.iter().filter_map(Row::ttft).map(|ttft| Nanos(ttft).as_ms()).sum()
+    };
+    let means: Vec<f64> =
+        rows.chunks_exact(part).take(PARTS).map(|part| sum_ms(part) / part.len() as f64).collect();
     let (first, others) = means.split_first()?;
     let n = others.len() as f64;
     let mean = others.iter().sum::<f64>() / n;
@@ -180,7 +181,7 @@ fn cold_start(ttfts: &mut [(Nanos, Nanos)]) -> Option<String> {
     if (first - mean).abs() <= room {
         return None;
     }
-    let until_s = ttfts[part..2 * part].iter().min()?.0.as_s();
+    let until_s = rows[part..2 * part].iter().map(|row| row.scheduled).min()?.as_s();
     let least = others.iter().copied().fold(f64::INFINITY, f64::min);
     let most = others.iter().copied().fold(0.0, f64::max);
     Some(format!(

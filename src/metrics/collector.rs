@@ -110,7 +110,7 @@ impl Collector {
     ///
     /// # Errors
     /// When the record breaks a law of [`RequestRecord::check`] or names a replica beyond the fleet.
-    pub fn push(&mut self, record: RequestRecord) -> Result<(), Invalid> {
+    pub fn push(&mut self, record: &RequestRecord) -> Result<(), Invalid> {
         record.check()?;
         let replicas = self.names.replicas.len();
         let regions = self.names.regions.len();
@@ -125,11 +125,11 @@ impl Collector {
             });
         }
         // Now, while the record is at hand. A window that is not known yet begins after all that has ended.
-        self.tally.add(&record);
+        self.tally.add(record);
         match &mut self.records {
             Some((records, columns)) if records.len() < self.records_limit => {
-                columns.add(&record, self.tally.window, self.spec.client_holds_back);
-                records.push(record);
+                columns.add(record, self.tally.window, self.spec.client_holds_back);
+                records.push(*record);
             }
             // Too many: histograms have them all.
             records => *records = None,
@@ -235,7 +235,7 @@ impl Collector {
 }
 
 impl Tally {
-    /// Replaces the histograms' percentiles by exact ones; the columns end up reordered.
+    /// Replaces the histograms' percentiles by exact ones.
     fn sharpen(&self, summary: &mut Summary, columns: &mut Columns) {
         let exact = |series: &Series, values: &mut [u64]| {
             series.with_percentiles(exact_percentiles(values, series.infinite()))
@@ -244,13 +244,18 @@ impl Tally {
             client.queue_ms = exact(&held.queue, &mut columns.queue);
             client.slip_ms = exact(&held.slip, &mut columns.slip);
         }
-        summary.ttft_ms = exact(&self.ttft, &mut columns.ttft);
+        let mut values: Vec<u64> = columns.ttft().collect();
+        summary.ttft_ms = exact(&self.ttft, &mut values);
         summary.ttft_from_send_ms = match &mut columns.ttft_from_send {
             Some(values) => exact(self.ttft_from_send(), values),
             None => summary.ttft_ms,
         };
-        summary.e2e_ms = exact(&self.e2e, &mut columns.e2e);
-        summary.tpot_ms = exact(&self.tpot, &mut columns.tpot);
+        values.clear();
+        values.extend(columns.e2e());
+        summary.e2e_ms = exact(&self.e2e, &mut values);
+        values.clear();
+        values.extend(columns.tpot());
+        summary.tpot_ms = exact(&self.tpot, &mut values);
     }
 }
 
@@ -286,7 +291,7 @@ mod tests {
                 retractions: 0,
                 attempts: 0,
             };
-            collector.push(record).unwrap();
+            collector.push(&record).unwrap();
             assert_eq!(collector.records.is_some(), session < 3);
         }
         let result = collector.finish(Nanos(9), 5).unwrap();

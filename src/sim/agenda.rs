@@ -142,11 +142,14 @@ struct Wakes {
     pairs: Vec<[u128; 2]>,
     /// What tells an outdated wake, by replica.
     numbers: Vec<u32>,
+    /// The replica whose wake was taken last, as long as the tree still has it: most often its next one is set at once,
+    /// and one way up the tree does for both.
+    taken: Option<usize>,
 }
 
 impl Default for Wakes {
     fn default() -> Self {
-        Self { first: Self::NONE, pairs: Vec::new(), numbers: Vec::new() }
+        Self { first: Self::NONE, pairs: Vec::new(), numbers: Vec::new(), taken: None }
     }
 }
 
@@ -155,6 +158,11 @@ impl Wakes {
     const NONE: u128 = u128::MAX;
 
     fn set(&mut self, replica: ReplicaId, number: u32, key: u128) {
+        if self.taken == Some(replica.index()) {
+            self.taken = None;
+        } else {
+            self.settle();
+        }
         if replica.index() >= self.numbers.len() {
             self.grow(replica.index() + 1);
         }
@@ -162,7 +170,15 @@ impl Wakes {
         self.put(replica.index(), key);
     }
 
-    /// Takes the earliest.
+    /// Removes the wake that was taken last, where no other has come in its place.
+    #[inline]
+    fn settle(&mut self) {
+        if let Some(replica) = self.taken.take() {
+            self.put(replica, Self::NONE);
+        }
+    }
+
+    /// Takes the earliest of a settled tree.
     fn pop(&mut self) -> (u128, Event) {
         let (key, nodes) = (self.first, self.pairs.len());
         let mut node = 1;
@@ -171,7 +187,7 @@ impl Wakes {
             node = 2 * node + usize::from(self.pairs[node][0] != key);
         }
         let replica = node - nodes;
-        self.put(replica, Self::NONE);
+        self.taken = Some(replica);
         (key, Event::Wake(ReplicaId(replica as u32), self.numbers[replica]))
     }
 
@@ -226,13 +242,15 @@ impl Agenda {
 
     /// Time and class of the next event.
     #[must_use]
-    pub fn next(&self) -> Option<(Nanos, u8)> {
+    pub fn next(&mut self) -> Option<(Nanos, u8)> {
+        self.wakes.settle();
         let key = self.heap.peek().map_or(Wakes::NONE, |entry| entry.key).min(self.wakes.first);
         (key != Wakes::NONE).then_some((Nanos((key >> 64) as u64), (key >> 56) as u8))
     }
 
     /// Takes the next event.
     pub fn pop(&mut self) -> Option<(Nanos, Event)> {
+        self.wakes.settle();
         let wake = self.wakes.first;
         if self.heap.peek().is_some_and(|entry| entry.key < wake) {
             return self.heap.pop().map(|entry| (entry.at(), entry.event));

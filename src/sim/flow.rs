@@ -315,13 +315,12 @@ impl World<'_> {
         }
     }
 
-    /// The first token passes the router, and the response's headers with it.
+    /// The first token passes the router, and the response's headers with it: the later news implies the earlier.
     pub(crate) fn first_token_at_router(&mut self, slot: Slot) {
         let flight = self.flights.get(slot);
         let (site, passed_on) = (flight.site, flight.passed_on);
         if let Some(ticket) = flight.ticket {
             let router = &mut self.sites[site as usize].router;
-            router.response_headers(self.now, ticket, true);
             router.first_token(self.now, ticket);
             self.tell_tuning(site);
         }
@@ -335,7 +334,6 @@ impl World<'_> {
     pub(crate) fn first_token_at_first_router(&mut self, slot: Slot) {
         if let Some(first) = self.flights.get(slot).passed_on {
             let router = &mut self.sites[first.site as usize].router;
-            router.response_headers(self.now, first.ticket, true);
             router.first_token(self.now, first.ticket);
             self.tell_tuning(first.site);
         }

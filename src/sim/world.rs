@@ -277,7 +277,7 @@ impl<'a> World<'a> {
         let flight = self.flights.get_mut(slot);
         flight.record.status = status;
         flight.record.finished = Some(at_client);
-        let pushed = self.collector.push(flight.record);
+        let pushed = self.collector.push(&flight.record);
         self.stops.ended(status, self.now);
         self.measured_under_way -= u64::from(flight.measured);
         self.flights.free(slot);
@@ -343,7 +343,7 @@ impl<'a> World<'a> {
                 record.first_token = None;
             }
             self.collector
-                .push(record)
+                .push(&record)
                 .map_err(|invalid| SimError::Invalid(invalid.to_string()))?;
         }
         if self.warm_up == Nanos::MAX {
@@ -383,7 +383,7 @@ impl<'a> World<'a> {
             self.sent += 1;
             self.collector.never_sent();
             self.collector
-                .push(record_of(&outgoing))
+                .push(&record_of(&outgoing))
                 .map_err(|invalid| SimError::Invalid(invalid.to_string()))?;
         }
         Ok(())

@@ -203,6 +203,7 @@ impl Client {
     ///
     /// # Errors
     /// [`WorkloadError::NothingDue`] where nothing is due or no worker is free, and whatever the source can return.
+    #[inline]
     pub fn send(&mut self) -> Result<Outgoing, WorkloadError> {
         self.ahead = None;
         if self.left == 0 {

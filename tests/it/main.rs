@@ -4,6 +4,7 @@ mod architecture;
 mod bad_input;
 mod commands;
 mod determinism;
+mod gate;
 mod generated;
 mod import;
 mod metrics;

@@ -108,7 +108,7 @@ impl Network {
             (None, Some(drift)) if !spread.is_still() => {
                 let own = self.quantiles.normal(draw.unit());
                 let z = drift.mix(region_path(from, to), now, own, &self.quantiles);
-                (spread.median(), spread.at(z))
+                (spread.median(), spread.at(z, &self.quantiles))
             }
             _ => (spread.median(), spread.draw(&self.quantiles, draw)),
         };
@@ -123,7 +123,7 @@ impl Network {
         match drift {
             Some(drift) if !leg.spread.is_still() => {
                 let own = self.quantiles.normal(draw.unit());
-                leg.spread.at(drift.mix(leg.path, now, own, &self.quantiles))
+                leg.spread.at(drift.mix(leg.path, now, own, &self.quantiles), &self.quantiles)
             }
             _ => self.client_rtt(leg, draw),
         }

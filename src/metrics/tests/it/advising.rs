@@ -39,7 +39,7 @@ fn summary(spec: MeasureSpec, records: &[RequestRecord]) -> Summary {
     let mut end = Nanos::ZERO;
     for record in records {
         end = end.max(record.finished.unwrap_or_default());
-        collector.push(*record).unwrap();
+        collector.push(record).unwrap();
     }
     collector.finish(end, records.len() as u64).unwrap().summary
 }

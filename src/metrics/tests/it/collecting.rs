@@ -10,7 +10,7 @@ use gorgo_types::{Nanos, RegionId, ReplicaId};
 fn run(spec: MeasureSpec, records: &[RequestRecord], end_ms: u64) -> RunResult {
     let mut collector = collector(spec);
     for record in records {
-        collector.push(*record).unwrap();
+        collector.push(record).unwrap();
     }
     collector.finish(Nanos::from_millis(end_ms), records.len() as u64).unwrap()
 }
@@ -135,8 +135,8 @@ fn the_busiest_replica_is_found_among_those_that_served() {
 #[test]
 fn a_lost_request_makes_the_run_invalid() {
     let mut collector = collector(MeasureSpec::default());
-    collector.push(completed(1, 0, 1, 2)).unwrap();
-    collector.push(lost(2, 0, Some(1), Status::Rejected)).unwrap();
+    collector.push(&completed(1, 0, 1, 2)).unwrap();
+    collector.push(&lost(2, 0, Some(1), Status::Rejected)).unwrap();
     let error = collector.finish(Nanos::from_secs(1), 3).unwrap_err();
     assert!(matches!(error, Invalid::Conservation { injected: 3, accounted: 2, .. }), "{error}");
     assert!(error.to_string().contains("1 completed, 0 failed, 1 rejected"), "{error}");
@@ -145,7 +145,7 @@ fn a_lost_request_makes_the_run_invalid() {
 #[test]
 fn a_run_cannot_end_before_its_requests() {
     let mut collector = collector(MeasureSpec::default());
-    collector.push(completed(1, 0, 1, 2_000)).unwrap();
+    collector.push(&completed(1, 0, 1, 2_000)).unwrap();
     assert!(matches!(collector.finish(Nanos::from_secs(1), 1), Err(Invalid::AfterEnd { .. })));
 }
 
@@ -153,7 +153,7 @@ fn a_run_cannot_end_before_its_requests() {
 fn a_replica_beyond_the_fleet_is_refused() {
     let mut collector = collector(MeasureSpec::default());
     let record = RequestRecord { replica: Some(ReplicaId(2)), ..completed(1, 0, 1, 2) };
-    let error = collector.push(record).unwrap_err();
+    let error = collector.push(&record).unwrap_err();
     assert!(matches!(error, Invalid::UnknownReplica { replica: 2, replicas: 2, .. }), "{error}");
 }
 
@@ -223,7 +223,7 @@ fn an_empty_run_has_no_numbers_and_says_so() {
 #[test]
 fn the_summary_has_the_promised_keys_and_reads_back() {
     let mut collector = collector(MeasureSpec::default());
-    collector.push(completed(1, 0, 1, 2)).unwrap();
+    collector.push(&completed(1, 0, 1, 2)).unwrap();
     collector.warn("one");
     collector.warn("one");
     collector.replica(ReplicaSummary {

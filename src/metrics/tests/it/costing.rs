@@ -50,7 +50,7 @@ fn run(records: &[RequestRecord], keep: Records) -> RunResult {
     };
     let mut collector = collector(spec);
     for record in records {
-        collector.push(*record).expect("lawful");
+        collector.push(record).expect("lawful");
     }
     for (id, region, busy_fraction) in [("e0", "east", 0.5), ("w0", "west", 0.25)] {
         collector.replica(ReplicaSummary {

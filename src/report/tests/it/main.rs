@@ -70,7 +70,7 @@ fn rejected(session: u64, scheduled_ms: u64) -> RequestRecord {
 fn run(policy: &str, records: &[RequestRecord], samples: u64) -> RunResult {
     let mut collector = Collector::new(MeasureSpec::default(), &names(policy));
     for record in records {
-        collector.push(*record).unwrap();
+        collector.push(record).unwrap();
     }
     for second in 0..samples {
         for region in 0..2 {

@@ -97,7 +97,7 @@ fn one_value_and_huge_ranges_have_axes() {
     for records in [&equal[..], &huge[..]] {
         let mut collector =
             gorgo_metrics::Collector::new(Default::default(), &crate::names("gorgo"));
-        records.iter().for_each(|record| collector.push(*record).unwrap());
+        records.iter().for_each(|record| collector.push(record).unwrap());
         let end = gorgo_types::Nanos::from_secs(100_000);
         collected.push(collector.finish(end, records.len() as u64).unwrap());
     }

@@ -107,7 +107,7 @@ fn what_has_no_price_stands_below_the_bill_and_never_as_zero() {
 fn a_client_that_held_requests_back_gets_a_column() {
     let spec = MeasureSpec { client_holds_back: true, ..MeasureSpec::default() };
     let mut collector = Collector::new(spec, &names("pool"));
-    (0..200).for_each(|i| collector.push(completed(i, i, 100, 1_000)).unwrap());
+    (0..200).for_each(|i| collector.push(&completed(i, i, 100, 1_000)).unwrap());
     let runs = [collector.finish(Nanos::from_secs(9), 200).unwrap()];
     let text = table(&runs, Style::Plain);
     let header = text.lines().next().unwrap();

@@ -1,0 +1,368 @@
+//! A judgement as text: a table, markdown for a pull request, JSON, `JUnit`.
+
+use super::judge::{ALPHA, Cell, Change, Judgement, Outcome, Verdict};
+use super::rule::Bound;
+use crate::simulate::terminal_style;
+use gorgo_report::Grid;
+use gorgo_stats::Estimate;
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// The probability that an interval holds the truth.
+const LEVEL: f64 = 0.95;
+/// Columns of a plotted interval.
+const PLOT: usize = 45;
+
+impl Outcome {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Fails => "FAILS",
+            Self::Holds => "holds",
+            Self::Open => "open",
+            Self::Unknown => "cannot be judged",
+        }
+    }
+}
+
+fn number(value: f64) -> String {
+    match value.abs() {
+        size if size >= 1000.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.4}"),
+    }
+}
+
+fn optional(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), number)
+}
+
+fn percent(estimate: Option<&Estimate>) -> [String; 2] {
+    estimate.map_or_else(
+        || ["-".to_owned(), "-".to_owned()],
+        |estimate| {
+            let [low, high] = estimate.interval(LEVEL);
+            [
+                format!("{:+.2}", 100.0 * estimate.value()),
+                format!("{:+.2} to {:+.2}", 100.0 * low, 100.0 * high),
+            ]
+        },
+    )
+}
+
+fn plain(estimate: Option<&Estimate>) -> [String; 2] {
+    estimate.map_or_else(
+        || ["-".to_owned(), "-".to_owned()],
+        |estimate| {
+            let [low, high] = estimate.interval(LEVEL);
+            let signed = |value: f64| {
+                if value < 0.0 { number(value) } else { format!("+{}", number(value)) }
+            };
+            [signed(estimate.value()), format!("{} to {}", signed(low), signed(high))]
+        },
+    )
+}
+
+/// What a rule is about, as text: the value and its interval, in % for relative changes.
+fn about(verdict: &Verdict) -> [String; 2] {
+    match verdict.rule.bound {
+        Bound::Relative(_) => percent(verdict.estimate.as_ref()).map(|text| format!("{text} %")),
+        Bound::Absolute(_) => plain(verdict.estimate.as_ref()),
+        Bound::Level(_) => verdict.estimate.as_ref().map_or_else(
+            || ["-".to_owned(), "-".to_owned()],
+            |estimate| {
+                let [low, high] = estimate.interval(LEVEL);
+                [number(estimate.value()), format!("{} to {}", number(low), number(high))]
+            },
+        ),
+    }
+}
+
+/// Why there is no interval.
+fn why_unknown(change: &Change) -> String {
+    match change.missing {
+        [0, 0] => format!("{} is zero or negative: there is no relative change", change.metric),
+        [base, new] => format!(
+            "{base} runs of BASE and {new} of NEW do not have {}: it falls on a request that never ended, or there is none",
+            change.metric
+        ),
+    }
+}
+
+/// Rows, the first of them the head, as aligned text or as a markdown table.
+fn grid(rows: &[Vec<String>], markdown: bool) -> String {
+    let Some((head, rest)) = rows.split_first() else { return String::new() };
+    if !markdown {
+        let mut grid = Grid::new(terminal_style());
+        grid.header(head.iter().map(|words| {
+            let (above, below) = words.split_once('\n').unwrap_or((words, ""));
+            [above, below]
+        }));
+        for row in rest {
+            grid.row(row.iter().map(|cell| (cell.clone(), false)));
+        }
+        return grid.finish();
+    }
+    let line = |row: &[String]| format!("| {} |\n", row.join(" | ").replace('\n', " "));
+
+    let rule = format!("|---|{}\n", "--:|".repeat(head.len() - 1));
+    let body: String = rest.iter().map(|row| line(row)).collect();
+    format!("{}{rule}{body}", line(head))
+}
+
+fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
+    words.map(str::to_owned).to_vec()
+}
+
+/// The metrics of a cell.
+fn changes(cell: &Cell, precision: f64, markdown: bool) -> String {
+    let seeds = format!("seeds for\n±{} %", 100.0 * precision);
+    let head = [
+        "metric",
+        "BASE",
+        "NEW",
+        "change",
+        "95 %\ninterval",
+        "change\n%",
+        "95 %\ninterval",
+        &seeds,
+    ];
+    let mut rows = vec![words(head)];
+    for change in &cell.changes {
+        let [value, interval] = plain(change.difference.as_ref());
+        let [ratio, ratio_interval] = percent(change.ratio.as_ref());
+        let wanted = change.ratio.as_ref().and_then(|ratio| ratio.samples_for(precision));
+        rows.push(vec![
+            change.metric.clone(),
+            optional(change.base),
+            optional(change.new),
+            value,
+            interval,
+            ratio,
+            ratio_interval,
+            wanted.map_or_else(|| "-".to_owned(), |seeds| seeds.to_string()),
+        ]);
+    }
+    grid(&rows, markdown)
+}
+
+fn headline(cell: &Cell) -> String {
+    match (cell.paired, cell.runs) {
+        (true, [runs, _]) => format!("{}: {runs} seeds, compared seed by seed", cell.label),
+        (false, [base, new]) => format!("{}: {base} seeds against {new} others", cell.label),
+    }
+}
+
+fn verdicts(judgement: &Judgement, markdown: bool) -> String {
+    let mut rows = vec![words(["rule", "runs", "found", "95 %\ninterval", "p", "verdict"])];
+    for verdict in &judgement.verdicts {
+        let [value, interval] = about(verdict);
+        rows.push(vec![
+            if markdown { format!("`{}`", verdict.rule) } else { verdict.rule.to_string() },
+            verdict.label.clone(),
+            value,
+            interval,
+            if verdict.p < 0.0001 { "<0.0001".to_owned() } else { format!("{:.4}", verdict.p) },
+            verdict.outcome.word().to_owned(),
+        ]);
+    }
+    grid(&rows, markdown)
+}
+
+/// Intervals and bounds drawn with letters, all relative ones on one scale.
+fn plot(judgement: &Judgement) -> String {
+    let drawn: Vec<(&Verdict, &Estimate, f64)> = judgement
+        .verdicts
+        .iter()
+        .filter_map(|verdict| match (verdict.rule.bound, &verdict.estimate) {
+            (Bound::Relative(bound), Some(estimate)) => Some((verdict, estimate, bound)),
+            _ => None,
+        })
+        .collect();
+    if drawn.is_empty() {
+        return String::new();
+    }
+    let ends = drawn.iter().flat_map(|(_, estimate, bound)| {
+        let [low, high] = estimate.interval(LEVEL);
+        [low, high, *bound, 0.0]
+    });
+    let (low, high) =
+        ends.fold((0.0_f64, 0.0_f64), |(low, high), end| (low.min(end), high.max(end)));
+    let width = (high - low).max(1e-9);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a column of the plot"
+    )]
+    let column =
+        |value: f64| (((value - low) / width * (PLOT - 1) as f64).round() as usize).min(PLOT - 1);
+    let mut text = String::new();
+    for (verdict, estimate, bound) in drawn {
+        let mut line = vec!['·'; PLOT];
+        let [from, to] = estimate.interval(LEVEL);
+        line[column(from)..=column(to)].fill('━');
+        line[column(0.0)] = '0';
+        line[column(estimate.value())] = '●';
+        line[column(bound)] = '┃';
+        let line: String = line.into_iter().collect();
+        let _ = writeln!(text, "{line}  {} ({})", verdict.rule, verdict.label);
+    }
+    let _ = writeln!(
+        text,
+        "{:<left$}{:>right$}  ┃ bound, ●━ change and 95 % interval",
+        format!("{:+.1} %", 100.0 * low),
+        format!("{:+.1} %", 100.0 * high),
+        left = PLOT / 2,
+        right = PLOT - PLOT / 2
+    );
+    text
+}
+
+fn conclusion(judgement: &Judgement) -> String {
+    let count = |outcome| judgement.verdicts.iter().filter(|v| v.outcome == outcome).count();
+    let [fails, holds, open, unknown] =
+        [Outcome::Fails, Outcome::Holds, Outcome::Open, Outcome::Unknown].map(count);
+    if judgement.verdicts.is_empty() {
+        return "no rule was given (--fail-if)".to_owned();
+    }
+    let verb = if judgement.passes() { "passes" } else { "fails" };
+    format!(
+        "{verb}: {fails} fail, {holds} hold, {open} are open (the interval has the bound inside), {unknown} cannot be judged"
+    )
+}
+
+/// For people at a terminal.
+pub fn table(judgement: &Judgement, precision: f64) -> String {
+    let mut text = String::new();
+    for cell in &judgement.cells {
+        let _ = writeln!(text, "{}\n\n{}", headline(cell), changes(cell, precision, false));
+    }
+    let _ = writeln!(
+        text,
+        "means over seeds of each run's number; intervals: Student's t over seeds, each for itself"
+    );
+    if !judgement.verdicts.is_empty() {
+        let _ = writeln!(text, "\n{}\n{}", verdicts(judgement, false), plot(judgement));
+        let _ = writeln!(
+            text,
+            "p: of being past the bound, after Holm over {} verdicts; fails at {ALPHA}",
+            judgement.verdicts.len()
+        );
+    }
+    for why in unknown(judgement) {
+        let _ = writeln!(text, "{why}");
+    }
+    let _ = writeln!(text, "{}", conclusion(judgement));
+    text
+}
+
+fn unknown(judgement: &Judgement) -> Vec<String> {
+    let unknown = judgement.verdicts.iter().filter(|v| v.outcome == Outcome::Unknown);
+    unknown.map(|v| format!("'{}' ({}): {}", v.rule, v.label, why_unknown(&v.change))).collect()
+}
+
+/// For a pull request.
+pub fn markdown(judgement: &Judgement, precision: f64) -> String {
+    let mut text = format!("### gorgo compare: {}\n\n", conclusion(judgement));
+    if !judgement.verdicts.is_empty() {
+        let _ = writeln!(text, "{}", verdicts(judgement, true));
+        let plot = plot(judgement);
+        if !plot.is_empty() {
+            let _ = writeln!(text, "```text\n{plot}```\n");
+        }
+    }
+    for cell in &judgement.cells {
+        let (head, changes) = (headline(cell), changes(cell, precision, true));
+        let _ = writeln!(
+            text,
+            "<details><summary>{}</summary>\n\n{changes}\n</details>\n",
+            escape(&head)
+        );
+    }
+    for line in unknown(judgement).iter().chain(&judgement.warnings) {
+        let _ = writeln!(text, "- {line}");
+    }
+    text
+}
+
+fn estimate_json(estimate: Option<&Estimate>) -> Value {
+    estimate.map_or(
+        Value::Null,
+        |estimate| json!({"value": estimate.value(), "ci95": estimate.interval(LEVEL)}),
+    )
+}
+
+/// `{"schema":1,"passes":...,"cells":[...],"verdicts":[...]}`.
+pub fn to_json(judgement: &Judgement, precision: f64) -> String {
+    let change = |change: &Change| {
+        json!({
+            "metric": change.metric, "base": change.base, "new": change.new, "missing": change.missing,
+            "difference": estimate_json(change.difference.as_ref()),
+            "ratio": estimate_json(change.ratio.as_ref()),
+            "seeds_wanted": change.ratio.as_ref().and_then(|ratio| ratio.samples_for(precision)),
+        })
+    };
+    let cell = |cell: &Cell| {
+        let changes: Vec<Value> = cell.changes.iter().map(change).collect();
+        json!({"runs": cell.label, "seeds": cell.runs, "paired": cell.paired, "changes": changes})
+    };
+    let verdict = |verdict: &Verdict| {
+        json!({
+            "rule": verdict.rule.text, "runs": verdict.label, "outcome": verdict.outcome.word(),
+            "found": estimate_json(verdict.estimate.as_ref()), "p_holm": verdict.p,
+        })
+    };
+    let document = json!({
+        "schema": 1,
+        "passes": judgement.passes(),
+        "precision": precision,
+        "cells": judgement.cells.iter().map(cell).collect::<Vec<_>>(),
+        "verdicts": judgement.verdicts.iter().map(verdict).collect::<Vec<_>>(),
+        "warnings": judgement.warnings,
+    });
+    format!("{document:#}\n")
+}
+
+fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            c if c.is_control() => safe.push(' '),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// A test case a verdict.
+pub fn junit(judgement: &Judgement) -> String {
+    let count = |outcome| judgement.verdicts.iter().filter(|v| v.outcome == outcome).count();
+    let mut text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"gorgo compare\" tests=\"{}\" failures=\"{}\" errors=\"{}\">\n",
+        judgement.verdicts.len(),
+        count(Outcome::Fails),
+        count(Outcome::Unknown)
+    );
+    for verdict in &judgement.verdicts {
+        let [value, interval] = about(verdict);
+        let said = escape(&format!("found {value}, 95 % interval {interval}, p {:.4}", verdict.p));
+        let (name, class) = (escape(&verdict.rule.text), escape(&verdict.label));
+        let _ = writeln!(text, "  <testcase classname=\"{class}\" name=\"{name}\">");
+        let _ = match verdict.outcome {
+            Outcome::Fails => writeln!(text, "    <failure message=\"{said}\"/>"),
+            Outcome::Unknown => {
+                writeln!(text, "    <error message=\"{}\"/>", escape(&why_unknown(&verdict.change)))
+            }
+            Outcome::Holds | Outcome::Open => {
+                writeln!(text, "    <system-out>{}: {said}</system-out>", verdict.outcome.word())
+            }
+        };
+        let _ = writeln!(text, "  </testcase>");
+    }
+    text.push_str("</testsuite>\n");
+    text
+}
