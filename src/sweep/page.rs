@@ -98,12 +98,16 @@ impl Finished<'_> {
             words.push_str(" One seed: which settings are as good as the best cannot be said.");
             return words;
         }
+        if self.standings.first().is_some_and(|best| best.same.is_none()) {
+            words.push_str(" The best has no number under some seed: which settings are as good cannot be said.");
+            return words;
+        }
         let same = self.standings.iter().filter(|standing| standing.same == Some(true)).count();
         words.push_str(&format!(
             " {} cannot be told from the best: Student's t over differences paired by seed, Holm's correction, {:.0} % \
              for the family. The best was chosen by the same seeds, which flatters it; seeds that it was not chosen by \
              would tell its worth. The difference is the mean, with a 95 % interval that is each row's own.",
-            match same - 1 {
+            match same.saturating_sub(1) {
                 0 => "No other row".to_owned(),
                 1 => "One other row".to_owned(),
                 more => format!("{more} other rows"),

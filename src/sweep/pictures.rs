@@ -130,8 +130,8 @@ impl Finished<'_> {
             unit(self.objective()),
             &cells,
         );
-        let told = if self.plan.file.seeds.count < 2 {
-            "One seed cannot tell which cells are as good."
+        let told = if self.standings.first().is_none_or(|best| best.same.is_none()) {
+            "The seeds cannot tell which cells are as good."
         } else {
             "Framed beside the best: cells whose difference from it, paired by seed, cannot be told from none."
         };

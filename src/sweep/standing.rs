@@ -17,7 +17,8 @@ pub struct Standing {
     /// corrected). None where there are fewer than two seeds or one of them has no number.
     pub difference: Option<[f64; 3]>,
     /// Whether the difference cannot be told from none: Holm's correction over all rows at [`ALPHA`]. The best itself
-    /// is one of them. None where nothing can be said, because there is one seed only.
+    /// is one of them. None where nothing can be said: there is one seed only, or the
+    /// best has no number under one of them.
     pub same: Option<bool>,
 }
 
@@ -57,7 +58,7 @@ pub fn standings(plan: &Plan, cells: &[CellNumbers], rows: &[SettingRow]) -> Vec
         .collect();
     let family: Vec<f64> = compared.iter().flatten().map(|(p, _)| *p).collect();
     let mut corrected = holm(&family).into_iter();
-    let seeds = plan.file.seeds.count;
+    let can_tell = plan.file.seeds.count > 1 && best.is_some();
     compared
         .into_iter()
         .enumerate()
@@ -65,10 +66,10 @@ pub fn standings(plan: &Plan, cells: &[CellNumbers], rows: &[SettingRow]) -> Vec
             let same = match &compared {
                 Some(_) => corrected.next().is_none_or(|p| p > ALPHA),
                 // A row without a number under some seed is worse than a best that has one under each.
-                None => index == 0 || best.is_none(),
+                None => index == 0,
             };
             let difference = compared.map(|(_, difference)| difference);
-            Standing { difference, same: (seeds > 1).then_some(same) }
+            Standing { difference, same: can_tell.then_some(same) }
         })
         .collect()
 }
