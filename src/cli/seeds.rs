@@ -23,6 +23,9 @@ const BASELINE: &str = "baseline.json";
 const SHOWN: [&str; 5] =
     ["ttft_ms.p50", "ttft_ms.p95", "ttft_ms.p99", "e2e_ms.p99", "good_fraction"];
 
+/// Below this the interval of a skewed number holds the truth less often than it says: `results/statistics`.
+const FEW_SEEDS: usize = 60;
+
 type Kept = (Summary, Vec<(u64, u64)>);
 
 /// Runs a scenario under `count` seeds from `--seed` (or 1) on.
@@ -160,7 +163,8 @@ fn table(plan: &Plan, runs: &[Kept]) -> String {
     let mut text = grid.finish();
     let _ = writeln!(
         text,
-        "means over {seeds} seeds of each run's number, ± half of the 95 % interval (Student's t over seeds)"
+        "means over {seeds} seeds of each run's number, ± half of the 95 % interval (Student's t over seeds{})",
+        if seeds < FEW_SEEDS { "; of a P99, few seeds make it somewhat too narrow" } else { "" }
     );
     text
 }

@@ -20,5 +20,5 @@ pub use estimate::{
     unpaired_ratio,
 };
 pub use median::{band, median, median_interval, middle, sorted};
-pub use sections::{STRETCHES, percentile, percentile_of_run};
+pub use sections::{STRETCHES, independent_beyond, percentile, percentile_of_run};
 pub use student::{t_above, t_quantile};

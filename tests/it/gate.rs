@@ -1,6 +1,6 @@
 //! `gorgo run --seeds` and `gorgo compare --fail-if`: what they leave, when they fail, what they refuse.
 
-use crate::support::{files, gorgo, gorgo_ok};
+use crate::support::{files, gorgo, gorgo_ok, root};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -147,4 +147,82 @@ fn a_folder_of_seeds_is_not_written_over_unasked() {
     for bad in [["--seeds", "0"], ["--seeds", "-1"], ["--seeds", "x"]] {
         assert_eq!(gorgo(&[&["run"][..], &bad].concat()).status.code(), Some(2));
     }
+}
+
+#[test]
+fn a_sweep_is_a_side_cell_by_cell_and_two_policies_are_two_sides() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("both");
+    let path = out.to_str().unwrap();
+    let policies = [
+        "run", "--policy", "gorgo", "--policy", "random", "--seeds", "3", "--quiet", "--out", path,
+    ];
+    gorgo_ok(&[&policies[..], &SMALL].concat());
+    let rule = ["--fail-if", "e2e_ms.p50 > +50%", "--format", "json"];
+    let (code, text, _) = compare(&out, &out, &rule);
+    assert_eq!(code, Some(0), "{text}");
+    let json: Value = serde_json::from_str(&text).unwrap();
+    let cells: Vec<&str> = json["cells"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|cell| cell["runs"].as_str().unwrap())
+        .collect();
+    assert_eq!(cells, ["gorgo", "random"]);
+    assert_eq!(json["verdicts"].as_array().unwrap().len(), 2, "a rule is held against each cell");
+
+    // One policy on each side is compared whatever its name; of several, those that both have.
+    let alone = |policy: &str| {
+        let out = folder.path().join(policy);
+        let path = out.to_str().unwrap();
+        let flags = ["run", "--policy", policy, "--seeds", "3", "--quiet", "--out", path];
+        gorgo_ok(&[&flags[..], &SMALL].concat());
+        out
+    };
+    let (gorgo, random) = (alone("gorgo"), alone("random"));
+    let (_, text, _) = compare(&gorgo, &random, &[]);
+    assert!(text.contains("gorgo to random: 3 seeds, compared seed by seed"), "{text}");
+    let (_, _, notes) = compare(&out, &random, &[]);
+    assert!(notes.contains("not compared: gorgo"), "{notes}");
+
+    // A table that leads elsewhere, a table without its columns, and none.
+    let cells = out.join("cells.csv");
+    let kept = std::fs::read_to_string(&cells).unwrap();
+    let run = kept.lines().nth(1).unwrap().split(',').find(|field| field.len() == 32).unwrap();
+    for (text, words) in [
+        (Some(kept.replace(run, "../../etc")), "a name of hexadecimal digits"),
+        (Some(kept.replace(run, &"0".repeat(32))), "summary.json"),
+        (Some(kept.replace("policy", "polity")), "no columns policy and run"),
+        (Some(kept.replacen(',', "", 1)), "cells.csv"),
+        (None, "a finished sweep"),
+    ] {
+        match text {
+            Some(text) => std::fs::write(&cells, text).unwrap(),
+            None => std::fs::remove_file(&cells).unwrap(),
+        }
+        let (code, _, said) = compare(&out, &random, &[]);
+        assert_eq!(code, Some(2), "{words}: {said}");
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
+/// The workflow's own rules, on the baseline that it reads: each can be judged, and the same runs pass.
+#[test]
+fn the_workflow_can_judge_its_baseline() {
+    let workflow = std::fs::read_to_string(root().join(".github/workflows/gate.yml")).unwrap();
+    let rules: Vec<&str> = workflow
+        .split("--fail-if '")
+        .skip(1)
+        .map(|rest| rest.split('\'').next().unwrap())
+        .collect();
+    assert_eq!(rules.len(), 3);
+    let baseline = root().join("results/gate/baseline.json");
+    assert!(workflow.contains("results/gate/baseline.json"));
+    let flags: Vec<&str> = rules.iter().flat_map(|rule| ["--fail-if", rule]).collect();
+    let (code, text, notes) = compare(&baseline, &baseline, &flags);
+    assert_eq!(code, Some(0), "{text}{notes}");
+    assert!(text.contains("40 seeds, compared seed by seed") && text.contains("3 hold"), "{text}");
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let copied = workflow.split("- name: simulate").nth(1).unwrap().trim_end();
+    assert!(readme.contains(copied), "the README shows the workflow's lines");
 }

@@ -15,6 +15,8 @@ use gorgo_stats::{
 pub const ALPHA: f64 = 0.025;
 /// With fewer seeds, one odd run decides, and Student's t leans on the runs being normal.
 const FEW_SEEDS: usize = 10;
+/// Changes lose their skew in the difference, levels do not: results/statistics has the coverage of both.
+const FEW_SEEDS_OF_LEVEL: usize = 60;
 /// With fewer requests beyond a percentile in a run, it is little more than the largest value.
 const FEW_BEYOND: f64 = 10.0;
 
@@ -138,6 +140,15 @@ pub fn judge(base: &SideRuns, new: &SideRuns, rules: &[Rule]) -> Result<Judgemen
         verdicts.extend(cells.iter().map(|cell| verdict(rule, cell)));
     }
     settle(&mut verdicts);
+    for verdict in &verdicts {
+        let runs = verdict.estimate.map_or(0, |estimate| estimate.samples());
+        if matches!(verdict.rule.bound, Bound::Level(_)) && runs < FEW_SEEDS_OF_LEVEL {
+            warnings.push(format!(
+                "'{}': a level of {runs} seeds: where runs are skewed, as P99s are, fewer than {FEW_SEEDS_OF_LEVEL} give too narrow an interval (results/statistics)",
+                verdict.rule
+            ));
+        }
+    }
     Ok(Judgement { cells, verdicts, warnings })
 }
 

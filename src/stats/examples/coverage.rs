@@ -3,7 +3,8 @@
 //! `cargo run --release -p gorgo-stats --example coverage [REPETITIONS]` prints the table of `results/statistics`. Two
 //! kinds of data: lognormal values whose logarithm is an autoregression of order 1 (its marginal percentiles are known
 //! in closed form), and waits of an M/M/1 queue (P(W > t) = rho exp(-(1 - rho) t) at service rate 1). Each as one run
-//! cut into stretches, and as several runs, one percentile a run.
+//! cut into stretches, where the truth is the percentile in endless time; and as several runs, one percentile a run,
+//! where the truth is what a run of this length shows in the mean.
 
 use gorgo_random::{Key, Purpose};
 use gorgo_stats::{Estimate, level, percentile, percentile_of_run};
@@ -81,7 +82,7 @@ fn normal(unit: &mut impl FnMut() -> f64) -> f64 {
     radius * angle.cos()
 }
 
-/// The share of intervals that hold the truth, and their mean half width as a share of it.
+/// The share of intervals that hold the truth, their mean half width as a share of it, and how many were made.
 fn tell(truth: f64, repetitions: u64, estimate: impl Fn(u64) -> Option<Estimate>) -> String {
     let (mut held, mut made, mut width) = (0_u64, 0_u64, 0.0);
     for repetition in 0..repetitions {
@@ -91,40 +92,59 @@ fn tell(truth: f64, repetitions: u64, estimate: impl Fn(u64) -> Option<Estimate>
         held += u64::from((low..=high).contains(&truth));
         width += (high - low) / 2.0 / truth;
     }
-    if made == 0 {
-        return "none | ".to_owned();
+    // Of a handful of intervals no share can be told.
+    if made * 10 < repetitions {
+        return format!("- | - | {made} of {repetitions}");
     }
-    let made = made as f64;
-    format!("{:.1} % | ±{:.1} %", 100.0 * held as f64 / made, 100.0 * width / made)
+    let share = 100.0 * held as f64 / made as f64;
+    format!("{share:.1} % | ±{:.1} % | {made} of {repetitions}", 100.0 * width / made as f64)
 }
+
+/// Requests of each of several runs.
+const LENGTH: usize = 5_000;
 
 fn main() {
     let repetitions =
         std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(1_000_u64);
-    println!("| data | one interval from | percentile | holds the truth | half width |");
-    println!("|---|---|---|---|---|");
+    println!("| data | percentile | from | holds the truth | half width | intervals made |");
+    println!("|---|---|---|--:|--:|--:|");
     let data = [Data::Lognormal(0.5), Data::Lognormal(0.95), Data::Waits(0.7), Data::Waits(0.9)];
     for (kind, data) in (0_u64..).zip(data) {
         let key = |repetition: u64, run: u64| {
             Key::new(repetition).with(Purpose::Bootstrap).word(1_000 + kind).word(run)
         };
-        for percent in [50.0, 99.0] {
-            let truth = data.truth(percent);
+        let name = data.name();
+        // What a run of this length shows in the mean, from runs that no interval below uses.
+        let runs = 10 * repetitions;
+        let mut sums = [0.0; 2];
+        for run in 0..runs {
+            let values = data.run(LENGTH, key(u64::MAX, run));
+            for (sum, percent) in sums.iter_mut().zip([50.0, 99.0]) {
+                *sum += percentile(&values, percent).unwrap_or(f64::NAN);
+            }
+        }
+        for (percent, sum) in [50.0, 99.0].into_iter().zip(sums) {
+            let steady = data.truth(percent);
             for n in [5_000, 20_000, 100_000] {
-                let told = tell(truth, repetitions, |repetition| {
+                let told = tell(steady, repetitions, |repetition| {
                     percentile_of_run(&data.run(n, key(repetition, 0)), percent)
                 });
-                println!("| {} | 1 run of {n}, 20 stretches | P{percent} | {told} |", data.name());
+                println!("| {name} | P{percent} | 1 run of {n} | {told} |");
             }
-            for (runs, n) in [(5, 5_000), (20, 5_000), (60, 5_000)] {
-                let told = tell(truth, repetitions, |repetition| {
+            let mean = sum / runs as f64;
+            for runs in [5, 20, 60] {
+                let told = tell(mean, repetitions, |repetition| {
                     let values: Option<Vec<f64>> = (1..=runs)
-                        .map(|run| percentile(&data.run(n, key(repetition, run)), percent))
+                        .map(|run| percentile(&data.run(LENGTH, key(repetition, run)), percent))
                         .collect();
                     level(&values?)
                 });
-                println!("| {} | {runs} runs of {n} | P{percent} | {told} |", data.name());
+                println!("| {name} | P{percent} | {runs} runs of {LENGTH} | {told} |");
             }
+            let off = 100.0 * (mean / steady - 1.0);
+            println!(
+                "| {name} | P{percent} | mean over runs of {LENGTH}, against endless time | {off:+.1} % | | {runs} runs |"
+            );
         }
     }
 }
