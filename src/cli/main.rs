@@ -20,6 +20,7 @@ mod text;
 mod trace;
 mod trace_import;
 mod trace_write;
+mod tune;
 
 use clap::{Parser, Subcommand};
 use exit::Failure;
@@ -44,6 +45,8 @@ enum Command {
     /// Run a scenario under many settings, policies and seeds: stopped, resumed, split and joined as you like.
     #[command(subcommand)]
     Sweep(sweep::SweepCommand),
+    /// Find the setting that makes a number small, or the most that a fleet bears.
+    Tune(tune::TuneArgs),
     /// Run a paper's experiment: its figures beside ours, with the spread over seeds.
     Reproduce(reproduce::ReproduceArgs),
     /// Set two runs side by side, paired by request, or many by seed; rules that fail a change (`--fail-if`).
@@ -70,6 +73,7 @@ fn main() -> std::process::ExitCode {
         Command::Replay(args) => replay::replay(&args),
         Command::Trace(command) => trace::trace(&command),
         Command::Sweep(command) => sweep::sweep(&command),
+        Command::Tune(args) => tune::tune(&args),
         Command::Reproduce(args) => reproduce::reproduce(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::Explain(args) => explain::explain(&args),

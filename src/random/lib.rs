@@ -49,6 +49,8 @@ pub enum Purpose {
     Servegen = 42,
     /// Settings of a sweep that are drawn: keyed by setting and axis.
     SweepSetting = 50,
+    /// What an offline search proposes: keyed by step and place, and where it starts again.
+    TuneSearch = 51,
     /// Resamples of a statistic: keyed by resample and slot.
     Bootstrap = 60,
 }

@@ -22,6 +22,7 @@ mod surface;
 mod sweep;
 mod timeline;
 mod trace;
+mod trajectory;
 mod tuning;
 
 pub use arms::{ArmsPanel, ArmsSeries, arms};
@@ -39,6 +40,7 @@ pub use surface::{SurfaceAxis, SurfaceCell, SurfaceMark, surface};
 pub use sweep::{SweepPanel, SweepSeries, SweepUnit, SweepValue, dots, sweep};
 pub use timeline::timeline;
 pub use trace::{trace_lengths, trace_rate, trace_reuse};
+pub use trajectory::{TrajectoryPoint, trajectory};
 pub use tuning::tuning;
 
 use gorgo_metrics::RunResult;

@@ -34,6 +34,16 @@ pub enum SweepError {
         /// Why.
         source: Box<gorgo_sim::SimError>,
     },
+    /// A run that is no cell failed.
+    #[error("seed {seed}, {setting}: {source}")]
+    Trial {
+        /// Its seed.
+        seed: u64,
+        /// Its assignments.
+        setting: String,
+        /// Why.
+        source: Box<gorgo_sim::SimError>,
+    },
     /// The requests cannot be had.
     #[error(transparent)]
     Workload(#[from] gorgo_workload::WorkloadError),
@@ -62,7 +72,7 @@ impl SweepError {
     #[must_use]
     pub fn is_input(&self) -> bool {
         match self {
-            Self::Run { source, .. } => source.is_input(),
+            Self::Run { source, .. } | Self::Trial { source, .. } => source.is_input(),
             Self::Io { .. } => false,
             _ => true,
         }

@@ -9,9 +9,11 @@
 //! [`Finished::write_report`] write the page about all of them. Read `file.rs` next, then `plan.rs`.
 
 mod axes;
+mod bench;
 mod domain;
 mod error;
 mod file;
+mod over;
 mod page;
 mod pictures;
 mod plan;
@@ -20,6 +22,7 @@ mod standing;
 mod store;
 mod table;
 
+pub use bench::{Bench, STEPS};
 pub use domain::Domain;
 pub use error::SweepError;
 pub use file::{Axis, Search, Seeds, SweepFile};

@@ -55,7 +55,7 @@ pub struct Plan {
 
 /// The scenario that all cells start from.
 #[derive(Debug)]
-struct Base {
+pub(crate) struct Base {
     name: String,
     text: String,
     folder: PathBuf,
@@ -196,21 +196,24 @@ impl Refused {
 
 impl Base {
     fn of(file: &SweepFile) -> Result<Self, SweepError> {
-        let trace = file
-            .trace
-            .as_ref()
-            .map(|path| ReplayTrace { path: path.clone(), ..ReplayTrace::default() });
-        let Some(path) = &file.scenario else {
+        Self::read(file.scenario.as_deref(), file.trace.as_deref())
+    }
+
+    /// Reads a scenario's text (none: the built-in one).
+    pub(crate) fn read(scenario: Option<&Path>, trace: Option<&Path>) -> Result<Self, SweepError> {
+        let trace =
+            trace.map(|path| ReplayTrace { path: path.to_owned(), ..ReplayTrace::default() });
+        let Some(path) = scenario else {
             let (name, text) = (DEFAULT_NAME.to_owned(), DEFAULT.to_owned());
             return Ok(Self { name, text, folder: PathBuf::new(), trace });
         };
         let text = std::fs::read_to_string(path)
-            .map_err(|source| SweepError::Io { path: path.clone(), source })?;
+            .map_err(|source| SweepError::Io { path: path.to_owned(), source })?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         Ok(Self { name: path.display().to_string(), text, folder, trace })
     }
 
-    fn resolve(&self, sets: &[String]) -> Result<Resolved, ScenarioError> {
+    pub(crate) fn resolve(&self, sets: &[String]) -> Result<Resolved, ScenarioError> {
         let mut parsed = Parsed::new(&self.name, &self.text, sets)?;
         match &self.trace {
             Some(trace) => {
@@ -248,7 +251,7 @@ fn settings(file: &SweepFile) -> Result<Vec<Vec<String>>, SweepError> {
 }
 
 /// The axes that vary together, by index, in the order in which they first appear.
-fn groups(axes: &[Axis]) -> Vec<Vec<usize>> {
+pub(crate) fn groups(axes: &[Axis]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (index, axis) in axes.iter().enumerate() {
         let same = |group: &&mut Vec<usize>| axis.zip.is_some() && axes[group[0]].zip == axis.zip;

@@ -83,7 +83,7 @@ impl Pool {
         Self { kept: Mutex::default(), limit: limit.max(1) }
     }
 
-    fn requests(&self, scenario: &Resolved) -> Result<Requests, SweepError> {
+    pub(crate) fn requests(&self, scenario: &Resolved) -> Result<Requests, SweepError> {
         let key = key_of(scenario);
         let slot = {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);

@@ -13,3 +13,4 @@ mod scale;
 mod support;
 mod sweep;
 mod tidy;
+mod tuning;

@@ -1,0 +1,181 @@
+//! `gorgo tune --capacity`: the most, or the least, of one axis that keeps all bounds, for each policy.
+
+use super::outcome::{columns, number, words};
+use super::world::Runner;
+use super::{Format, TuneArgs, sweep_failure, unknown};
+use crate::exit::{Exit, Failure};
+use crate::progress::Progress;
+use crate::simulate::print;
+use gorgo_sweep::{Bench, Domain, METRICS, STEPS};
+use gorgo_tune::{Capacity, CapacityRange, Goal, Tested, Verdict};
+use serde_json::{Value, json};
+
+/// What a policy bears.
+struct Found {
+    policy: String,
+    capacity: Capacity,
+    runs: u64,
+}
+
+pub(super) fn capacity(
+    args: &TuneArgs,
+    bench: &Bench,
+    goal: &Goal,
+    mut runner: Runner<'_>,
+    is_most: bool,
+) -> Result<Exit, Failure> {
+    let settings = settings(bench, is_most)?;
+    if args.seeds < 2 {
+        return Err(Failure::input("--seeds: got 1, wanted 2 or more with --capacity"));
+    }
+    let seeds: Vec<u64> = (args.first_seed..).take(args.seeds as usize).collect();
+    let policies = policies(args, bench)?;
+    let mut found = Vec::new();
+    for policy in &policies {
+        runner.phase(policy, [&args.set, &args.train_set], args.seeds);
+        known(goal, &mut runner, &settings[0], seeds[0])?;
+        // A bisection takes about as many values as the range has binary digits.
+        let values = u64::from(usize::BITS - settings.len().leading_zeros()) + 2;
+        runner.show(Progress::of("values", Some(values), args.quiet));
+        let range = CapacityRange { goal, seeds: &seeds, settings: settings.clone() };
+        let before = runner.runs;
+        let capacity = gorgo_tune::capacity(&range, &mut runner)?;
+        runner.finish();
+        found.push(Found { policy: policy.clone(), capacity, runs: runner.runs - before });
+    }
+    match args.format {
+        Format::Table => print(&table(goal, &settings, &found, is_most))?,
+        Format::Json => print(&format!("{:#}\n", to_json(args, goal, &settings, &found)))?,
+    }
+    Ok(Exit::Ok)
+}
+
+/// The values of the one axis, the easiest first, each once.
+fn settings(bench: &Bench, is_most: bool) -> Result<Vec<Vec<String>>, Failure> {
+    let is_range = bench.axes().iter().all(|axis| matches!(axis.domain, Domain::Range { .. }));
+    if bench.spans().len() != 1 || !is_range {
+        let axes: Vec<&str> = bench.axes().iter().map(|axis| axis.path.as_str()).collect();
+        return Err(Failure::input(format!(
+            "--over: got {}, wanted one range or log_range with --capacity",
+            axes.join(" and ")
+        )));
+    }
+    let points = (0..=STEPS).map(|step| f64::from(step) / f64::from(STEPS));
+    let mut settings: Vec<Vec<String>> = points.map(|x| bench.setting(&[x])).collect();
+    settings.dedup();
+    if !is_most {
+        settings.reverse();
+    }
+    Ok(settings)
+}
+
+fn policies(args: &TuneArgs, bench: &Bench) -> Result<Vec<String>, Failure> {
+    if !args.policy.is_empty() {
+        return Ok(args.policy.clone());
+    }
+    let sets: Vec<String> = args.set.iter().chain(&args.train_set).cloned().collect();
+    let scenario = bench.resolve(None, &sets, args.first_seed).map_err(sweep_failure)?;
+    Ok(scenario.router.policies.iter().map(|policy| policy.label.clone()).collect())
+}
+
+/// Whether the bounds' metrics are numbers of a run.
+fn known(
+    goal: &Goal,
+    runner: &mut Runner<'_>,
+    setting: &[String],
+    seed: u64,
+) -> Result<(), Failure> {
+    let rows = runner.rows(setting, &[seed])?;
+    for (metric, value) in goal.metrics().into_iter().zip(&rows[0]) {
+        if value.is_none() && !METRICS.contains(&metric) {
+            return Err(unknown(metric));
+        }
+    }
+    Ok(())
+}
+
+/// The value of a setting of one axis (or of axes that go together).
+fn value(setting: &[String]) -> String {
+    let value = |set: &String| {
+        let value = set.split_once('=').map_or("", |(_, value)| value);
+        value.trim_matches('"').to_owned()
+    };
+    setting.iter().map(value).collect::<Vec<_>>().join(", ")
+}
+
+fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Meets => "meets",
+        Verdict::Fails => "fails",
+        Verdict::Doubtful => "doubtful",
+    }
+}
+
+fn table(goal: &Goal, settings: &[Vec<String>], found: &[Found], is_most: bool) -> String {
+    let bounds: Vec<String> = goal.bounds.iter().map(|bound| bound.words()).collect();
+    let which = if is_most { "the most" } else { "the fewest" };
+    let path = words(&settings[0]);
+    let path = path.split_once('=').map_or("", |(path, _)| path);
+    let mut head = vec!["policy".to_owned(), "keeps them".to_owned(), "does not".to_owned()];
+    head.extend(goal.bounds.iter().map(|bound| format!("{} there", bound.metric)));
+    head.extend(["values".to_owned(), "doubtful".to_owned(), "runs".to_owned()]);
+    let mut lines = vec![head];
+    for Found { policy, capacity, runs } in found {
+        let at =
+            |place: Option<usize>| place.map_or("-".to_owned(), |place| value(&settings[place]));
+        let mut line = vec![policy.clone(), at(capacity.met), at(capacity.not_met)];
+        let there = capacity.tested.iter().find(|test| Some(test.setting) == capacity.met);
+        for (index, _) in goal.bounds.iter().enumerate() {
+            line.push(there.map_or("-".to_owned(), |test| number(test.means[index].0)));
+        }
+        let doubtful = capacity.tested.iter().filter(|test| test.verdict == Verdict::Doubtful);
+        line.extend([
+            capacity.tested.len().to_string(),
+            doubtful.count().to_string(),
+            runs.to_string(),
+        ]);
+        lines.push(line);
+    }
+    format!(
+        "{which} {path} with {}\n\n{}\na value keeps them when the 95 % interval of each mean over seeds does, whatever was looked at; doubtful: \
+         the seeds do not say, and it counts as not kept; -: none in the range\n",
+        bounds.join(" and "),
+        columns(&lines)
+    )
+}
+
+fn to_json(args: &TuneArgs, goal: &Goal, settings: &[Vec<String>], found: &[Found]) -> Value {
+    let finite = |value: f64| value.is_finite().then_some(value);
+    let test = |test: &Tested| {
+        let means: Vec<Value> = test
+            .means
+            .iter()
+            .map(|(mean, interval)| json!({"mean": finite(*mean), "interval": interval}))
+            .collect();
+        json!({
+            "value": value(&settings[test.setting]),
+            "seeds": test.seeds,
+            "bounds": means,
+            "verdict": verdict(test.verdict),
+        })
+    };
+    let policies: Vec<Value> = found
+        .iter()
+        .map(|found| {
+            json!({
+                "policy": found.policy,
+                "met": found.capacity.met.map(|place| value(&settings[place])),
+                "not_met": found.capacity.not_met.map(|place| value(&settings[place])),
+                "tested": found.capacity.tested.iter().map(test).collect::<Vec<_>>(),
+                "runs": found.runs,
+            })
+        })
+        .collect();
+    json!({
+        "schema": 1,
+        "over": args.over,
+        "bounds": goal.bounds.iter().map(|bound| bound.words()).collect::<Vec<_>>(),
+        "seeds": {"first": args.first_seed, "count": args.seeds},
+        "policies": policies,
+    })
+}
