@@ -249,16 +249,36 @@ pub fn table(judgement: &Judgement, precision: f64) -> String {
             judgement.verdicts.len()
         );
     }
-    for why in unknown(judgement) {
+    for why in remarks(judgement) {
         let _ = writeln!(text, "{why}");
     }
     let _ = writeln!(text, "{}", conclusion(judgement));
     text
 }
 
-fn unknown(judgement: &Judgement) -> Vec<String> {
-    let unknown = judgement.verdicts.iter().filter(|v| v.outcome == Outcome::Unknown);
-    unknown.map(|v| format!("'{}' ({}): {}", v.rule, v.label, why_unknown(&v.change))).collect()
+/// What is to be said of verdicts that are neither kept nor broken.
+fn remarks(judgement: &Judgement) -> Vec<String> {
+    let remark = |v: &Verdict| {
+        let said = match v.outcome {
+            Outcome::Unknown => why_unknown(&v.change),
+            Outcome::Open => seeds_to_settle(v)?,
+            Outcome::Fails | Outcome::Holds => return None,
+        };
+        Some(format!("'{}' ({}): {said}", v.rule, v.label))
+    };
+    judgement.verdicts.iter().filter_map(remark).collect()
+}
+
+/// How many seeds would take the bound out of the interval, if the truth is what was found.
+fn seeds_to_settle(verdict: &Verdict) -> Option<String> {
+    let (Bound::Relative(bound) | Bound::Absolute(bound) | Bound::Level(bound)) =
+        verdict.rule.bound;
+    let estimate = verdict.estimate.as_ref()?;
+    let (samples, distance) = (estimate.samples(), (estimate.value() - bound).abs());
+    let wanted = estimate.samples_for(distance).filter(|wanted| *wanted > samples)?;
+    Some(format!(
+        "open with {samples} seeds; about {wanted} would settle it if the truth is as found"
+    ))
 }
 
 /// For a pull request.
@@ -279,7 +299,7 @@ pub fn markdown(judgement: &Judgement, precision: f64) -> String {
             escape(&head)
         );
     }
-    for line in unknown(judgement).iter().chain(&judgement.warnings) {
+    for line in remarks(judgement).iter().chain(&judgement.warnings) {
         let _ = writeln!(text, "- {line}");
     }
     text
