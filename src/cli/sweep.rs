@@ -6,7 +6,9 @@ use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use crate::simulate::{print, terminal_style};
 use gorgo_report::{Grid, Style};
-use gorgo_sweep::{CellNumbers, METRICS, Plan, Pool, RunId, Shard, Store, SweepError, SweepFile};
+use gorgo_sweep::{
+    CellNumbers, Finished, METRICS, Plan, Pool, RunId, Shard, Store, SweepError, SweepFile,
+};
 use rayon::prelude::*;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -149,7 +151,7 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
             to_do.len()
         );
     }
-    finish(&plan, &ids, &store, &args.show)
+    finish(&plan, &ids, &store, &command(&args.sweep, &plan), &args.show)
 }
 
 fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
@@ -165,7 +167,7 @@ fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
             eprintln!("{}: {taken} runs", shard.display());
         }
     }
-    finish(&plan, &ids, &store, &args.show)
+    finish(&plan, &ids, &store, &command(&args.sweep, &plan), &args.show)
 }
 
 /// The run of every cell.
@@ -178,7 +180,13 @@ fn ids_of(plan: &Plan) -> Result<Vec<RunId>, Failure> {
 }
 
 /// Writes and shows the tables, if every run is there.
-fn finish(plan: &Plan, ids: &[RunId], store: &Store, show: &ShowArgs) -> Result<Exit, Failure> {
+fn finish(
+    plan: &Plan,
+    ids: &[RunId],
+    store: &Store,
+    command: &str,
+    show: &ShowArgs,
+) -> Result<Exit, Failure> {
     let mut numbers: BTreeMap<RunId, CellNumbers> = BTreeMap::new();
     let mut missing = 0_u64;
     for (id, _) in Plan::runs(ids) {
@@ -198,14 +206,24 @@ fn finish(plan: &Plan, ids: &[RunId], store: &Store, show: &ShowArgs) -> Result<
     let csv = gorgo_sweep::cells_csv(plan, &cells).map_err(failure)?;
     store.write_cells(&csv).map_err(failure)?;
     let rows = gorgo_sweep::settings(plan, &cells);
+    let standings = gorgo_sweep::standings(plan, &cells, &rows);
+    let finished = Finished { plan, cells: &cells, rows: &rows, standings: &standings };
+    finished.write_report(store, command).map_err(failure)?;
     match show.format {
         Format::Json => print(&to_json(plan, &rows))?,
         Format::Table => print(&to_table(plan, &rows, show.rows, terminal_style()))?,
     }
     if !show.quiet {
-        eprintln!("wrote {folder}/cells.csv");
+        eprintln!("wrote {folder}/cells.csv and {folder}/report.html");
     }
     Ok(Exit::Ok)
+}
+
+/// The command that makes a sweep again. Folders, shares and threads are left out: they change nothing in its files.
+fn command(sweep: &Path, plan: &Plan) -> String {
+    let file =
+        sweep.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    format!("gorgo sweep run {file}{}", if plan.records { " --records" } else { "" })
 }
 
 /// Every cell, and how long one took.

@@ -6,15 +6,19 @@
 
 mod arms;
 mod axis;
+mod bands;
 mod beside;
 mod canvas;
 mod cdf;
+mod front;
 mod heat_map;
 mod histogram;
 mod legend;
+mod parallel;
 mod parts;
 mod prediction;
 mod profile;
+mod surface;
 mod sweep;
 mod timeline;
 mod trace;
@@ -22,13 +26,17 @@ mod trajectory;
 mod tuning;
 
 pub use arms::{ArmsPanel, ArmsSeries, arms};
+pub use bands::{BandRun, BandSeries, ttft_bands};
 pub use beside::{BesidePanel, BesideRow, beside};
 pub use cdf::ttft_cdf;
+pub use front::{FrontAxis, FrontPoint, front};
 pub use heat_map::{HeatCell, heat_map};
 pub use histogram::ttft_histogram;
+pub use parallel::{ParallelAxis, ParallelLine, parallel};
 pub use parts::ttft_parts;
 pub use prediction::{PredictionBin, PredictionModel, PredictionPanel, prediction};
 pub use profile::{ProfileCurve, ProfilePanel, profile};
+pub use surface::{SurfaceAxis, SurfaceCell, SurfaceMark, surface};
 pub use sweep::{SweepPanel, SweepSeries, SweepUnit, SweepValue, dots, sweep};
 pub use timeline::timeline;
 pub use trace::{trace_lengths, trace_rate, trace_reuse};

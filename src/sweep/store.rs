@@ -3,7 +3,7 @@
 //! ```text
 //! DIR/sweep.json            what the sweep is: name, axes, policies, seeds, settings; the same for every shard
 //! DIR/runs/ID/              scenario.resolved.toml, summary.json, histograms.json; asked for: requests.csv
-//! DIR/cells.csv             a row a cell, written when all are there
+//! DIR/cells.csv             a row a cell, written when all are there; so are report.html and plots/*.svg
 //! ```
 //!
 //! A run is written into a folder beside its own, which is then renamed: whoever is killed leaves a `.part` folder at

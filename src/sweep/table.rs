@@ -36,6 +36,8 @@ pub struct CellNumbers {
     pub run: String,
     /// The run's numbers, in the order of [`METRICS`]; none where it does not have one.
     pub numbers: Vec<Option<f64>>,
+    /// Measured requests of the run, completed or not.
+    pub measured: u64,
 }
 
 impl CellNumbers {
@@ -44,7 +46,7 @@ impl CellNumbers {
     pub fn new(run: RunId, summary: &Summary) -> Self {
         let numbers = Numbers::of(summary);
         let numbers = METRICS.iter().map(|path| numbers.get(path)).collect();
-        Self { run: run.to_string(), numbers }
+        Self { run: run.to_string(), numbers, measured: summary.window.measured }
     }
 }
 
@@ -63,7 +65,7 @@ pub fn cells_csv(plan: &Plan, cells: &[CellNumbers]) -> Result<String, SweepErro
         source: std::io::Error::other(error),
     };
     csv.write_record(&head).map_err(failed)?;
-    for (index, CellNumbers { run, numbers }) in cells.iter().enumerate() {
+    for (index, CellNumbers { run, numbers, .. }) in cells.iter().enumerate() {
         let cell = plan.cell(index);
         let mut row = vec![index.to_string(), cell.setting.to_string()];
         let bare = |value: &String| value.trim_matches('"').to_owned();

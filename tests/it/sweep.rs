@@ -55,15 +55,21 @@ fn ends_within(child: &mut Child, time: Duration) -> bool {
     child.try_wait().expect("a child").is_some()
 }
 
+/// Waits until there are more complete runs than before, or the program has ended.
+fn has_new_run(child: &mut Child, out: &str, before: usize) {
+    while complete(out).len() <= before && !ends_within(child, Duration::from_millis(1)) {}
+}
+
 #[test]
 fn a_sweep_killed_fifty_times_loses_nothing_and_runs_nothing_twice() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (whole, killed) = (path("whole"), path("killed"));
-    let sweep = write_sweep(folder.path(), 16, 150);
+    let sweep = write_sweep(folder.path(), 20, 150);
     let begun = Instant::now();
     let table = gorgo_ok(&["sweep", "run", &sweep, "--out", &whole, "--quiet"]);
     let all = begun.elapsed();
+    let runs = complete(&whole).len();
     let begun = Instant::now();
     gorgo_ok(&["sweep", "run", &sweep, "--dry-run", "--quiet"]);
     let start_up = begun.elapsed();
@@ -75,18 +81,27 @@ fn a_sweep_killed_fifty_times_loses_nothing_and_runs_nothing_twice() {
     };
     // From before the folder is there to a few runs later, so that fifty kills do not see the end of it.
     let work = all.saturating_sub(start_up);
-    let span = start_up + work * 2 / KILLS;
+    let mut span = start_up + work * 2 / KILLS;
     let mut seen: BTreeMap<PathBuf, SystemTime> = BTreeMap::new();
     let (mut kills, mut gained, mut ended) = (0, 0, 0);
     while kills < KILLS {
         let mut child = start(&sweep, &killed);
-        // Once all runs are there, what is left is writing tables: kills fall into that.
-        if ends_within(&mut child, span.mul_f64(unit())) {
+        // Every second kill comes soon after a run that is new, the others at any moment: while it starts, or, once all
+        // runs are there, while it writes tables and pages.
+        let wait = if kills % 2 == 0 && seen.len() < runs {
+            has_new_run(&mut child, &killed, seen.len());
+            Duration::from_millis(20).mul_f64(unit())
+        } else {
+            span.mul_f64(unit())
+        };
+        if ends_within(&mut child, wait) {
             let output = child.wait_with_output().expect("a child");
             let error = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(output.status.success(), "after {kills} kills: {error}");
             ended += 1;
-            assert!(ended < 50, "it ends before it can be killed");
+            assert!(ended < 500, "it ends before it can be killed");
+            // The machine was busier when the time was taken.
+            span = span.mul_f64(0.8);
             continue;
         }
         child.kill().expect("it was at work");
@@ -142,4 +157,122 @@ fn threads_and_shards_change_no_byte() {
     let error = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(2), "{error}");
     assert!(error.contains("--records"), "{error}");
+}
+
+/// Elements that HTML closes by themselves.
+const VOID: [&str; 3] = ["meta", "wbr", "br"];
+
+/// Every tag of a page closes what was opened last, but in script and style, which are skipped; gives the values of
+/// `href` and `src`.
+fn links_of_strict_html(html: &str) -> Vec<String> {
+    let mut open: Vec<&str> = Vec::new();
+    let mut links = Vec::new();
+    let mut rest = html.strip_prefix("<!DOCTYPE html>").expect("it says what it is");
+    while let Some((text, after)) = rest.split_once('<') {
+        assert!(!text.contains('>'), "a bare > in {text:?}");
+        let (tag, after) = after.split_once('>').expect("a tag ends");
+        rest = after;
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name), "closed before {:?}", &after[..after.len().min(60)]);
+            continue;
+        }
+        let name = tag.split([' ', '/']).next().expect("a name");
+        assert!(name.chars().all(|c| c.is_ascii_alphanumeric()), "{tag:?}");
+        assert_eq!(tag.matches('"').count() % 2, 0, "quotes of {tag:?}");
+        for attribute in ["href=\"", "src=\"", "xlink:href=\""] {
+            let found = tag.split_once(attribute).and_then(|(_, value)| value.split_once('"'));
+            links.extend(found.map(|(value, _)| value.to_owned()));
+        }
+        if VOID.contains(&name) || tag.ends_with('/') {
+            continue;
+        }
+        if name == "script" || name == "style" {
+            rest = after.split_once(&format!("</{name}>")).expect("it ends").1;
+            continue;
+        }
+        open.push(name);
+    }
+    assert!(open.is_empty(), "left open: {open:?}");
+    links
+}
+
+/// A browser that runs without a screen; says so and gives `None` where there is none.
+fn browser() -> Option<&'static str> {
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    let answers = |name: &&str| {
+        let mut asked = Command::new(name);
+        asked.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+        asked.status().is_ok_and(|status| status.success())
+    };
+    let found = names.into_iter().find(answers);
+    if found.is_none() {
+        println!("SKIPPED: no browser is here ({}), the page was not opened", names.join(", "));
+    }
+    found
+}
+
+/// The document after its scripts ran, as the browser has it.
+fn opened(browser: &str, page: &Path, profile: &Path) -> String {
+    let child = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .arg(format!("file://{}", page.display()))
+        .stderr(Stdio::null())
+        .output();
+    let output = child.expect("the browser runs");
+    assert!(output.status.success(), "{:?}", output.status.code());
+    String::from_utf8(output.stdout).expect("a document is UTF-8")
+}
+
+#[test]
+fn the_report_is_one_page_that_loads_nothing_and_sorts_by_click() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let sweep = write_sweep(folder.path(), 3, 80);
+    let text = std::fs::read_to_string(&sweep).unwrap();
+    let hostile =
+        "description = '''</p><script>document.title = \"taken\"</script> & \"quotes\"'''\n";
+    std::fs::write(&sweep, format!("{hostile}{text}").replace("\"small\"", "\"<i>small\""))
+        .unwrap();
+    let out = path("out");
+    gorgo_ok(&["sweep", "run", &sweep, "--out", &out, "--records", "--quiet"]);
+    let page = Path::new(&out).join("report.html");
+    let html = std::fs::read_to_string(&page).unwrap();
+    assert!(html.contains("&lt;/p&gt;&lt;script&gt;document.title"), "texts are escaped");
+    for address in ["http:", "https:", "url(", "@import", "//www"] {
+        assert!(!html.contains(address), "the page names {address}");
+    }
+    let links = links_of_strict_html(&html);
+    for link in &links {
+        assert!(!link.starts_with('/') && !link.contains(':'), "{link}");
+        assert!(Path::new(&out).join(link).is_file(), "{link} is there");
+    }
+    for picture in ["surface", "effects", "parallel", "front", "ttft_bands"] {
+        let file = format!("plots/{picture}.svg");
+        assert!(links.contains(&file), "{file}");
+    }
+    // Seven rows of three seeds; 36 cells with four files each; five pictures.
+    assert_eq!(links.len(), 7 * 3 + 36 * 4 + 5);
+    assert!(
+        html.contains("<td>best</td>") && html.contains("gorgo sweep run small.toml --records")
+    );
+
+    let Some(browser) = browser() else { return };
+    let click = "<script>document.querySelector('table.sortable th button').click();\
+                 document.querySelector('table.sortable th button').click();</script></body>";
+    let clicked = folder.path().join("clicked.html");
+    std::fs::write(&clicked, html.replace("</body>", click)).unwrap();
+    let document = opened(browser, &clicked, &folder.path().join("profile"));
+    let ranks = |document: &str| -> Vec<u32> {
+        let body = document.split("<tbody>").nth(1).expect("a table");
+        let body = body.split("</tbody>").next().expect("it ends");
+        let rows = body.split("<tr>").skip(1);
+        rows.map(|row| row.split('>').nth(1).unwrap().split('<').next().unwrap())
+            .map(|rank| rank.parse().expect("a rank"))
+            .collect()
+    };
+    assert_eq!(ranks(&html), [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(ranks(&document), [7, 6, 5, 4, 3, 2, 1], "a second click turns the order");
+    assert!(document.contains("aria-sort=\"descending\""));
+    assert!(document.contains("<title>&lt;i&gt;small</title>"), "nothing of a text runs");
 }

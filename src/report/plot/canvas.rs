@@ -134,6 +134,13 @@ impl Canvas<'_> {
         drawn.expect("memory takes what is written");
     }
 
+    /// Fills what a closed line encloses; `share` of the ink covers what is below.
+    pub fn area(&mut self, corners: &[Point], ink: Ink, share: f64) {
+        let path: Vec<(i32, i32)> = corners.iter().copied().map(units).collect();
+        let drawn = self.backend.fill_polygon(path, &ink.mix(share));
+        drawn.expect("memory takes what is written");
+    }
+
     /// Draws a line through points.
     pub fn line(&mut self, points: &[Point], stroke: Stroke) {
         match stroke.dash {

@@ -89,7 +89,7 @@ fn share_of(ms: f64, most: f64) -> f64 {
 }
 
 /// From nearly white to a dark blue, straight in each channel: lightness falls all the way, also in grey.
-fn ink(share: f64) -> Ink {
+pub(crate) fn ink(share: f64) -> Ink {
     let channel = |light: f64, dark: f64| {
         #[expect(
             clippy::cast_possible_truncation,

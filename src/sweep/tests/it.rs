@@ -1,6 +1,8 @@
 //! Sweeps as a caller runs them: what is in them, how they are cut, stopped, resumed and joined, and what is refused.
 
-use gorgo_sweep::{CellNumbers, Histograms, Plan, Pool, RunId, Search, Shard, Store, SweepFile};
+use gorgo_sweep::{
+    CellNumbers, Finished, Histograms, Plan, Pool, RunId, Search, Shard, Store, SweepFile,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -316,4 +318,117 @@ fn a_folder_is_opened_by_one_at_a_time_and_after_one_who_was_killed_opening_it()
     assert!(error.contains("got a sweep at work, wanted one program at a time"), "{error}");
     drop(first);
     Store::open(&at, &plan, true).expect("free again");
+}
+
+/// Cells of a plan whose objective (and every other metric) is given by cell; those of a setting that says nothing to a
+/// policy are runs of their own.
+fn made_up(plan: &Plan, objective: impl Fn(usize, usize, u64) -> Option<f64>) -> Vec<CellNumbers> {
+    (0..plan.cells())
+        .map(|index| {
+            let cell = plan.cell(index);
+            let number = objective(cell.setting, cell.policy, cell.seed);
+            let run = format!("{index:032x}");
+            CellNumbers { run, numbers: vec![number; gorgo_sweep::METRICS.len()], measured: 10 }
+        })
+        .collect()
+}
+
+#[test]
+fn settings_that_cannot_be_told_from_the_best_are_named() {
+    let plan = plan(&SMALL.replace("count = 2", "count = 12").replace(", \"least-load\"", ""));
+    // Common to all settings: what the seed does. It cancels in pairs, whatever its size.
+    let noise = |setting: usize, seed: u64| ((setting as u64 * 31 + seed * 17) % 13) as f64 - 6.0;
+    let seeds = |seed: u64| (seed % 5) as f64 * 1_000.0;
+    let cells = made_up(&plan, |setting, _, seed| match setting {
+        0 => Some(20_000.0 + seeds(seed) + noise(0, seed)),
+        1 => Some(20_000.0 + seeds(seed) + noise(1, seed)),
+        2 => Some(20_100.0 + seeds(seed) + noise(2, seed)),
+        3 => (seed > 5).then_some(1.0),
+        _ => Some(90_000.0 + seeds(seed)),
+    });
+    let rows = gorgo_sweep::settings(&plan, &cells);
+    let standings = gorgo_sweep::standings(&plan, &cells, &rows);
+    let of = |setting: usize| {
+        let place = rows.iter().position(|row| row.settings == [setting]).expect("a row");
+        (place, standings[place])
+    };
+    // Setting 3 has no number under its first seed, and the smallest under all others.
+    assert_eq!(of(3).0, 0, "the median says so");
+    assert!(standings.iter().all(|standing| standing.same.is_none()), "nothing to pair with");
+    let without = made_up(&plan, |setting, policy, seed| match setting {
+        3 => Some(95_000.0 + noise(policy, seed)),
+        _ => cells[setting * 12 + (seed as usize - 5)].numbers[0],
+    });
+    let rows = gorgo_sweep::settings(&plan, &without);
+    let standings = gorgo_sweep::standings(&plan, &without, &rows);
+    let of = |setting: usize| {
+        let place = rows.iter().position(|row| row.settings == [setting]).expect("a row");
+        standings[place]
+    };
+    assert_eq!((of(0).same, of(1).same), (Some(true), Some(true)));
+    for setting in 2..6 {
+        assert_eq!(of(setting).same, Some(false), "setting {setting}");
+    }
+    let [middle, low, high] = of(2).difference.expect("twelve seeds");
+    assert!((90.0..110.0).contains(&middle) && low < middle && middle < high && low > 80.0);
+    assert!(standings[0].difference.is_none(), "the best differs from none");
+}
+
+#[test]
+fn one_seed_tells_nothing_and_a_missing_number_is_worse() {
+    let one = plan(&SMALL.replace("count = 2", "count = 1"));
+    let cells = made_up(&one, |setting, _, _| Some(setting as f64));
+    let rows = gorgo_sweep::settings(&one, &cells);
+    let standings = gorgo_sweep::standings(&one, &cells, &rows);
+    assert!(standings.iter().all(|standing| standing.same.is_none()));
+    let many = plan(&SMALL.replace("count = 2", "count = 8"));
+    let cells = made_up(&many, |setting, policy, seed| {
+        (setting + policy < 6 || seed > 6).then_some(setting as f64 + 0.01 * seed as f64)
+    });
+    let rows = gorgo_sweep::settings(&many, &cells);
+    let standings = gorgo_sweep::standings(&many, &cells, &rows);
+    for (row, standing) in rows.iter().zip(&standings) {
+        let missing = row.settings[0] + row.policy >= 6;
+        assert!(!missing || (standing.same == Some(false) && standing.difference.is_none()));
+    }
+}
+
+#[test]
+fn pictures_are_drawn_of_drawn_settings_and_of_next_to_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let search = format!("{SMALL}\n[search]\nlatin_hypercube = {{ settings = 40 }}\n")
+        .replace("choices = [0.1, 0.5]", "range = { from = 0.0, to = 1.0, points = 2 }");
+    let bare = "name = \"bare\"\npolicies = [\"gorgo\"]\n";
+    for (name, text, wanted) in [
+        (
+            "drawn",
+            search.as_str(),
+            ["surface", "effects", "parallel", "front", "ttft_bands"].as_slice(),
+        ),
+        ("bare", bare, ["ttft_bands"].as_slice()),
+    ] {
+        let plan = plan(text);
+        let store = Store::open(&folder.path().join(name), &plan, false).expect("new");
+        let cells = made_up(&plan, |setting, policy, seed| {
+            Some((setting % 7) as f64 * 10.0 + policy as f64 + seed as f64 + 1.0)
+        });
+        for cell in &cells {
+            let run = folder.path().join(name).join("runs").join(&cell.run);
+            std::fs::create_dir_all(&run).expect("made");
+            let text = r#"{"ttft_ns":[[1000000,4],[3000000,5]],"e2e_ns":[],"itl_ns":[]}"#;
+            std::fs::write(run.join("histograms.json"), text).expect("written");
+        }
+        let rows = gorgo_sweep::settings(&plan, &cells);
+        let standings = gorgo_sweep::standings(&plan, &cells, &rows);
+        let finished = Finished { plan: &plan, cells: &cells, rows: &rows, standings: &standings };
+        finished.write_report(&store, "gorgo sweep run x.toml").expect("written");
+        let files = files(&folder.path().join(name));
+        let plots: Vec<_> = files.keys().filter(|file| file.starts_with("plots")).collect();
+        assert_eq!(plots.len(), wanted.len(), "{name}: {plots:?}");
+        for plot in wanted {
+            assert!(files.contains_key(&Path::new("plots").join(format!("{plot}.svg"))), "{plot}");
+        }
+        // A picture cannot hold what is no number.
+        assert!(!String::from_utf8_lossy(&files[Path::new("report.html")]).contains("NaN"));
+    }
 }
