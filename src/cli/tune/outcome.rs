@@ -1,8 +1,8 @@
-//! What a search came to: the table, `summary.json`, `trajectory.csv`, `trajectory.svg` and `best.toml`.
+//! What a search came to: the table, `summary.json`, `trajectory.csv`, `trajectory.svg`, `best.toml`, and of two objectives `front.svg`.
 
 use super::{Made, Proposer};
 use crate::exit::Failure;
-use gorgo_report::plot::{TrajectoryPoint, trajectory};
+use gorgo_report::plot::{FrontAxis, FrontPoint, SweepUnit, TrajectoryPoint, front, trajectory};
 use gorgo_tune::{Candidate, Gain};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -22,6 +22,9 @@ impl Made<'_> {
         write("summary.json", &self.json_text())?;
         write("trajectory.csv", &self.trajectory_csv()?)?;
         write("trajectory.svg", &self.trajectory_svg())?;
+        if let Some(svg) = self.front_svg() {
+            write("front.svg", &svg)?;
+        }
         write("best.toml", &self.best.to_toml_in(out))
     }
 
@@ -261,6 +264,30 @@ impl Made<'_> {
         }
         let bytes = csv.into_inner().map_err(Failure::failed)?;
         String::from_utf8(bytes).map_err(Failure::failed)
+    }
+
+    /// Two objectives against each other, of the settings that met all seeds and keep the bounds; none for one objective.
+    fn front_svg(&self) -> Option<String> {
+        let [first, second] = &self.goal.objectives[..] else { return None };
+        let axis = |objective: &gorgo_tune::Objective| FrontAxis {
+            title: objective.metric.clone(),
+            unit: if objective.metric.contains("_ms") { SweepUnit::Time } else { SweepUnit::Plain },
+            less: objective.less,
+        };
+        let seeds = self.args.seeds as usize;
+        let all = self.search.candidates.iter().enumerate();
+        let points: Vec<FrontPoint> = all
+            .filter(|(_, candidate)| candidate.seeds == seeds && candidate.score.is_feasible())
+            .filter_map(|(place, candidate)| {
+                let [x, y] = self.objectives(candidate)[..] else { return None };
+                let is_front = self.search.front.contains(&place);
+                (x.is_finite() && y.is_finite()).then_some(FrontPoint { x, y, series: 0, is_front })
+            })
+            .collect();
+        let title = format!("{}: {} against {}", self.name, first.metric, second.metric);
+        let subtitle = format!("means over the {seeds} seeds of the search");
+        let names = [self.policy.clone()];
+        Some(front(&title, &subtitle, [&axis(first), &axis(second)], &names, &points))
     }
 
     fn trajectory_svg(&self) -> String {
