@@ -1,5 +1,6 @@
 //! What can be wrong with a file to import. Every message names the place, what it found there and what was wanted.
 
+use gorgo_text::TextError;
 use gorgo_workload::WorkloadError;
 use std::fmt;
 use std::path::PathBuf;
@@ -89,21 +90,13 @@ pub enum ImportError {
         /// What was wanted.
         wanted: String,
     },
-    /// A tokenizer that cannot be used.
-    #[error("{}: cannot be read as a tokenizer.json: {problem}", file.display())]
-    Tokenizer {
-        /// The file.
-        file: PathBuf,
-        /// The reason.
-        problem: String,
-    },
     /// The tokenizer refused a text.
-    #[error("{place}: the tokenizer failed: {problem}")]
+    #[error("{place}: {source}")]
     Tokenize {
         /// Where the text stands.
         place: String,
         /// The reason.
-        problem: String,
+        source: TextError,
     },
     /// An option of the import.
     #[error("{option}: got {got}, wanted {wanted}")]

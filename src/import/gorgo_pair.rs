@@ -8,12 +8,11 @@
 //!
 //! Prompts have no times and no sessions: each is a lone request at time zero, in the order of the file.
 
-use crate::chain::TextChain;
-use crate::conversation::Role;
 use crate::error::ImportError;
 use crate::md5::md5_hex;
 use crate::tally::{Event, Imported};
-use crate::writer::{ImportOptions, Importer, Progress, refused};
+use crate::writer::{BLOCK_TOKENS, ImportOptions, Importer, Progress, refused, untokenized};
+use gorgo_text::{Role, TextChain};
 use gorgo_types::{LatLon, Origin, OriginId, Request, RequestId, Tokens as Count};
 use gorgo_workload::{Lines, Place, WorkloadError};
 use serde::Deserialize;
@@ -127,10 +126,11 @@ fn take(
     let number = importer.imported.conversations;
     importer.imported.conversations += 1;
     let refuse = |error| refused(place, "prompt", &error);
-    let mut chain = TextChain::new(&options.tokens, options.template_tokens).map_err(refuse)?;
+    let mut chain =
+        TextChain::new(&options.tokens, options.template_tokens, BLOCK_TOKENS).map_err(refuse)?;
     for (role, text) in &prompt.messages {
         chain.begin(*role);
-        chain.text(text, || place.to_string())?;
+        chain.text(text).map_err(|source| untokenized(place, source))?;
         importer.imported.text_bytes += text.len() as u64;
     }
     chain.begin(Role::Assistant);

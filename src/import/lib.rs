@@ -1,6 +1,5 @@
 #![doc = include_str!("README.md")]
 
-mod chain;
 #[cfg(feature = "parquet")]
 mod columns;
 mod conversation;
@@ -10,16 +9,14 @@ mod md5;
 mod regions;
 mod spill;
 mod tally;
-#[cfg(feature = "tokenizer")]
-mod tokenizer;
 #[cfg(feature = "parquet")]
 mod wildchat;
 mod writer;
 
-pub use chain::{MAX_TEMPLATE_TOKENS, Tokens};
-pub use conversation::{Conversation, Location, Message, Role};
+pub use conversation::{Conversation, Location, Message};
 pub use error::{ImportError, RowPlace};
 pub use gorgo_pair::{GorgoPair, import_gorgo};
+pub use gorgo_text::{MAX_TEMPLATE_TOKENS, Role, TextError, Tokens};
 pub use regions::{Regions, parse_position};
 pub use tally::{Event, Imported};
 #[cfg(feature = "parquet")]

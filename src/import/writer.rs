@@ -1,12 +1,12 @@
 //! From conversations to a trace: tokens, identities, origins, times; sorted, and written at the end.
 
-use crate::chain::{BLOCK_TOKENS, MAX_TEMPLATE_TOKENS, TextChain, Tokens};
 use crate::conversation::{Conversation, Location, Turn};
 use crate::error::ImportError;
 use crate::regions::{Regions, locate};
 use crate::spill::{MEMORY_BYTES, Sorter};
 use crate::tally::{Event, Imported};
 use gorgo_model::network::PlaceTable;
+use gorgo_text::{MAX_TEMPLATE_TOKENS, TextChain, TextError, Tokens};
 use gorgo_types::{
     ChainError, LatLon, Nanos, Origin, OriginId, Request, RequestId, Tokens as Count,
 };
@@ -14,6 +14,9 @@ use gorgo_workload::{AssumedService, Output, TraceWriter};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+/// Tokens per block of a trace that is written here.
+pub(crate) const BLOCK_TOKENS: u32 = 16;
 
 /// How to import.
 pub struct ImportOptions {
@@ -184,19 +187,20 @@ impl<'a> Importer<'a> {
     ) -> Result<(), ImportError> {
         let options = self.options;
         let refuse = |error: ChainError| refused(place, "conversation", &error);
-        let mut chain = TextChain::new(&options.tokens, options.template_tokens).map_err(refuse)?;
+        let mut chain = TextChain::new(&options.tokens, options.template_tokens, BLOCK_TOKENS)
+            .map_err(refuse)?;
         let (mut taken, mut before_us, mut number) = (0, None, 0);
         for turn in turns {
             for message in &all.messages[taken..turn.answer] {
                 chain.begin(message.role);
-                chain.text(all.text_of(message), || place.to_string())?;
+                chain.text(all.text_of(message)).map_err(|source| untokenized(place, source))?;
             }
             let answer = &all.messages[turn.answer];
             chain.begin(answer.role);
             taken = turn.answer + 1;
             let input = chain.count();
             let prompt = if input == 0 { None } else { Some(chain.snapshot().map_err(refuse)?) };
-            chain.text(all.text_of(answer), || place.to_string())?;
+            chain.text(all.text_of(answer)).map_err(|source| untokenized(place, source))?;
             let Some(prompt) = prompt else {
                 self.note(Event::EmptyPrompt, 1, place)?;
                 continue;
@@ -359,6 +363,10 @@ fn write(
 }
 
 /// A text that makes no chain.
+pub(crate) fn untokenized(place: &dyn fmt::Display, source: TextError) -> ImportError {
+    ImportError::Tokenize { place: place.to_string(), source }
+}
+
 pub(crate) fn refused(place: &dyn fmt::Display, field: &str, error: &ChainError) -> ImportError {
     ImportError::Row {
         place: place.to_string(),

@@ -5,9 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Every arrow between crates of the workspace that is allowed, beside those to [`SHARED`].
-const ALLOWED: [(&str, &[&str]); 18] = [
+const ALLOWED: [(&str, &[&str]); 23] = [
     ("types", &[]),
     ("random", &[]),
+    // Text as blocks: traces, proxy, emulator and live client cut it alike.
+    ("text", &[]),
+    // What engines and their clients say to each other, as bytes.
+    ("wire", &["text"]),
     ("config", &[]),
     ("routing", &[]),
     ("workload", &[]),
@@ -28,13 +32,17 @@ const ALLOWED: [(&str, &[&str]); 18] = [
     // Runs scenarios and holds what comes out against published figures; threads are the caller's.
     ("papers", &["workload", "model", "metrics", "stats", "scenario", "sim", "report"]),
     // Writes traces in the form of `workload`; places and distances are `model`'s.
-    ("import", &["workload", "model"]),
+    ("import", &["text", "workload", "model"]),
+    // Sockets and clocks around `routing`, `model` and `workload`. They know nothing of each other but HTTP.
+    ("proxy", &["text", "wire", "routing", "metrics"]),
+    ("emulator", &["text", "wire", "model", "scenario"]),
+    ("live", &["text", "wire", "routing", "workload", "metrics", "scenario", "stats"]),
     ("oracle", &["model"]),
     (
         "gorgo",
         &[
-            "routing", "workload", "model", "metrics", "stats", "scenario", "sim", "predict",
-            "report", "sweep", "tune", "papers", "import",
+            "text", "routing", "workload", "model", "metrics", "stats", "scenario", "sim",
+            "predict", "report", "sweep", "tune", "papers", "import", "proxy", "emulator", "live",
         ],
     ),
 ];
@@ -43,16 +51,20 @@ const ALLOWED: [(&str, &[&str]); 18] = [
 const SHARED: [&str; 3] = ["types", "random", "config"];
 
 /// Heavy or specific libraries and the only crates that may name them.
-const ONLY_IN: [(&str, &[&str]); 8] = [
+const ONLY_IN: [(&str, &[&str]); 12] = [
     ("plotters", &["report"]),
-    ("tokio", &[]),
     // Heavy, and behind features: the first command must not build them.
+    ("tokio", &["proxy", "emulator", "live", "gorgo"]),
+    ("hyper", &["proxy", "emulator", "live"]),
+    ("axum", &["proxy", "emulator"]),
+    ("rustls", &["proxy", "live"]),
+    ("zeromq", &["proxy", "emulator"]),
     ("parquet", &["import"]),
-    ("tokenizers", &["import"]),
+    ("tokenizers", &["text"]),
     ("clap", &["gorgo"]),
     ("indicatif", &["gorgo"]),
     ("rayon", &["gorgo"]),
-    ("hdrhistogram", &["metrics", "report"]),
+    ("hdrhistogram", &["metrics", "report", "live"]),
 ];
 
 /// Crates that must stay free of clocks, I/O helpers and hidden randomness, with what they may use besides the
@@ -137,7 +149,7 @@ fn the_first_command_builds_no_heavy_library() {
         .expect("cargo runs");
     let tree = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && tree.contains("gorgo-import"), "{tree}");
-    for library in ["parquet", "tokenizers", "zstd-sys", "tokio"] {
+    for library in ["parquet", "tokenizers", "zstd-sys", "tokio", "hyper"] {
         let is_it = |line: &str| line.split(' ').next() == Some(library);
         assert!(!tree.lines().any(is_it), "the default build has {library}");
     }

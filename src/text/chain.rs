@@ -1,4 +1,4 @@
-//! Text as tokens in blocks of 16: the ids that make equal beginnings equal, in every file, on every machine.
+//! Text as tokens in blocks: the ids that make equal beginnings equal, in every file, on every machine.
 //!
 //! A conversation is the sequence of its messages' tokens. Without a tokenizer a token is four characters (code points,
 //! not bytes), the last one of a message perhaps fewer. A block's content is xxh3-64 of its characters' UTF-8 bytes,
@@ -11,15 +11,13 @@
 //! tokens are not known here: `template_tokens` stand-ins go before every message, the answer's included, the same for
 //! each message of a role.
 
-use crate::conversation::Role;
-use crate::error::ImportError;
+use crate::Role;
+use crate::error::TextError;
 use gorgo_types::{BlockChain, ChainBuilder, ChainError, Tokens as Count};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Tokens per block.
-pub(crate) const BLOCK_TOKENS: u32 = 16;
 /// Characters taken for a token where no tokenizer is given.
-const TOKEN_CHARS: usize = 4;
+pub(crate) const TOKEN_CHARS: usize = 4;
 /// More tokens of a chat template before a message than any model has.
 pub const MAX_TEMPLATE_TOKENS: u32 = 1_000;
 
@@ -40,6 +38,16 @@ pub enum Tokens {
 }
 
 impl Tokens {
+    /// A model's tokenizer from its `tokenizer.json`. Its name is the file's with the hash (xxh3-64) of what stands in
+    /// it, so that what different ones have counted can be told apart.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is no tokenizer.
+    #[cfg(feature = "tokenizer")]
+    pub fn from_file(path: &std::path::Path) -> Result<Self, TextError> {
+        crate::tokenizer::Model::from_file(path).map(|model| Self::Model(Box::new(model)))
+    }
+
     /// The rule's name, as a trace's first line has it.
     #[must_use]
     pub fn name(&self) -> String {
@@ -52,9 +60,10 @@ impl Tokens {
 }
 
 /// The tokens of a conversation so far.
-pub(crate) struct TextChain<'a> {
+pub struct TextChain<'a> {
     tokens: &'a Tokens,
     template_tokens: u32,
+    block_tokens: u32,
     whole: ChainBuilder,
     count: u64,
     /// The content of the block that is not full yet, and its tokens.
@@ -64,11 +73,20 @@ pub(crate) struct TextChain<'a> {
 }
 
 impl<'a> TextChain<'a> {
-    pub(crate) fn new(tokens: &'a Tokens, template_tokens: u32) -> Result<Self, ChainError> {
+    /// An empty conversation, in blocks of `block_tokens` tokens.
+    ///
+    /// # Errors
+    /// When `block_tokens` is zero.
+    pub fn new(
+        tokens: &'a Tokens,
+        template_tokens: u32,
+        block_tokens: u32,
+    ) -> Result<Self, ChainError> {
         Ok(Self {
             tokens,
             template_tokens,
-            whole: ChainBuilder::new(BLOCK_TOKENS)?,
+            block_tokens,
+            whole: ChainBuilder::new(block_tokens)?,
             count: 0,
             partial: Vec::with_capacity(512),
             filled: 0,
@@ -77,12 +95,13 @@ impl<'a> TextChain<'a> {
     }
 
     /// Tokens so far.
-    pub(crate) const fn count(&self) -> u64 {
+    #[must_use]
+    pub const fn count(&self) -> u64 {
         self.count
     }
 
     /// What the chat template puts before a message of this role.
-    pub(crate) fn begin(&mut self, role: Role) {
+    pub fn begin(&mut self, role: Role) {
         for _ in 0..self.template_tokens {
             self.partial.push(TEMPLATE);
             self.partial.push(role as u8);
@@ -90,27 +109,19 @@ impl<'a> TextChain<'a> {
         }
     }
 
-    /// Appends a message's text. `place` is what an error calls it.
-    pub(crate) fn text(
-        &mut self,
-        text: &str,
-        place: impl Fn() -> String,
-    ) -> Result<(), ImportError> {
+    /// Appends a message's text.
+    ///
+    /// # Errors
+    /// When a tokenizer refuses it.
+    pub fn text(&mut self, text: &str) -> Result<(), TextError> {
         if text.is_empty() {
             return Ok(());
         }
         match self.tokens {
-            Tokens::FourCharacters => {
-                // Only a tokenizer can fail.
-                let _ = place;
-                self.characters(text);
-            }
+            Tokens::FourCharacters => self.characters(text),
             #[cfg(feature = "tokenizer")]
             Tokens::Model(model) => {
-                let ids = model
-                    .encode(text)
-                    .map_err(|problem| ImportError::Tokenize { place: place(), problem })?;
-                for id in ids {
+                for id in model.encode(text)? {
                     self.partial.extend_from_slice(&id.to_le_bytes());
                     self.fill(1);
                 }
@@ -126,17 +137,17 @@ impl<'a> TextChain<'a> {
         }
         let mut rest = text;
         while !rest.is_empty() {
-            let room = (BLOCK_TOKENS - self.filled) as usize * TOKEN_CHARS;
+            let room = (self.block_tokens - self.filled) as usize * TOKEN_CHARS;
             let (end, chars) = leading_chars(rest, room);
             let (piece, after) = rest.split_at(end);
             rest = after;
             if self.partial.is_empty() && chars == room {
                 // A block that lies in one message: nothing is copied.
                 self.whole.push_block(xxh3_64(piece.as_bytes()));
-                self.count += u64::from(BLOCK_TOKENS);
+                self.count += u64::from(self.block_tokens);
             } else {
                 self.partial.extend_from_slice(piece.as_bytes());
-                // At most 64 characters: at most 16 tokens.
+                // At most the characters of a block: at most its tokens.
                 self.fill(chars.div_ceil(TOKEN_CHARS) as u32);
             }
         }
@@ -146,7 +157,7 @@ impl<'a> TextChain<'a> {
     fn fill(&mut self, tokens: u32) {
         self.count += u64::from(tokens);
         self.filled += tokens;
-        if self.filled == BLOCK_TOKENS {
+        if self.filled == self.block_tokens {
             self.whole.push_block(xxh3_64(&self.partial));
             self.partial.clear();
             self.filled = 0;
@@ -154,7 +165,10 @@ impl<'a> TextChain<'a> {
     }
 
     /// The chain so far.
-    pub(crate) fn snapshot(&self) -> Result<BlockChain, ChainError> {
+    ///
+    /// # Errors
+    /// When it is empty, or longer than a chain can be.
+    pub fn snapshot(&self) -> Result<BlockChain, ChainError> {
         let mut builder = self.whole.clone();
         if self.filled > 0 {
             builder.push_block(xxh3_64(&self.partial));
@@ -191,10 +205,10 @@ mod tests {
 
     fn chain(messages: &[(Role, &str)], template_tokens: u32) -> BlockChain {
         let tokens = Tokens::default();
-        let mut chain = TextChain::new(&tokens, template_tokens).unwrap();
+        let mut chain = TextChain::new(&tokens, template_tokens, 16).unwrap();
         for (role, text) in messages {
             chain.begin(*role);
-            chain.text(text, String::new).unwrap();
+            chain.text(text).unwrap();
         }
         chain.snapshot().unwrap()
     }
@@ -260,11 +274,11 @@ mod tests {
             texts in prop::collection::vec("[a-zé日🦀 ]{0,150}", 1..6), template in 0u32..20,
         ) {
             let messages: Vec<(Role, &str)> = texts.iter().map(|t| (Role::User, t.as_str())).collect();
-            let all = TextChain::new(&Tokens::FourCharacters, template).map(|mut chain| {
+            let all = TextChain::new(&Tokens::FourCharacters, template, 16).map(|mut chain| {
                 let mut seen = Vec::new();
                 for (role, text) in &messages {
                     chain.begin(*role);
-                    chain.text(text, String::new).unwrap();
+                    chain.text(text).unwrap();
                     seen.push((chain.count(), chain.snapshot().ok()));
                 }
                 seen

@@ -1,0 +1,1 @@
+//! Replicas that answer over HTTP at the times of the model.

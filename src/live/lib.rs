@@ -1,0 +1,1 @@
+//! The workload of a scenario against real URLs, with the records of a simulation.

@@ -1,0 +1,1 @@
+//! A reverse proxy around the routing crate: sockets and clocks here, decisions there.

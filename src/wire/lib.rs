@@ -1,0 +1,19 @@
+//! The dialects that engines speak: requests, answers, streams, usage, as bytes. No sockets and no clock.
+//!
+//! The proxy reads requests with [`request`] and never writes one: bodies pass byte for byte. The live client writes
+//! requests with [`body`] and reads answers with [`stream`] and [`answer`]; the emulator does the reverse. What they agree on
+//! beyond the engines' own fields is [`Extension`], and the headers in [`headers`].
+
+pub mod answer;
+pub mod body;
+pub mod error;
+pub mod headers;
+pub mod prompt;
+pub mod request;
+pub mod stream;
+
+pub use answer::{Piece, Usage};
+pub use error::WireError;
+pub use prompt::Prompt;
+pub use request::{Api, Asked, Extension};
+pub use stream::EventStream;
