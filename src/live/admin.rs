@@ -1,8 +1,8 @@
 //! Before a run: the proxy takes another policy, and caches are emptied and seen to be empty.
 
+use crate::LiveError;
 use crate::connection::Endpoint;
 use crate::options::{Admin, Options};
-use crate::LiveError;
 use gorgo_scenario::PolicySpec;
 use std::sync::Arc;
 

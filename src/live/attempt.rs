@@ -6,7 +6,7 @@ use crate::connection::{Connection, Endpoint};
 use crate::flight::News;
 use bytes::Bytes;
 use gorgo_types::Nanos;
-use gorgo_wire::{Api, EventStream, Piece, Usage, WireError, headers};
+use gorgo_wire::{Api, EventStream, Piece, ReplicaTimes, Usage, WireError, headers};
 use http::{HeaderMap, Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -46,14 +46,6 @@ pub(crate) enum End {
     TimedOut(&'static str),
 }
 
-/// What a replica says of a request: spans until its first token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Timing {
-    pub overhead: Nanos,
-    pub queue: Nanos,
-    pub prefill: Nanos,
-}
-
 /// What the proxy says of its decision.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Decided {
@@ -82,7 +74,7 @@ pub(crate) struct Heard {
     pub gaps: Vec<(Nanos, Nanos)>,
     pub pieces: u64,
     pub usage: Option<Usage>,
-    pub timing: Option<Timing>,
+    pub times: Option<ReplicaTimes>,
     pub decided: Decided,
     tokens: u64,
     finished: bool,
@@ -155,8 +147,7 @@ async fn answered(
     let until = by.min(Instant::now() + ask.connect_timeout);
     let opened = timeout_at(until, ask.endpoint.open()).await;
     heard.connect = ask.clock.now().saturating_sub(from);
-    let mut connection =
-        opened.map_err(|_| End::TimedOut("a connection"))?.map_err(End::Broken)?;
+    let mut connection = opened.map_err(|_| End::TimedOut("a connection"))?.map_err(End::Broken)?;
     heard.sent = true;
     let answer = timeout_at(by, connection.send_request(request)).await;
     let response = answer.map_err(|_| End::TimedOut("the first token"))?;
@@ -173,11 +164,7 @@ fn request(ask: &Ask<'_>) -> Result<Request<Full<Bytes>>, End> {
 }
 
 /// Reads a stream of events to its end.
-async fn stream(
-    ask: &Ask<'_>,
-    response: Response<Incoming>,
-    heard: &mut Heard,
-) -> Result<(), End> {
+async fn stream(ask: &Ask<'_>, response: Response<Incoming>, heard: &mut Heard) -> Result<(), End> {
     let [by_first, by_end] = ask.deadlines;
     let (mut body, mut events) = (response.into_body(), EventStream::default());
     loop {
@@ -206,9 +193,11 @@ async fn stream(
 /// A whole body, as far as it is read.
 async fn whole(response: Response<Incoming>) -> Result<Bytes, String> {
     let limited = http_body_util::Limited::new(response.into_body(), MOST_BYTES);
-    limited.collect().await.map(http_body_util::Collected::to_bytes).map_err(|error| {
-        format!("the answer broke off: {error}")
-    })
+    limited
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .map_err(|error| format!("the answer broke off: {error}"))
 }
 
 impl Heard {
@@ -239,6 +228,7 @@ impl Heard {
         if ends {
             self.last_token = Some(at);
         }
+        self.times = piece.times.or(self.times);
         self.finished |= ends;
         self.done |= piece.done;
         self.error = self.error.take().or(piece.error);
@@ -326,10 +316,7 @@ fn decided(from: &HeaderMap) -> Decided {
 }
 
 /// The body of a path, and how long it took: over an idle connection where there is one.
-pub(crate) async fn scrape(
-    endpoint: &Endpoint,
-    path: &str,
-) -> Result<(Nanos, String), String> {
+pub(crate) async fn scrape(endpoint: &Endpoint, path: &str) -> Result<(Nanos, String), String> {
     let mut connection = match endpoint.idle() {
         Some(connection) => connection,
         None => endpoint.open().await?,

@@ -72,6 +72,7 @@ fn visible(request: &Request) -> RoutingRequest<'_> {
         max_tokens: request.max_tokens,
         session: request.has_session.then_some(request.id.session),
         hops: 0,
+        residency: None,
     }
 }
 

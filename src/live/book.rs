@@ -278,7 +278,8 @@ impl Book {
             ));
         }
         if live.answers_with_timing > 0 {
-            say("the part network_back of the TTFT is the network both ways, and what nobody told".to_owned());
+            say("the part network_back of the TTFT is the network both ways, and what nobody told"
+                .to_owned());
         }
         if self.without_replica > 0 {
             say(format!(
@@ -358,7 +359,14 @@ mod tests {
 
     #[test]
     fn gaps_keep_three_digits() {
-        for (ns, wanted) in [(0, 0), (999, 999), (1_004, 1_000), (1_005, 1_010), (123_456, 123_000), (99_999, 100_000)] {
+        for (ns, wanted) in [
+            (0, 0),
+            (999, 999),
+            (1_004, 1_000),
+            (1_005, 1_010),
+            (123_456, 123_000),
+            (99_999, 100_000),
+        ] {
             assert_eq!(rounded(ns), wanted);
         }
     }

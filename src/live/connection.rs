@@ -135,10 +135,8 @@ pub(crate) fn tls(ca: Option<&Path>) -> Result<TlsConnector, LiveError> {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject;
     let mut roots = rustls::RootCertStore::empty();
-    let what = ca.map_or_else(
-        || "the system's certificates".to_owned(),
-        |path| path.display().to_string(),
-    );
+    let what = ca
+        .map_or_else(|| "the system's certificates".to_owned(), |path| path.display().to_string());
     let refuse = |problem: String| LiveError::Tls { what: what.clone(), problem };
     match ca {
         Some(path) => {

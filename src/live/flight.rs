@@ -68,7 +68,7 @@ pub(crate) async fn fly(field: &Field, job: Job) -> Ended {
     let lag = clock.now().saturating_sub(job.due);
     let request = Arc::new(job.outgoing.request.clone());
     let mut record = record_of(&job.outgoing);
-    record.sent = record.sent + lag;
+    record.sent += lag;
     record.parts.client_queue = record.sent - record.scheduled;
     record.parts.client_to_router = job.way.out;
     record.parts.connect = job.way.connect;
@@ -231,16 +231,12 @@ impl Flight<'_> {
         let target = place.map(|place| place.replica);
         Ended {
             record,
-            went: Went {
-                replica: decided.replica.clone(),
-                region: decided.region.clone(),
-                target,
-            },
+            went: Went { replica: decided.replica.clone(), region: decided.region.clone(), target },
             gaps: std::mem::take(&mut last.gaps),
             lag: Nanos::ZERO,
             pieces: last.pieces,
             has_usage: last.usage.is_some(),
-            has_timing: last.timing.is_some(),
+            has_timing: last.times.is_some(),
             malformed_headers: decided.malformed,
             reason: None,
         }
@@ -294,11 +290,13 @@ fn split(record: &mut RequestRecord, heard: &Heard, back: Nanos, first: Nanos) {
     take(&mut parts.routing, decided.routing);
     take(&mut parts.router_queue, decided.router_queue);
     take(&mut parts.failed_attempts, decided.failed_attempts);
-    match &heard.timing {
-        Some(timing) => {
-            take(&mut parts.replica_overhead, Some(timing.overhead));
-            take(&mut parts.replica_queue, Some(timing.queue));
-            take(&mut parts.prefill, Some(timing.prefill));
+    match &heard.times {
+        Some(times) => {
+            // A time that is none counts as not told.
+            let told = |ms: f64| Nanos::from_ms(ms).ok();
+            take(&mut parts.replica_overhead, told(times.overhead_ms));
+            take(&mut parts.replica_queue, told(times.queue_ms));
+            take(&mut parts.prefill, told(times.prefill_ms));
             parts.network_back += left;
         }
         None => parts.prefill += left,

@@ -25,7 +25,7 @@ mod run;
 mod way;
 
 pub use error::LiveError;
-pub use options::{Admin, ClientLegs, Lengths, Options, Patience, Prompts, Target};
+pub use options::{Admin, ClientLegs, Hearer, Lengths, Options, Patience, Prompts, Target};
 pub use progress::Progress;
 pub use run::{LiveOutcome, PolicyOutcome, run};
 pub use tokio_util::sync::CancellationToken;

@@ -95,6 +95,9 @@ pub struct Admin {
     pub flush: bool,
 }
 
+/// Hears how a run goes.
+pub type Hearer = dyn Fn(&Progress) + Send + Sync;
+
 /// What a live run is told.
 #[derive(Clone)]
 pub struct Options {
@@ -131,7 +134,7 @@ pub struct Options {
     /// Ends the run early; what there is by then is the result.
     pub stop: CancellationToken,
     /// Hears twice a second how it goes.
-    pub progress: Option<Arc<dyn Fn(&Progress) + Send + Sync>>,
+    pub progress: Option<Arc<Hearer>>,
 }
 
 impl Options {
@@ -226,7 +229,8 @@ impl Target {
         let url: Uri = url.parse().map_err(|_| refuse("http://HOST:PORT or https://HOST:PORT"))?;
         let scheme = url.scheme_str();
         // A port that is too large is dropped in silence by whoever parses it.
-        let has_port = |a: &http::uri::Authority| a.as_str().ends_with(a.host()) || a.port_u16().is_some();
+        let has_port =
+            |a: &http::uri::Authority| a.as_str().ends_with(a.host()) || a.port_u16().is_some();
         if !matches!(scheme, Some("http" | "https"))
             || url.host().is_none_or(str::is_empty)
             || !url.authority().is_some_and(has_port)
@@ -234,7 +238,9 @@ impl Target {
             return Err(refuse("http://HOST:PORT or https://HOST:PORT"));
         }
         if url.query().is_some() || url.authority().is_some_and(|a| a.as_str().contains('@')) {
-            return Err(refuse("a URL without a query and without a user's name (--header has those)"));
+            return Err(refuse(
+                "a URL without a query and without a user's name (--header has those)",
+            ));
         }
         if replica.as_deref() == Some("") {
             return Err(refuse("the name of a replica before the `=`"));
@@ -266,7 +272,17 @@ mod tests {
         assert_eq!((plain.url.port_u16(), plain.replica), (Some(9000), None));
         let named = Target::parse("us-1=https://host/base=1").unwrap();
         assert_eq!((named.url.path(), named.replica.as_deref()), ("/base=1", Some("us-1")));
-        for bad in ["", "host", "ftp://host", "http://", "=http://host", "http://u:p@host", "http://host/?a=b", "/path", "http://host:99999"] {
+        for bad in [
+            "",
+            "host",
+            "ftp://host",
+            "http://",
+            "=http://host",
+            "http://u:p@host",
+            "http://host/?a=b",
+            "/path",
+            "http://host:99999",
+        ] {
             let error = Target::parse(bad).expect_err(bad).to_string();
             assert!(error.starts_with("url: got `") && error.contains("wanted"), "{bad}: {error}");
         }
@@ -289,9 +305,15 @@ mod tests {
             (ids(Api::Chat, 1000), "prompts"),
             (ids(Api::Generate, 5), "vocabulary"),
             (patience(Patience { whole: Duration::ZERO, ..Patience::default() }), "timeout"),
-            (patience(Patience { connect: Duration::MAX, ..Patience::default() }), "connect_timeout"),
+            (
+                patience(Patience { connect: Duration::MAX, ..Patience::default() }),
+                "connect_timeout",
+            ),
             (patience(Patience { retries: 101, ..Patience::default() }), "retries"),
-            (patience(Patience { first_token: Some(Duration::ZERO), ..Patience::default() }), "first_token_timeout"),
+            (
+                patience(Patience { first_token: Some(Duration::ZERO), ..Patience::default() }),
+                "first_token_timeout",
+            ),
             (patience(Patience { retry_wait: Duration::MAX, ..Patience::default() }), "retry_wait"),
         ];
         for (options, part) in cases {

@@ -35,13 +35,13 @@ pub(crate) fn pooled(rounds: &[RunResult]) -> Result<RunResult, LiveError> {
         summary.ttft_ms = of(|record| record.completed_ttft());
         summary.ttft_from_send_ms = of(|record| record.completed_ttft_from_send());
         summary.e2e_ms = of(|record| record.e2e());
-        let tpot: Vec<_> =
-            measured().filter_map(|record| record.tpot()).map(Some).collect();
+        let tpot: Vec<_> = measured().filter_map(|record| record.tpot()).map(Some).collect();
         summary.tpot_ms = Distribution::of(&tpot);
-        let parts = measured().filter(|record| completed(record)).fold([0_u128; 12], |sums, record| {
-            let values = record.parts.values();
-            std::array::from_fn(|part| sums[part] + u128::from(values[part].0))
-        });
+        let parts =
+            measured().filter(|record| completed(record)).fold([0_u128; 12], |sums, record| {
+                let values = record.parts.values();
+                std::array::from_fn(|part| sums[part] + u128::from(values[part].0))
+            });
         let count = measured().filter(|record| completed(record)).count() as u64;
         summary.ttft_parts_ms =
             (count > 0).then(|| gorgo_metrics::PartsMs::from_sums_ns(parts, count));
@@ -127,8 +127,6 @@ fn pool_live(summary: &mut gorgo_metrics::Summary, rounds: &[RunResult]) {
             *live.failures.entry(reason.clone()).or_default() += n;
         }
     }
-    live.rounds = (1..)
-        .zip(rounds)
-        .map(|(round, result)| RoundNumbers::of(round, &result.summary))
-        .collect();
+    live.rounds =
+        (1..).zip(rounds).map(|(round, result)| RoundNumbers::of(round, &result.summary)).collect();
 }

@@ -91,7 +91,8 @@ fn extension(request: &Request) -> Extension<'static> {
             text: Cow::Owned(chain_text(sequence, shared)),
         }
     });
-    Extension { output_tokens: Some(request.output_tokens.get()), sequence }
+    let output_tokens = Some(request.output_tokens.get());
+    Extension { output_tokens, sequence, report_times: true }
 }
 
 fn token_ids(chain: &BlockChain, vocabulary: u32) -> Vec<u32> {

@@ -88,7 +88,8 @@ fn numbers(text: &str) -> Option<Scrape> {
         }
         found
     };
-    let running = value("sglang:num_running_reqs").or_else(|| value("vllm:num_requests_running"))?;
+    let running =
+        value("sglang:num_running_reqs").or_else(|| value("vllm:num_requests_running"))?;
     let queued = value("sglang:num_queue_reqs").or_else(|| value("vllm:num_requests_waiting"))?;
     let pool = value("sglang:max_total_num_tokens").unwrap_or(0.0);
     Some(Scrape {
@@ -116,7 +117,9 @@ mod tests {
             vllm:num_requests_waiting{engine=\"0\"} 4\n";
         let seen = numbers(vllm).unwrap();
         assert_eq!((seen.running_requests, seen.queued_requests, seen.kv_pool_tokens), (3, 4, 0));
-        for bad in ["", "nothing", "sglang:num_running_reqs NaN\nsglang:num_queue_reqs -1", "<html>"] {
+        for bad in
+            ["", "nothing", "sglang:num_running_reqs NaN\nsglang:num_queue_reqs -1", "<html>"]
+        {
             assert!(numbers(bad).is_none(), "{bad}");
         }
     }

@@ -224,7 +224,8 @@ impl One<'_> {
                 known: Vec::new(),
             }),
         };
-        let router = places.map(|places| router(setup.routers, &setup.names, &places, &setup.tuner));
+        let router =
+            places.map(|places| router(setup.routers, &setup.names, &places, &setup.tuner));
         Ok(Plan {
             book,
             client,
@@ -248,9 +249,8 @@ fn places(targets: &[Target], names: &FleetNames) -> Result<Option<Vec<ReplicaId
         let names: Vec<&str> = names.replicas.iter().map(|(name, _)| name.as_str()).collect();
         names.join(", ")
     };
-    let refuse = |got: String, wanted: String| {
-        Err(LiveError::Option { option: "url", got, wanted })
-    };
+    let refuse =
+        |got: String, wanted: String| Err(LiveError::Option { option: "url", got, wanted });
     let mut places = Vec::with_capacity(targets.len());
     for (at, target) in targets.iter().enumerate() {
         let place = match &target.replica {
@@ -260,7 +260,10 @@ fn places(targets: &[Target], names: &FleetNames) -> Result<Option<Vec<ReplicaId
         };
         let Some(place) = place else {
             let wanted = format!("REPLICA=URL, with a replica of the scenario ({})", known());
-            return refuse(format!("`{}`", target.replica.clone().unwrap_or_else(|| target.url.to_string())), wanted);
+            return refuse(
+                format!("`{}`", target.replica.clone().unwrap_or_else(|| target.url.to_string())),
+                wanted,
+            );
         };
         let place = ReplicaId(place as u32);
         if places.contains(&place) {
@@ -292,6 +295,6 @@ fn router(
     })?;
     let region = |place: &ReplicaId| names.replicas[place.index()].1;
     let fleet: Vec<_> = (0..).map(ReplicaId).zip(places.iter().map(region)).collect();
-    Router::new(setup.config, setup.policy, &fleet).map_err(|error| LiveError::Scenario(error.into()))
+    Router::new(setup.config, setup.policy, &fleet)
+        .map_err(|error| LiveError::Scenario(error.into()))
 }
-

@@ -1,12 +1,12 @@
 //! The way between clients and router, where the scenario's is emulated: the simulator's draws, waited for here.
 
+use gorgo_metrics::OriginLeg;
 use gorgo_model::network::{ClientConnections, Connect};
 use gorgo_model::{Network, halves};
 use gorgo_random::Key;
 use gorgo_sim::{Ingress, SimError, client_draw};
 use gorgo_types::{Nanos, Origin, RegionId, Request};
 use gorgo_workload::info::origin_name;
-use gorgo_metrics::OriginLeg;
 
 /// What a request waits on its way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

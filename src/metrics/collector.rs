@@ -10,8 +10,8 @@ use crate::distribution::{Gaps, Series, exact_percentiles};
 use crate::spec::AUTO_RECORDS_LIMIT;
 use crate::tally::Tally;
 use crate::{
-    FleetNames, Invalid, LiveSummary, MeasureSpec, PercentilesFrom, Records, ReplicaSummary, RequestRecord,
-    ServedTable, Summary, TimelineSample, TunerSummary, Window,
+    FleetNames, Invalid, LiveSummary, MeasureSpec, PercentilesFrom, Records, ReplicaSummary,
+    RequestRecord, ServedTable, Summary, TimelineSample, TunerSummary, Window,
 };
 use gorgo_types::Nanos;
 use hdrhistogram::Histogram;

@@ -1,9 +1,9 @@
 //! What the client makes of answers: times, tokens, fates.
 
+use crate::support::{Mock, Step, chunk, event, last, scenario, stream_head, streamed, whole};
 use gorgo_live::{LiveOutcome, Options, Target};
 use gorgo_metrics::{RunResult, Status};
 use std::time::Duration;
-use crate::support::{Mock, Step, chunk, event, last, scenario, stream_head, streamed, whole};
 
 fn options(url: &str) -> Options {
     Options { lead: Duration::from_millis(100), ..Options::new(vec![Target::parse(url).unwrap()]) }
@@ -63,7 +63,12 @@ async fn bad_answers_have_their_fates() {
     let error = r#"{"error":{"message":"queue is full"}}"#;
     type Answer = Box<dyn Fn(usize) -> Vec<Step> + Send + Sync>;
     let cases: Vec<(&str, Status, &str, Answer)> = vec![
-        ("429", Status::Rejected, "status 429: queue is full", Box::new(move |_| vec![whole("429 Too Many", error)])),
+        (
+            "429",
+            Status::Rejected,
+            "status 429: queue is full",
+            Box::new(move |_| vec![whole("429 Too Many", error)]),
+        ),
         ("503", Status::Rejected, "status 503: no", Box::new(|_| vec![whole("503 Bad", "no")])),
         ("504", Status::TimedOut, "status 504", Box::new(|_| vec![whole("504 Late", "")])),
         ("500", Status::Failed, "status 500: oops", Box::new(|_| vec![whole("500 Err", "oops")])),
@@ -72,7 +77,14 @@ async fn bad_answers_have_their_fates() {
             "cut within a chunk",
             Status::Failed,
             "the connection broke",
-            Box::new(|_| vec![stream_head(""), event("abc "), Step::Write(b"ff\r\ndata".to_vec()), Step::Close]),
+            Box::new(|_| {
+                vec![
+                    stream_head(""),
+                    event("abc "),
+                    Step::Write(b"ff\r\ndata".to_vec()),
+                    Step::Close,
+                ]
+            }),
         ),
         (
             "ends without saying so",
@@ -84,7 +96,13 @@ async fn bad_answers_have_their_fates() {
             "no JSON",
             Status::Failed,
             "a malformed answer",
-            Box::new(|_| vec![stream_head(""), chunk("data: {\"choices\":[\n\n"), Step::Write(b"0\r\n\r\n".to_vec())]),
+            Box::new(|_| {
+                vec![
+                    stream_head(""),
+                    chunk("data: {\"choices\":[\n\n"),
+                    Step::Write(b"0\r\n\r\n".to_vec()),
+                ]
+            }),
         ),
         (
             "HTML for JSON",
@@ -127,7 +145,8 @@ async fn bad_answers_have_their_fates() {
         ),
     ];
     for (name, wanted, words, answer) in cases {
-        let (run, _) = fate(answer, |options| options.patience.whole = Duration::from_secs(2)).await;
+        let (run, _) =
+            fate(answer, |options| options.patience.whole = Duration::from_secs(2)).await;
         assert_eq!(status(&run), wanted, "{name}: {}", reason(&run));
         assert!(reason(&run).contains(words), "{name}: {}", reason(&run));
         run.records.as_ref().unwrap()[0].check().unwrap();
@@ -151,7 +170,8 @@ async fn a_request_is_tried_again_as_long_as_no_token_has_come() {
     let broken = |_| vec![stream_head(""), event("abc "), Step::Close];
     let (run, sent) = fate(broken, |options| options.patience.retries = 2).await;
     assert_eq!((status(&run), sent), (Status::Failed, 1));
-    let (run, sent) = fate(|_| vec![whole("400 Bad", "")], |options| options.patience.retries = 2).await;
+    let (run, sent) =
+        fate(|_| vec![whole("400 Bad", "")], |options| options.patience.retries = 2).await;
     assert_eq!((status(&run), sent), (Status::Failed, 1));
 }
 
@@ -170,7 +190,13 @@ async fn an_answer_that_does_not_stream_has_its_first_token_at_its_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_usage_the_workloads_tokens_stand_and_the_result_says_so() {
     let answer = |_| {
-        vec![stream_head(""), event("a"), event("b"), chunk("data: [DONE]\n\n"), Step::Write(b"0\r\n\r\n".to_vec())]
+        vec![
+            stream_head(""),
+            event("a"),
+            event("b"),
+            chunk("data: [DONE]\n\n"),
+            Step::Write(b"0\r\n\r\n".to_vec()),
+        ]
     };
     let (run, _) = fate(answer, |_| ()).await;
     let record = run.records.as_ref().unwrap()[0];
@@ -185,7 +211,8 @@ async fn the_proxys_headers_are_the_records_parts() {
         x-gorgo-router-queue-ms: 4.25\r\nx-gorgo-routing-ms: 0.125\r\nx-gorgo-predicted-cached-tokens: 48\r\n\
         x-gorgo-attempts: 2\r\nx-gorgo-failed-attempts-ms: nonsense\r\n";
     let answer = move |_| {
-        let mut steps = vec![Step::Wait(Duration::from_millis(20)), stream_head(headers), event("abc ")];
+        let mut steps =
+            vec![Step::Wait(Duration::from_millis(20)), stream_head(headers), event("abc ")];
         steps.extend(last(64, 1, 32));
         steps
     };
@@ -197,5 +224,28 @@ async fn the_proxys_headers_are_the_records_parts() {
     assert_eq!(record.parts.routing, gorgo_types::Nanos(125_000));
     assert_eq!((record.score, record.predicted_cached_tokens, record.attempts), (12.5, 48, 2));
     record.check().unwrap();
-    assert!(run.summary.warnings.iter().any(|w| w.contains("1 decision headers could not be read")));
+    assert!(
+        run.summary.warnings.iter().any(|w| w.contains("1 decision headers could not be read"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emulated_replicas_times_are_the_records_parts() {
+    let answer = |_| {
+        let mut steps = vec![Step::Wait(Duration::from_millis(40)), stream_head(""), event("abc ")];
+        steps.push(chunk(
+            "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1},\
+             \"gorgo\":{\"overhead_ms\":1.5,\"queue_ms\":2.25,\"prefill_ms\":30.0}}\n\n",
+        ));
+        steps.push(chunk("data: [DONE]\n\n"));
+        steps.push(Step::Write(b"0\r\n\r\n".to_vec()));
+        steps
+    };
+    let (run, _) = fate(answer, |options| options.emulated = true).await;
+    let record = run.records.as_ref().unwrap()[0];
+    record.check().unwrap();
+    let parts = record.parts;
+    let told = [parts.replica_overhead, parts.replica_queue, parts.prefill].map(|part| part.0);
+    assert_eq!(told, [1_500_000, 2_250_000, 30_000_000]);
+    assert!(parts.network_back.as_ms() > 5.0, "what nobody told is the network's: {parts:?}");
 }

@@ -1,12 +1,12 @@
 //! When and what the client sends.
 
+use crate::support::{Mock, Step, scenario, streamed};
 use gorgo_live::{CancellationToken, ClientLegs, LiveError, Options, Target};
 use gorgo_metrics::Status;
 use gorgo_wire::{Api, Asked};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use crate::support::{Mock, Step, scenario, streamed};
 
 fn options(urls: &[&str]) -> Options {
     let targets = urls.iter().map(|url| Target::parse(url).unwrap()).collect();
@@ -153,8 +153,13 @@ async fn many_urls_are_balanced_inside_the_client() {
     let path = "/v1/completions";
     assert_eq!((one.count(path), two.count(path)), (10, 10), "round robin");
     for (at, mock) in [&one, &two].into_iter().enumerate() {
-        let ids: Vec<String> =
-            mock.got.lock().unwrap().iter().filter_map(|got| got.header("x-request-id").map(str::to_owned)).collect();
+        let ids: Vec<String> = mock
+            .got
+            .lock()
+            .unwrap()
+            .iter()
+            .filter_map(|got| got.header("x-request-id").map(str::to_owned))
+            .collect();
         for record in run.records.as_ref().unwrap() {
             let here = ids.contains(&record.id.to_string());
             assert_eq!(here, record.replica.unwrap().index() == at);

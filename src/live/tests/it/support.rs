@@ -56,9 +56,7 @@ impl Drop for Mock {
 
 impl Mock {
     /// A server that answers the n-th request (from 0) so.
-    pub async fn start(
-        answer: impl Fn(usize, &Got) -> Vec<Step> + Send + Sync + 'static,
-    ) -> Self {
+    pub async fn start(answer: impl Fn(usize, &Got) -> Vec<Step> + Send + Sync + 'static) -> Self {
         Self::start_on(answer, |stream| async move { Some(stream) }, "http").await
     }
 
@@ -161,7 +159,9 @@ pub fn chunk(bytes: &str) -> Step {
 
 /// An event with a text.
 pub fn event(text: &str) -> Step {
-    chunk(&format!("data: {{\"choices\":[{{\"index\":0,\"text\":\"{text}\",\"finish_reason\":null}}]}}\n\n"))
+    chunk(&format!(
+        "data: {{\"choices\":[{{\"index\":0,\"text\":\"{text}\",\"finish_reason\":null}}]}}\n\n"
+    ))
 }
 
 /// The last events: why it ends, the usage, and the end.
