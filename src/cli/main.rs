@@ -5,6 +5,7 @@ mod decisions;
 mod definitions;
 mod exit;
 mod explain;
+mod live;
 mod load_sweep;
 mod network;
 mod profile;
@@ -63,6 +64,8 @@ enum Command {
     /// How far regions and clients are from each other, and how that is known.
     #[command(subcommand)]
     Network(network::NetworkCommand),
+    /// Send a scenario's requests to real URLs, with a simulation's records (needs `--features live`).
+    Live(live::LiveArgs),
     /// What every metric means (the same text as `gorgo help metrics`).
     #[command(long_about = definitions::METRICS)]
     Metrics,
@@ -81,6 +84,7 @@ fn main() -> std::process::ExitCode {
         Command::Decisions(command) => decisions::decisions(&command),
         Command::Profile(command) => profile::profile(&command),
         Command::Network(command) => network::network(&command),
+        Command::Live(args) => live::live(&args),
         Command::Metrics => definitions::print(),
     };
     result.unwrap_or_else(Failure::report).into()

@@ -2,5 +2,6 @@
 //! what it sends.
 
 mod answers;
+mod rounds;
 mod sending;
 mod support;
