@@ -156,7 +156,7 @@ async fn connection(line: Arc<Line>, client: TcpStream, number: u64) {
     let ended = tokio::try_join!(
         relayed.read(client_reads, OUT, out),
         relayed.to_server(out_arrives, connected, back.clone()),
-        relayed.from_server(server_reads, back),
+        relayed.read_server(server_reads, back),
         relayed.to_client(back_arrives, client_writes),
     );
     // Both sockets' last halves are gone by now; those of a broken one were told to reset.
@@ -258,7 +258,7 @@ impl Relayed {
         self.write(parcels, writes, Some(bytes)).await
     }
 
-    async fn from_server(
+    async fn read_server(
         &self,
         connected: oneshot::Receiver<OwnedReadHalf>,
         back: mpsc::Sender<Travelling>,

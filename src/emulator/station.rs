@@ -374,7 +374,7 @@ impl Engine {
             let (mut at, mut gap) = (run.first_at, run.first);
             for _ in 0..run.steps {
                 self.token(run.key, at.to_nanos());
-                at = at + gap;
+                at += gap;
                 gap = Femtos(gap.0 + run.increment.0);
             }
         }

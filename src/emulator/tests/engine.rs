@@ -1,6 +1,7 @@
 //! What comes over HTTP is what the model computes: the same arrivals put to a replica in virtual time bring the same events at
 //! the same nanoseconds, and a lone request takes what its parts take.
 
+#[expect(dead_code, reason = "each test file uses a part of it")]
 mod common;
 
 use common::{Client, ask, ms, running, scenario};
@@ -75,8 +76,10 @@ async fn fifty_requests_are_served_as_the_model_serves_them() {
         tasks.spawn(async move {
             tokio::time::sleep(Duration::from_millis(i * 13 % 250)).await;
             // Five groups share 100 blocks; what follows is each request's own.
-            let blocks: Vec<u64> =
-                (0..100).map(|b| b + 1_000 * (i % 5)).chain((0..i % 9).map(|b| b + 90_000 + i * 100)).collect();
+            let blocks: Vec<u64> = (0..100)
+                .map(|b| b + 1_000 * (i % 5))
+                .chain((0..i % 9).map(|b| b + 90_000 + i * 100))
+                .collect();
             let api = Api::ALL[i as usize % 3];
             let answer = ask(address, api.path(), body(&blocks, 5 + i % 20, api)).await;
             (blocks.len() as u64 * 16, 5 + i % 20, answer)
@@ -137,7 +140,10 @@ async fn a_lone_request_takes_the_network_the_overhead_and_the_prefill() {
         // Ten tokens, none before the one before it, and each in an event of its own.
         assert_eq!(answer.texts.len(), 10);
         assert!(ms(answer.e2e) >= model + 9.0 * 4.0, "{answer:?}");
-        println!("ttft {got:.2} ms = model {model:.2} + network {network} + {:.2}", got - model - network);
+        println!(
+            "ttft {got:.2} ms = model {model:.2} + network {network} + {:.2}",
+            got - model - network
+        );
     }
     running.shutdown().await;
 }
