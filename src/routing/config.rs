@@ -4,6 +4,7 @@
 //! next.
 
 use crate::error::RoutingError;
+use crate::health::HealthConfig;
 use crate::reach::Reach;
 use gorgo_types::Nanos;
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,9 @@ pub struct RouterConfig {
     pub serial_queue: bool,
     /// The queue is looked at only at multiples of this; none: whenever something has changed. GORGO v1: 20 ms.
     pub queue_interval: Option<Nanos>,
+    /// When a replica is found unfit to be chosen; none: whenever the caller says so ([`crate::Router::set_health`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthConfig>,
     /// Tokens per block of all chains, at least 1. A chain of another block size hits nothing and is not learned.
     pub block_tokens: u32,
 }
@@ -99,6 +103,7 @@ impl Default for RouterConfig {
             reach: Reach::All,
             serial_queue: false,
             queue_interval: None,
+            health: None,
             block_tokens: 16,
         }
     }
@@ -132,6 +137,9 @@ impl RouterConfig {
         }
         if self.max_in_flight_per_replica == Some(0) {
             return refuse("max_in_flight_per_replica", "0".to_owned(), "at least 1");
+        }
+        if let Some(health) = &self.health {
+            health.validate()?;
         }
         if let IndexBound::Lru { capacity_tokens_per_replica: capacity } = self.index
             && capacity < u64::from(self.block_tokens)

@@ -13,6 +13,7 @@ use crate::config::RouterConfig;
 use crate::decision::{Decision, Target, Tie};
 use crate::error::RoutingError;
 use crate::fleet::Fleet;
+use crate::health::{Health, HealthTotals, ReplicaHealth};
 use crate::index::{Index, IndexStats};
 use crate::policy::{Policy, Question};
 use crate::queue::{Action, Queue};
@@ -53,8 +54,9 @@ pub struct Router {
     cached: Vec<u64>,
     decision: Decision,
     ignored: Ignored,
-    /// Apart, so that a router without one is no larger.
+    /// These two apart, so that a router without them is no larger.
     tuner: Option<Box<Attached>>,
+    health: Option<Box<Health>>,
 }
 
 /// Decides as a router does: by the policy, but at random (rule `no-metrics`) where the policy needs scraped metrics
@@ -129,7 +131,9 @@ impl Router {
         }
         let index =
             policy.needs().prefix_index.then(|| Index::new(config.block_tokens, config.index));
+        let health = config.health.map(|health| Box::new(Health::new(health)));
         Ok(Self {
+            health,
             queue: Queue::new(&config),
             cached: vec![0; fleet.ids()],
             config,
@@ -162,6 +166,7 @@ impl Router {
     /// queue and the queue is full, the target is [`Target::Reject`]. Requests that wait come first: call
     /// [`Router::poll`] until it gives nothing before deciding on a new one.
     pub fn decide(&mut self, now: Nanos, request: &RoutingRequest<'_>, draw: u64) -> &Decision {
+        self.pass_time(now);
         if let Some(tuner) = &mut self.tuner {
             tuner.before_decision(request.id, &mut *self.policy);
         }
@@ -198,6 +203,17 @@ impl Router {
             self.decision.target = Target::Reject;
         }
         &self.decision
+    }
+
+    /// What happens by itself as time passes.
+    #[inline]
+    fn pass_time(&mut self, now: Nanos) {
+        if let Some(health) = &mut self.health
+            && health.is_due(now)
+        {
+            health.advance(now, &mut self.fleet);
+            self.queue.unblock();
+        }
     }
 
     /// What the last decision was made on, one per candidate. `cached_tokens` belongs to that decision's request; what
@@ -239,6 +255,7 @@ impl Router {
     /// [`Router::next_deadline`]. The head is offered again only after something has changed.
     #[inline]
     pub fn poll(&mut self, now: Nanos) -> Option<Action> {
+        self.pass_time(now);
         self.queue.poll(now)
     }
 
@@ -246,7 +263,11 @@ impl Router {
     #[must_use]
     #[inline]
     pub fn next_deadline(&self) -> Option<Nanos> {
-        self.queue.next_deadline()
+        let queue = self.queue.next_deadline();
+        match &self.health {
+            Some(health) => queue.into_iter().chain(health.deadline()).min(),
+            None => queue,
+        }
     }
 
     /// Requests in the queue.
@@ -291,6 +312,20 @@ impl Router {
     #[must_use]
     pub const fn config(&self) -> &RouterConfig {
         &self.config
+    }
+
+    /// What is known of a replica's health; nothing where the router was not asked to look after it
+    /// ([`RouterConfig::health`]), or it is not in the fleet.
+    #[must_use]
+    pub fn health_of(&self, replica: ReplicaId) -> Option<ReplicaHealth> {
+        self.fleet.life(replica)?;
+        self.health.as_ref().map(|health| health.of(replica))
+    }
+
+    /// How often replicas were found unfit, for whichever reason.
+    #[must_use]
+    pub fn health_totals(&self) -> HealthTotals {
+        self.health.as_ref().map(|health| health.totals()).unwrap_or_default()
     }
 
     /// Requests dispatched and not ended.

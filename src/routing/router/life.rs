@@ -6,6 +6,7 @@
 use super::Router;
 use crate::accounting::{InFlight, Stage, Ticket};
 use crate::config::{LearnAt, ReleaseAt};
+use crate::health::End;
 use crate::signals::RoutingRequest;
 use gorgo_types::{BlockChain, Nanos, ReplicaId};
 
@@ -45,6 +46,9 @@ impl Router {
             holds_queue: self.queue.take_turn(),
             prompt,
         });
+        if let Some(health) = &mut self.health {
+            health.dispatched(now, ticket.slot(), replica, &mut self.fleet);
+        }
         if let Some(tuner) = &mut self.tuner {
             let signals = self.fleet.signals().iter();
             let work = signals.map(|s| s.uncached_tokens(request)).min().unwrap_or(prompt_tokens);
@@ -64,6 +68,12 @@ impl Router {
     #[inline]
     pub fn first_token(&mut self, now: Nanos, ticket: Ticket) {
         let is_news = self.advance(ticket, Stage::FirstToken, true);
+        if let Some(health) = &mut self.health
+            && is_news
+        {
+            health.answered(now, ticket.slot(), &mut self.fleet);
+            self.queue.unblock();
+        }
         if let Some(tuner) = &mut self.tuner
             && is_news
         {
@@ -75,6 +85,9 @@ impl Router {
     /// if the configuration says so.
     pub fn finished(&mut self, now: Nanos, ticket: Ticket, sequence: Option<&BlockChain>) {
         let is_news = self.advance_to_end(ticket, true, sequence);
+        if is_news {
+            self.ended(now, ticket, End::Good);
+        }
         if let Some(tuner) = &mut self.tuner
             && is_news
         {
@@ -82,7 +95,8 @@ impl Router {
         }
     }
 
-    /// The request failed: no answer, a bad one, or one that broke off.
+    /// The request failed, and it was the replica's failure: no answer, one that broke off, or one that says so (a 503,
+    /// not a 400). An answer with a bad status for which the replica is not to blame is told as finished.
     pub fn failed(&mut self, now: Nanos, ticket: Ticket) {
         self.lost(now, ticket, true);
     }
@@ -94,10 +108,22 @@ impl Router {
 
     fn lost(&mut self, now: Nanos, ticket: Ticket, failed: bool) {
         let is_news = self.advance_to_end(ticket, false, None);
+        if is_news {
+            self.ended(now, ticket, if failed { End::Failed } else { End::Neither });
+        }
         if let Some(tuner) = &mut self.tuner
             && is_news
         {
             tuner.lost(now, ticket.slot(), failed);
+        }
+    }
+
+    /// What the end of a request says of its replica's health.
+    #[inline]
+    fn ended(&mut self, now: Nanos, ticket: Ticket, end: End) {
+        if let Some(health) = &mut self.health {
+            health.ended(now, ticket.slot(), end, &mut self.fleet);
+            self.queue.unblock();
         }
     }
 
