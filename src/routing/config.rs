@@ -22,6 +22,8 @@ pub enum LearnAt {
     FirstToken,
     /// When the response ends.
     Finished,
+    /// Never by itself: the engines say what they hold ([`crate::Router::kv_stored`]).
+    KvEvent,
 }
 
 /// When a request stops counting as load (`in_flight_requests`, `queued_tokens`, the capacity gate). A request that
@@ -149,6 +151,10 @@ impl RouterConfig {
                 capacity.to_string(),
                 "at least one block",
             );
+        }
+        if self.learn_at == LearnAt::KvEvent && self.index != IndexBound::Unbounded {
+            let wanted = "unbounded where learn_at is kv-event, as the engines say what they hold";
+            return refuse("index", format!("{:?}", self.index), wanted);
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ pub mod verify;
 pub use accounting::Ticket;
 pub use config::{IndexBound, LearnAt, ReleaseAt, RouterConfig};
 pub use decision::{Decision, Target, Tie};
-pub use error::RoutingError;
+pub use error::{RoutingError, WeightError};
 pub use fleet::{MAX_REPLICAS, Scrape};
 pub use health::{
     Circuit, CircuitConfig, HealthConfig, HealthTotals, OutlierConfig, ReplicaHealth,

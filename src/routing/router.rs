@@ -5,8 +5,8 @@
 //! [`Router::response_headers`], [`Router::first_token`], and one of [`Router::finished`], [`Router::failed`],
 //! [`Router::cancelled`]. A decision to queue leads to [`Router::enqueue`] and [`Router::poll`] instead.
 //!
-//! Here is what it decides; `life` has what it learns of requests, `told` what it learns of replicas. Deliberately not
-//! here: the rules themselves ([`crate::policy`]). Read [`crate::index`] next.
+//! Here is what it decides; `life` has what it learns of requests, `told` what it learns of replicas, `switch` what may
+//! be changed while it works. Deliberately not here: the rules themselves ([`crate::policy`]). Read [`crate::index`] next.
 
 use crate::accounting::InFlights;
 use crate::config::RouterConfig;
@@ -20,10 +20,11 @@ use crate::queue::{Action, Queue};
 use crate::reach::Reach;
 use crate::signals::{RoutingRequest, Signals};
 use crate::tuner::attached::Attached;
-use crate::tuner::{TuneStep, TunedWeights, Tuner, TunerConfig, TunerError};
+use crate::tuner::{TuneStep, TunedWeights, Tuner};
 use gorgo_types::{Nanos, RegionId, ReplicaId, Tokens, ZoneId};
 
 mod life;
+mod switch;
 mod told;
 
 /// News that a router ignored, counted. A simulation that ends with any of them non-zero has a bug in its driver; in a
@@ -38,6 +39,8 @@ pub struct Ignored {
     pub old_scrape: u64,
     /// A prompt of another block size, matched with nothing and not learned.
     pub foreign_prompt: u64,
+    /// A KV event that the index does not listen to ([`crate::LearnAt::KvEvent`]).
+    pub kv_event: u64,
 }
 
 /// See the [module](self).
@@ -129,8 +132,7 @@ impl Router {
         for &(replica, region) in replicas {
             fleet.add(replica, region)?;
         }
-        let index =
-            policy.needs().prefix_index.then(|| Index::new(config.block_tokens, config.index));
+        let index = policy.needs().prefix_index.then(|| Index::of(&config));
         let health = config.health.map(|health| Box::new(Health::new(health)));
         Ok(Self {
             health,
@@ -145,16 +147,6 @@ impl Router {
             ignored: Ignored::default(),
             tuner: None,
         })
-    }
-
-    /// Lets a tuner change the policy's weights from now on, starting from those that it has; `seed` keys its draws. A
-    /// tuner that was there before is gone, and the policy keeps the weights that it was given last.
-    ///
-    /// # Errors
-    /// When a parameter is out of range, or the policy has no such weight or starts outside of its box.
-    pub fn tune(&mut self, config: &TunerConfig, seed: u64) -> Result<(), TunerError> {
-        self.tuner = Some(Box::new(Attached::new(config, &*self.policy, seed)?));
-        Ok(())
     }
 
     // ------------------------------------------------------------------------------------------------- decisions

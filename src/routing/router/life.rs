@@ -31,10 +31,12 @@ impl Router {
             && life.is_some()
             && knows_blocks
         {
-            if self.config.learn_at == LearnAt::Dispatch {
-                index.insert(replica, request.prompt);
-            } else {
-                prompt = Some(request.prompt.clone());
+            match self.config.learn_at {
+                LearnAt::Dispatch => index.insert(replica, request.prompt),
+                LearnAt::KvEvent => {}
+                LearnAt::Headers | LearnAt::FirstToken | LearnAt::Finished => {
+                    prompt = Some(request.prompt.clone());
+                }
             }
         }
         let ticket = self.in_flight.insert(InFlight {
@@ -204,6 +206,7 @@ const fn learn_stage(at: LearnAt) -> Stage {
         LearnAt::Dispatch => Stage::Dispatched,
         LearnAt::Headers => Stage::Headers,
         LearnAt::FirstToken => Stage::FirstToken,
-        LearnAt::Finished => Stage::Ended,
+        // Of events there is no stage, and no prompt waits for one.
+        LearnAt::Finished | LearnAt::KvEvent => Stage::Ended,
     }
 }

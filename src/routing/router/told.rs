@@ -4,7 +4,7 @@ use super::Router;
 use crate::error::RoutingError;
 use crate::fleet::Scrape;
 use crate::health::Check;
-use gorgo_types::{BlockChain, Nanos, RegionId, ReplicaId, Tokens, ZoneId};
+use gorgo_types::{BlockChain, BlockId, Nanos, RegionId, ReplicaId, Tokens, ZoneId};
 
 impl Router {
     /// A probe of `replica` has answered after `rtt`, or failed (`None`), which changes nothing but perhaps its health.
@@ -133,6 +133,31 @@ impl Router {
     pub fn cache_lost(&mut self, _now: Nanos, replica: ReplicaId) {
         if let Some(index) = &mut self.index {
             index.remove_replica(replica);
+        }
+    }
+
+    /// A replica's engine says that it holds these blocks from now on. Their ids must be chained as those of the prompts are
+    /// ([`gorgo_types::chain`]), so they tell what stands before them, and no parent is named. To be told once or again
+    /// is the same.
+    pub fn kv_stored(&mut self, _now: Nanos, replica: ReplicaId, blocks: &[BlockId]) {
+        self.kv_event(replica, true, blocks);
+    }
+
+    /// A replica's engine says that it has given these blocks up. Blocks that it did not hold are passed over.
+    pub fn kv_removed(&mut self, _now: Nanos, replica: ReplicaId, blocks: &[BlockId]) {
+        self.kv_event(replica, false, blocks);
+    }
+
+    /// A replica's engine says that it holds nothing any more; to be told, too, when some of its events were lost.
+    pub fn kv_cleared(&mut self, now: Nanos, replica: ReplicaId) {
+        self.cache_lost(now, replica);
+    }
+
+    fn kv_event(&mut self, replica: ReplicaId, stored: bool, blocks: &[BlockId]) {
+        if self.fleet.life(replica).is_none() {
+            self.ignored.unknown_replica += 1;
+        } else if let Some(index) = &mut self.index {
+            self.ignored.kv_event += u64::from(!index.kv_event(replica, stored, blocks));
         }
     }
 
