@@ -3,6 +3,7 @@
 mod compare;
 mod decisions;
 mod definitions;
+mod emulate;
 mod exit;
 mod explain;
 mod live;
@@ -64,6 +65,8 @@ enum Command {
     /// How far regions and clients are from each other, and how that is known.
     #[command(subcommand)]
     Network(network::NetworkCommand),
+    /// Serve a scenario's fleet over HTTP on this machine, at the times of the model (needs `--features live`).
+    Emulate(emulate::EmulateArgs),
     /// Send a scenario's requests to real URLs, with a simulation's records (needs `--features live`).
     Live(live::LiveArgs),
     /// What every metric means (the same text as `gorgo help metrics`).
@@ -84,6 +87,7 @@ fn main() -> std::process::ExitCode {
         Command::Decisions(command) => decisions::decisions(&command),
         Command::Profile(command) => profile::profile(&command),
         Command::Network(command) => network::network(&command),
+        Command::Emulate(args) => emulate::emulate(&args),
         Command::Live(args) => live::live(&args),
         Command::Metrics => definitions::print(),
     };
