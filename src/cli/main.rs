@@ -1,5 +1,6 @@
 //! The binary `gorgo`: one file per command. This one names the commands and turns their ends into exit codes.
 
+mod calibrate;
 mod compare;
 mod decisions;
 mod definitions;
@@ -59,6 +60,8 @@ enum Command {
     /// Check recorded routing decisions against a policy.
     #[command(subcommand)]
     Decisions(decisions::DecisionsCommand),
+    /// A cost profile from measured requests: live runs, or any with requests.csv.
+    Calibrate(calibrate::CalibrateArgs),
     /// How long GPUs take: list, show, plot and import cost profiles.
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
@@ -85,6 +88,7 @@ fn main() -> std::process::ExitCode {
         Command::Compare(args) => compare::compare(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Decisions(command) => decisions::decisions(&command),
+        Command::Calibrate(args) => calibrate::calibrate(&args),
         Command::Profile(command) => profile::profile(&command),
         Command::Network(command) => network::network(&command),
         Command::Emulate(args) => emulate::emulate(&args),

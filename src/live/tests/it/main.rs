@@ -3,5 +3,6 @@
 
 mod answers;
 mod rounds;
+mod secure;
 mod sending;
 mod support;
