@@ -328,7 +328,11 @@ impl VllmReplica {
         let live = self.live_mut(slot);
         match live.place {
             Place::Coming => self.coming.retain(|&(_, other)| other != slot),
-            Place::Waiting => self.waiting.retain(|&other| other != slot),
+            Place::Waiting => {
+                self.waiting.retain(|&other| other != slot);
+                // Whoever is first now may fit.
+                self.cut_run(Femtos::from_nanos(now));
+            }
             Place::Running => {
                 if !live.cancelled {
                     live.cancelled = true;

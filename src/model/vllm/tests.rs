@@ -206,7 +206,7 @@ fn play(mut replica: VllmReplica, acts: &[Act]) -> (Vec<ReplicaEvent>, u128, u64
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
     #[test]
     fn runs_of_steps_are_the_steps_one_by_one(
         acts in prop::collection::vec(act(), 1..40),
