@@ -1,0 +1,52 @@
+//! A replica as the proxy knows it: name, place, connections.
+
+use crate::config::ReplicaConfig;
+use crate::metrics::OfReplica;
+use crate::upstream::Pool;
+use gorgo_types::{RegionId, ReplicaId};
+use http::HeaderValue;
+use std::fmt;
+
+/// A replica of the fleet. Its id is the router's; its name is the inventory's and never changes its id while it lives.
+pub(crate) struct Replica {
+    pub(crate) id: ReplicaId,
+    pub(crate) name: String,
+    pub(crate) name_header: HeaderValue,
+    pub(crate) region: RegionId,
+    pub(crate) region_name: String,
+    pub(crate) region_header: HeaderValue,
+    pub(crate) config: ReplicaConfig,
+    pub(crate) pool: Pool,
+    pub(crate) metrics: OfReplica,
+}
+
+impl fmt::Debug for Replica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replica").field("id", &self.id).field("name", &self.name).finish()
+    }
+}
+
+impl Replica {
+    pub(crate) fn new(
+        id: ReplicaId,
+        region: RegionId,
+        config: ReplicaConfig,
+        pool: Pool,
+        metrics: OfReplica,
+    ) -> Self {
+        // Names are checked by the configuration: printable ASCII.
+        let header =
+            |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("?"));
+        Self {
+            id,
+            name: config.name.clone(),
+            name_header: header(&config.name),
+            region,
+            region_name: config.region.clone(),
+            region_header: header(&config.region),
+            config,
+            pool,
+            metrics,
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The proxy over real sockets on the loopback, in front of replicas whose every byte the test says.
+
+mod data_path;
+mod faults_of_clients;
+mod queue;
+mod support;
