@@ -14,7 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::simulate::{print, terminal_style};
 use rule::Rule;
 use sides::SideRuns;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `gorgo compare`.
 #[derive(Debug, clap::Args)]
@@ -65,14 +65,16 @@ enum Format {
 
 /// Runs the command.
 pub fn compare(args: &CompareArgs) -> Result<Exit, Failure> {
+    let (base, new) = (SideRuns::read(&args.base), SideRuns::read(&args.new));
     if args.fail_if.is_empty()
         && matches!(args.format, Format::Table | Format::Json)
-        && let Some(text) = requests(args)?
+        && !is_many(&args.base, &base)
+        && !is_many(&args.new, &new)
     {
-        print(&text)?;
+        print(&requests(args)?)?;
         return Ok(Exit::Ok);
     }
-    let (base, new) = (SideRuns::read(&args.base)?, SideRuns::read(&args.new)?);
+    let (base, new) = (base?, new?);
     let judgement = judge::judge(&base, &new, &args.fail_if)?;
     let precision = args.precision / 100.0;
     print(&match args.format {
@@ -87,24 +89,19 @@ pub fn compare(args: &CompareArgs) -> Result<Exit, Failure> {
     Ok(if judgement.passes() { Exit::Ok } else { Exit::Failed })
 }
 
-/// Two single runs, request by request; none where a side is more than that.
-fn requests(args: &CompareArgs) -> Result<Option<String>, Failure> {
-    let is_many = |path: &PathBuf| -> Result<bool, Failure> {
-        if path.is_file() || path.join("sweep.json").is_file() {
-            return Ok(true);
-        }
-        // What cannot be read at all is blamed by the reader of single runs.
-        let side = SideRuns::read(path).ok();
-        Ok(side.is_some_and(|side| side.groups.values().any(|group| group.runs.len() > 1)))
-    };
-    if is_many(&args.base)? || is_many(&args.new)? {
-        return Ok(None);
-    }
+/// Whether a side is more than one run. What cannot be read at all is blamed by the reader of single runs.
+fn is_many(path: &Path, side: &Result<SideRuns, Failure>) -> bool {
+    let several = |side: &SideRuns| side.groups.values().any(|group| group.runs.len() > 1);
+    path.is_file() || path.join("sweep.json").is_file() || side.as_ref().is_ok_and(several)
+}
+
+/// Two single runs, request by request.
+fn requests(args: &CompareArgs) -> Result<String, Failure> {
     let base = gorgo_report::load_run(&args.base).map_err(Failure::input)?;
     let new = gorgo_report::load_run(&args.new).map_err(Failure::input)?;
     let comparison = gorgo_metrics::compare(&base.side(), &new.side()).map_err(Failure::input)?;
-    Ok(Some(match args.format {
+    Ok(match args.format {
         Format::Json => gorgo_report::comparison_json(&comparison),
         _ => gorgo_report::comparison_table(&comparison, terminal_style()),
-    }))
+    })
 }

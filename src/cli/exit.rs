@@ -70,6 +70,19 @@ impl From<gorgo_sim::SimError> for Failure {
     }
 }
 
+impl From<gorgo_sweep::SweepError> for Failure {
+    fn from(error: gorgo_sweep::SweepError) -> Self {
+        let exit = if error.is_invalid() {
+            Exit::Invalid
+        } else if error.is_input() {
+            Exit::Input
+        } else {
+            Exit::Failed
+        };
+        Self { exit, message: error.to_string() }
+    }
+}
+
 /// An error with its causes, each once.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();

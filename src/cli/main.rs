@@ -17,6 +17,7 @@ mod seeds;
 mod simulate;
 mod sweep;
 mod text;
+mod threads;
 mod trace;
 mod trace_import;
 mod trace_write;

@@ -62,10 +62,7 @@ pub fn reproduce(args: &ReproduceArgs) -> Result<Exit, Failure> {
         .ok_or_else(|| Failure::input(format!("no experiment is called `{}`", args.paper)))?;
     let options = Options { seeds: args.seeds, only: args.only.clone(), data: args.data.clone() };
     let plan = Plan::new(&experiment, &options).map_err(failure)?;
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(args.threads.map_or(0, usize::from))
-        .build()
-        .map_err(Failure::failed)?;
+    let pool = crate::threads::threads(args.threads)?;
     let (clock, cpu) = (Instant::now(), cpu_seconds());
     let progress = Progress::new(None, args.quiet);
     let tell = |ended: u64| progress.add(ended);

@@ -41,11 +41,8 @@ pub fn run_seeds(
     if args.overwrite || args.out.is_none() {
         clear(&folder)?;
     }
-    let store = Store::open(&folder, &plan, false).map_err(failure)?;
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(args.threads.map_or(0, usize::from))
-        .build()
-        .map_err(Failure::failed)?;
+    let store = Store::open(&folder, &plan, false)?;
+    let pool = crate::threads::threads(args.threads)?;
     let clock = Instant::now();
     let cells = plan.cells();
     let progress = Progress::of("runs", Some(cells as u64), args.quiet);
@@ -71,7 +68,7 @@ pub fn run_seeds(
         })
     });
     progress.finish();
-    ran.map_err(failure)?;
+    ran?;
     let kept = kept.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let (ids, runs): (Vec<RunId>, Vec<Kept>) = kept.into_iter().flatten().unzip();
     write(&store, &plan, &ids, &runs)?;
@@ -113,7 +110,7 @@ fn plan(scenario: Option<&Path>, args: &SimulateArgs, count: u32) -> Result<Plan
         search: Search::Grid,
         axes: Vec::new(),
     };
-    Plan::new(file).map_err(failure)
+    Plan::new(file).map_err(Failure::from)
 }
 
 /// Removes what an earlier run of this command left in a folder, finished or not, and nothing else.
@@ -141,8 +138,8 @@ fn clear(folder: &Path) -> Result<(), Failure> {
 fn write(store: &Store, plan: &Plan, ids: &[RunId], runs: &[Kept]) -> Result<(), Failure> {
     let cells: Vec<CellNumbers> =
         ids.iter().zip(runs).map(|(id, (summary, _))| CellNumbers::new(*id, summary)).collect();
-    let csv = gorgo_sweep::cells_csv(plan, &cells).map_err(failure)?;
-    store.write_cells(&csv).map_err(failure)?;
+    let csv = gorgo_sweep::cells_csv(plan, &cells)?;
+    store.write_cells(&csv)?;
     let path = store.path_of().join(BASELINE);
     std::fs::write(&path, baseline(&plan.file.name, runs)?)
         .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
@@ -180,8 +177,4 @@ fn mean(runs: &[Numbers], metric: &str) -> String {
     };
     let ([low, high], digits) = (estimate.interval(0.95), digits(estimate.value()));
     format!("{:.digits$} ±{:.digits$}", estimate.value(), (high - low) / 2.0)
-}
-
-fn failure(error: SweepError) -> Failure {
-    if error.is_input() { Failure::input(error) } else { Failure::failed(error) }
 }

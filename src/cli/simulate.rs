@@ -177,10 +177,7 @@ fn run_all(
     let times = policies as u64 * sweep.map_or(1, |sweep| u64::from(sweep.runs));
     let total = requests.size_hint().map(|n| n.saturating_mul(times));
     let progress = Progress::new(total, args.quiet);
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(args.threads.map_or(0, usize::from))
-        .build()
-        .map_err(Failure::failed)?;
+    let pool = crate::threads::threads(args.threads)?;
     let runs = pool.install(|| match sweep {
         Some(sweep) => run_sweep(scenario, requests, sweep, |scenario, requests, policy| {
             run_one(scenario, requests, policy, args, out, &progress)

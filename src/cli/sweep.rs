@@ -5,7 +5,7 @@
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use crate::simulate::{print, terminal_style};
-use gorgo_report::{Grid, Style};
+use gorgo_report::{Grid, Style, short_number};
 use gorgo_sweep::{
     CellNumbers, Finished, METRICS, Plan, Pool, RunId, Shard, Store, SweepError, SweepFile,
 };
@@ -104,16 +104,13 @@ pub fn sweep(command: &SweepCommand) -> Result<Exit, Failure> {
 }
 
 fn plan(path: &Path) -> Result<Plan, Failure> {
-    SweepFile::read(path).and_then(Plan::new).map_err(failure)
+    SweepFile::read(path).and_then(Plan::new).map_err(Failure::from)
 }
 
 fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let mut plan = plan(&args.sweep)?;
     plan.records = args.records;
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(args.threads.map_or(0, usize::from))
-        .build()
-        .map_err(Failure::failed)?;
+    let pool = crate::threads::threads(args.threads)?;
     let ids = pool.install(|| ids_of(&plan))?;
     let threads = pool.current_num_threads();
     if args.dry_run {
@@ -121,8 +118,8 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
     }
     let default = || Path::new("results/local").join(&plan.file.name);
     let folder = args.out.clone().unwrap_or_else(default);
-    let store = Store::open(&folder, &plan, args.resume).map_err(failure)?;
-    let done = store.done().map_err(failure)?;
+    let store = Store::open(&folder, &plan, args.resume)?;
+    let done = store.done()?;
     let shard = args.shard.unwrap_or(Shard::ALL);
     let runs = Plan::runs(&ids);
     let mine = || (0..).zip(&runs).filter(|(place, _)| shard.has(*place)).map(|(_, run)| *run);
@@ -141,7 +138,7 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
         })
     });
     progress.finish();
-    ran.map_err(failure)?;
+    ran?;
     if !args.show.quiet {
         let (cells, all, mine) = (plan.cells(), runs.len(), mine().count());
         let seconds = clock.elapsed().as_secs_f64();
@@ -157,12 +154,12 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
 fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
     let mut plan = plan(&args.sweep)?;
     if let Some(first) = args.shards.first() {
-        plan.records = Store::keeps_records(first).map_err(failure)?;
+        plan.records = Store::keeps_records(first)?;
     }
     let ids = ids_of(&plan)?;
-    let store = Store::open(&args.out, &plan, true).map_err(failure)?;
+    let store = Store::open(&args.out, &plan, true)?;
     for shard in &args.shards {
-        let taken = store.take_over(shard).map_err(failure)?;
+        let taken = store.take_over(shard)?;
         if !args.show.quiet {
             eprintln!("{}: {taken} runs", shard.display());
         }
@@ -176,7 +173,7 @@ fn ids_of(plan: &Plan) -> Result<Vec<RunId>, Failure> {
         .into_par_iter()
         .map(|cell| plan.run_id(cell))
         .collect::<Result<_, _>>()
-        .map_err(failure)
+        .map_err(Failure::from)
 }
 
 /// Writes and shows the tables, if every run is there.
@@ -190,7 +187,7 @@ fn finish(
     let mut numbers: BTreeMap<RunId, CellNumbers> = BTreeMap::new();
     let mut missing = 0_u64;
     for (id, _) in Plan::runs(ids) {
-        match store.summary(id).map_err(failure)? {
+        match store.summary(id)? {
             Some(summary) => drop(numbers.insert(id, CellNumbers::new(id, &summary))),
             None => missing += 1,
         }
@@ -203,12 +200,12 @@ fn finish(
         return Ok(Exit::Ok);
     }
     let cells: Vec<CellNumbers> = ids.iter().map(|id| numbers[id].clone()).collect();
-    let csv = gorgo_sweep::cells_csv(plan, &cells).map_err(failure)?;
-    store.write_cells(&csv).map_err(failure)?;
+    let csv = gorgo_sweep::cells_csv(plan, &cells)?;
+    store.write_cells(&csv)?;
     let rows = gorgo_sweep::settings(plan, &cells);
     let standings = gorgo_sweep::standings(plan, &cells, &rows);
     let finished = Finished { plan, cells: &cells, rows: &rows, standings: &standings };
-    finished.write_report(store, command).map_err(failure)?;
+    finished.write_report(store, command)?;
     match show.format {
         Format::Json => print(&to_json(plan, &rows))?,
         Format::Table => print(&to_table(plan, &rows, show.rows, terminal_style()))?,
@@ -237,8 +234,8 @@ fn dry_run(plan: &Plan, ids: &[RunId], threads: usize, quiet: bool) -> Result<Ex
     print(&text)?;
     if !quiet {
         let clock = Instant::now();
-        let scenario = plan.resolve(0).map_err(failure)?;
-        plan.run(0, &scenario, &Pool::new(1)).map_err(failure)?;
+        let scenario = plan.resolve(0)?;
+        plan.run(0, &scenario, &Pool::new(1))?;
         let one = clock.elapsed().as_secs_f64();
         let runs = Plan::runs(ids).len();
         eprintln!(
@@ -282,12 +279,7 @@ fn to_table(plan: &Plan, rows: &[gorgo_sweep::SettingRow], limit: usize, style: 
     let (objective, less) = &plan.file.objective;
     let shown: Vec<&str> = SHOWN.into_iter().filter(|name| name != objective).collect();
     let place = |name: &str| METRICS.iter().position(|metric| *metric == name);
-    let number = |value: Option<f64>| match value {
-        Some(value) if value.abs() >= 1000.0 => format!("{value:.0}"),
-        Some(value) if value.abs() >= 10.0 => format!("{value:.1}"),
-        Some(value) => format!("{value:.3}"),
-        None => "-".to_owned(),
-    };
+    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), short_number);
     // A dotted name stands in two lines: the last word below what comes before it.
     fn split(name: &str) -> [&str; 2] {
         name.rsplit_once('.').map_or([name, ""], |(before, last)| [before, last])
@@ -319,8 +311,4 @@ fn to_table(plan: &Plan, rows: &[gorgo_sweep::SettingRow], limit: usize, style: 
         rows.len()
     );
     text
-}
-
-fn failure(error: SweepError) -> Failure {
-    if error.is_input() { Failure::input(error) } else { Failure::failed(error) }
 }

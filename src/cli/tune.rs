@@ -10,7 +10,7 @@ mod world;
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use gorgo_scenario::Resolved;
-use gorgo_sweep::{Axis, Bench, METRICS, SweepError, SweepFile};
+use gorgo_sweep::{Axis, Bench, METRICS, SweepFile};
 use gorgo_tune::{Bound, Gain, Goal, Method, Objective, Plan, Search, TuneError};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -124,11 +124,13 @@ pub fn tune(args: &TuneArgs) -> Result<Exit, Failure> {
         .map_err(Failure::input)?;
     let goal = goal(args)?;
     let runner = Runner::new(&bench, goal.metrics(), args.threads)?;
+    let sets: Vec<String> = args.set.iter().chain(&args.train_set).cloned().collect();
+    let scenario = bench.resolve(None, &sets, args.first_seed)?;
     if let Some(which) = args.capacity {
-        return capacity::capacity(args, &bench, &goal, runner, which == Capacity::Most);
+        return capacity::capacity(args, &bench, &scenario, &goal, runner, which == Capacity::Most);
     }
-    let policy = policy(args, &bench)?;
-    let out = out_folder(args, &bench)?;
+    let policy = policy(args, &bench, &scenario)?;
+    let out = out_folder(args, &scenario)?;
     let clock = Instant::now();
     let made = search_and_test(args, &bench, &goal, runner, &policy)?;
     made.write(&out)?;
@@ -253,7 +255,7 @@ fn axes(over: &[String]) -> Result<Vec<Axis>, Failure> {
         if !text.contains('=') && Path::new(text).extension().is_some_and(|end| end == "toml") {
             axes.extend(SweepFile::read(Path::new(text)).map_err(Failure::input)?.axes);
         } else {
-            axes.push(Axis::parse(text).map_err(sweep_failure)?);
+            axes.push(Axis::parse(text)?);
         }
     }
     if axes.is_empty() {
@@ -296,9 +298,7 @@ fn goal(args: &TuneArgs) -> Result<Goal, Failure> {
 }
 
 /// The policy that is tuned.
-fn policy(args: &TuneArgs, bench: &Bench) -> Result<String, Failure> {
-    let sets: Vec<String> = args.set.iter().chain(&args.train_set).cloned().collect();
-    let scenario = bench.resolve(None, &sets, args.first_seed).map_err(sweep_failure)?;
+fn policy(args: &TuneArgs, bench: &Bench, scenario: &Resolved) -> Result<String, Failure> {
     let labels: Vec<&str> =
         scenario.router.policies.iter().map(|policy| policy.label.as_str()).collect();
     let mut named: Vec<&str> = args.policy.iter().map(String::as_str).collect();
@@ -329,9 +329,7 @@ fn policy(args: &TuneArgs, bench: &Bench) -> Result<String, Failure> {
     }
 }
 
-fn out_folder(args: &TuneArgs, bench: &Bench) -> Result<PathBuf, Failure> {
-    let sets: Vec<String> = args.set.iter().chain(&args.train_set).cloned().collect();
-    let scenario = bench.resolve(None, &sets, args.first_seed).map_err(sweep_failure)?;
+fn out_folder(args: &TuneArgs, scenario: &Resolved) -> Result<PathBuf, Failure> {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
     let name: String = scenario.name.chars().map(plain).collect();
     let default = || Path::new("results/local").join(format!("tune-{name}"));
@@ -347,10 +345,6 @@ fn unknown(metric: &str) -> Failure {
         "metric {metric:?}: got nothing, wanted a number of the summary, such as {}",
         METRICS.join(", ")
     ))
-}
-
-pub(crate) fn sweep_failure(error: SweepError) -> Failure {
-    if error.is_input() { Failure::input(error) } else { Failure::failed(error) }
 }
 
 impl From<TuneError> for Failure {

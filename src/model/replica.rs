@@ -107,6 +107,7 @@ pub struct Replica {
     /// What happened outside `advance` and has not been reported yet.
     unreported: ReplicaOutput,
     record_token_runs: bool,
+    step_by_step: bool,
     totals: ReplicaTotals,
     #[cfg(feature = "mutations")]
     mutation: Option<Mutation>,
@@ -145,6 +146,7 @@ impl Replica {
             clock: Nanos::ZERO,
             unreported: ReplicaOutput::default(),
             record_token_runs: false,
+            step_by_step: false,
             totals: ReplicaTotals::default(),
             #[cfg(feature = "mutations")]
             mutation: None,
@@ -161,6 +163,13 @@ impl Replica {
     /// Whether `advance` fills [`ReplicaOutput::runs`], at a cost per sequence and run of steps. Off at first.
     pub fn record_token_runs(&mut self, record: bool) {
         self.record_token_runs = record;
+    }
+
+    /// Whether every decode step is a boundary of its own, so that tokens are reported when they are emitted and not at the
+    /// end of their run: for whoever passes them on as they come. It changes no time. Off at first; it concerns runs that
+    /// start afterwards.
+    pub fn step_by_step(&mut self, each: bool) {
+        self.step_by_step = each;
     }
 
     /// When `advance` must be called next. Changes with every arrive, cancel, fail and advance.

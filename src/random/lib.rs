@@ -51,6 +51,8 @@ pub enum Purpose {
     SweepSetting = 50,
     /// What an offline search proposes: keyed by step and place, and where it starts again.
     TuneSearch = 51,
+    /// The round trip of an exchange over an emulated link: keyed by link, connection and exchange.
+    EmulatedRtt = 52,
     /// Resamples of a statistic: keyed by resample and slot.
     Bootstrap = 60,
 }

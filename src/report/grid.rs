@@ -2,6 +2,18 @@
 
 use std::fmt::Write;
 
+/// A number with the digits that matter: four significant ones or so, or four after the point. `-` where it is infinite
+/// or no number.
+#[must_use]
+pub fn short_number(value: f64) -> String {
+    match value.abs() {
+        size if !size.is_finite() => "-".to_owned(),
+        size if size >= 1000.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.4}"),
+    }
+}
+
 /// Where a table is going: it decides how the best value of a column is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {

@@ -5,7 +5,7 @@
 
 use crate::error::RoutingError;
 use crate::signals::Signals;
-use gorgo_types::{Nanos, RegionId, ReplicaId};
+use gorgo_types::{Nanos, RegionId, ReplicaId, ZoneId};
 
 /// Replica ids are below this. Ids index vectors and bits, so they are dense; a sparse one would waste both.
 pub const MAX_REPLICAS: u32 = 4096;
@@ -52,6 +52,8 @@ pub(crate) struct Fleet {
     gate: Option<u32>,
     alpha: f64,
     never_scraped: usize,
+    /// The zone that the candidates were last narrowed to by [`Fleet::bind`].
+    bound: Option<ZoneId>,
 }
 
 impl Fleet {
@@ -63,6 +65,7 @@ impl Fleet {
             gate,
             alpha,
             never_scraped: 0,
+            bound: None,
         }
     }
 
@@ -162,6 +165,26 @@ impl Fleet {
     pub(crate) fn narrow(&mut self, wanted: impl Fn(&Signals) -> bool) {
         for (signals, state) in self.signals.iter_mut().zip(&self.states) {
             signals.eligible = state.open && wanted(signals);
+        }
+    }
+
+    /// Says in which zone a replica stands.
+    pub(crate) fn set_zone(
+        &mut self,
+        replica: ReplicaId,
+        zone: Option<ZoneId>,
+    ) -> Result<(), RoutingError> {
+        let slot = self.slot(replica).ok_or(RoutingError::UnknownReplica { replica })?;
+        self.signals[slot].zone = zone;
+        Ok(())
+    }
+
+    /// Leaves only the open candidates of a zone to be chosen, and all open ones again for a request without one.
+    #[inline]
+    pub(crate) fn bind(&mut self, zone: Option<ZoneId>) {
+        if zone.is_some() || self.bound.is_some() {
+            self.bound = zone;
+            self.narrow(|signals| zone.is_none() || signals.zone == zone);
         }
     }
 

@@ -18,7 +18,7 @@ use crate::policy::{Policy, Question};
 use crate::reach::Home;
 use crate::signals::Signals;
 use crate::tuner::TunedWeights;
-use gorgo_types::{Nanos, RegionId, ReplicaId};
+use gorgo_types::{Nanos, RegionId, ReplicaId, ZoneId};
 use serde::ser::{SerializeSeq, SerializeStruct};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -66,6 +66,9 @@ pub struct LogRow {
     pub session: Option<Hex>,
     /// The block id that stands for the first tokens of the prompt: the affinity key where there is no session.
     pub prefix: Hex,
+    /// The zone that the request is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub residency: Option<ZoneId>,
     /// What the router of one region added.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub home: Option<Home>,
@@ -120,6 +123,9 @@ pub struct SignalColumns {
     pub queued_tokens: Vec<u64>,
     pub cached_tokens: Vec<u64>,
     pub eligible: Vec<bool>,
+    /// Empty, and not written, where no candidate belongs to a zone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zone: Vec<Option<ZoneId>>,
 }
 
 /// A column of a [`LogRow`] that is longer or shorter than the list of replicas.
@@ -160,6 +166,7 @@ impl<'a> LogLine<'a> {
             max_tokens: request.max_tokens.get(),
             session: request.session.map(Hex),
             prefix: Hex(prefix_key(request.prompt)),
+            residency: request.residency,
             home: question.home,
             draw: Hex(question.draw),
             memory: memory.map(Hex),
@@ -192,7 +199,8 @@ struct Columns<'a>(&'a [Signals]);
 impl Serialize for Columns<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let all = self.0;
-        let mut out = serializer.serialize_struct("SignalColumns", 14)?;
+        let zones = any_zone(all);
+        let mut out = serializer.serialize_struct("SignalColumns", 14 + usize::from(zones))?;
         out.serialize_field("replica", &Column(all, |s| s.replica.0))?;
         out.serialize_field("region", &Column(all, |s| s.region.0))?;
         out.serialize_field("rtt_ewma_ms", &Column(all, |s| s.rtt_ewma_ms))?;
@@ -207,8 +215,16 @@ impl Serialize for Columns<'_> {
         out.serialize_field("queued_tokens", &Column(all, |s| s.queued_tokens))?;
         out.serialize_field("cached_tokens", &Column(all, |s| s.cached_tokens))?;
         out.serialize_field("eligible", &Column(all, |s| s.eligible))?;
+        if zones {
+            out.serialize_field("zone", &Column(all, |s| s.zone))?;
+        }
         out.end()
     }
+}
+
+/// Whether zones are worth a column.
+fn any_zone(candidates: &[Signals]) -> bool {
+    candidates.iter().any(|candidate| candidate.zone.is_some())
 }
 
 /// Scores or terms, written without a copy.
@@ -238,7 +254,8 @@ impl Serialize for LogLine<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { question, decision, memory, weights } = self;
         let request = &question.request;
-        let fields = 15 + usize::from(question.home.is_some()) + usize::from(weights.is_some());
+        let given = [request.residency.is_some(), question.home.is_some(), weights.is_some()];
+        let fields = 15 + given.into_iter().map(usize::from).sum::<usize>();
         let mut out = serializer.serialize_struct("LogRow", fields)?;
         out.serialize_field("request", &format_args!("{}", request.id))?;
         out.serialize_field("now_ns", &question.now)?;
@@ -246,6 +263,9 @@ impl Serialize for LogLine<'_> {
         out.serialize_field("max_tokens", &request.max_tokens)?;
         out.serialize_field("session", &request.session.map(Hex))?;
         out.serialize_field("prefix", &Hex(prefix_key(request.prompt)))?;
+        if let Some(zone) = &request.residency {
+            out.serialize_field("residency", zone)?;
+        }
         if let Some(home) = &question.home {
             out.serialize_field("home", home)?;
         }
@@ -287,6 +307,7 @@ impl SignalColumns {
             queued_tokens: column(candidates, |s| s.queued_tokens),
             cached_tokens: column(candidates, |s| s.cached_tokens),
             eligible: column(candidates, |s| s.eligible),
+            zone: if any_zone(candidates) { column(candidates, |s| s.zone) } else { Vec::new() },
         }
     }
 
@@ -311,6 +332,7 @@ impl SignalColumns {
             queued_tokens: self.queued_tokens[i],
             cached_tokens: self.cached_tokens[i],
             eligible: self.eligible[i],
+            zone: self.zone.get(i).copied().flatten(),
         };
         Ok((0..self.replica.len()).map(signals).collect())
     }
@@ -331,6 +353,7 @@ impl SignalColumns {
             ("queued_tokens", self.queued_tokens.len()),
             ("cached_tokens", self.cached_tokens.len()),
             ("eligible", self.eligible.len()),
+            ("zone", if self.zone.is_empty() { wanted } else { self.zone.len() }),
         ];
         match lengths.into_iter().find(|&(_, got)| got != wanted) {
             Some((column, got)) => Err(RaggedColumns { column, got, wanted }),

@@ -8,7 +8,7 @@
 //! [`crate::router`] next.
 
 use crate::fleet::Fleet;
-use crate::signals::Signals;
+use crate::signals::{RoutingRequest, Signals};
 use gorgo_types::{RegionId, ReplicaId};
 use serde::{Deserialize, Serialize};
 
@@ -92,22 +92,49 @@ impl Home {
     }
 }
 
+impl Reach {
+    /// Whether a request is bound to a zone of which no candidate is within reach: to wait would be in vain.
+    pub(crate) fn never_serves(
+        &self,
+        request: &RoutingRequest<'_>,
+        candidates: &[Signals],
+    ) -> bool {
+        let Some(zone) = request.residency else { return false };
+        let within = |signals: &Signals| match self {
+            Self::All => true,
+            Self::Region(reach) => signals.region == reach.region || request.hops < reach.max_hops,
+        };
+        !candidates.iter().any(|signals| signals.zone == Some(zone) && within(signals))
+    }
+}
+
 impl RegionReach {
-    /// Marks the candidates that may be chosen for a request that `hops` routers have passed on already.
-    pub(crate) fn narrow(&self, fleet: &mut Fleet, hops: u32, waiting_tokens: u64) -> Home {
+    /// Marks the candidates that may be chosen for a request that `hops` routers have passed on already, and that may
+    /// be bound to a zone.
+    pub(crate) fn narrow(
+        &self,
+        fleet: &mut Fleet,
+        &RoutingRequest { hops, residency, .. }: &RoutingRequest<'_>,
+        waiting_tokens: u64,
+    ) -> Home {
+        let inside = |signals: &Signals| residency.is_none() || signals.zone == residency;
         let local = |signals: &Signals| signals.region == self.region;
         let has_room = |signals: &Signals| {
-            local(signals) && self.local_first.is_none_or(|room| room.is_at(signals))
+            local(signals)
+                && inside(signals)
+                && self.local_first.is_none_or(|room| room.is_at(signals))
         };
         let room = fleet.any_open(has_room);
         match self.local_first {
             Some(_) if room => fleet.narrow(has_room),
             Some(_) => {
                 let forwards = hops < self.max_hops;
-                fleet.narrow(|signals| if local(signals) { self.may_wait } else { forwards });
+                fleet.narrow(|signals| {
+                    inside(signals) && if local(signals) { self.may_wait } else { forwards }
+                });
             }
-            None if hops < self.max_hops => fleet.narrow(|_| true),
-            None => fleet.narrow(local),
+            None if hops < self.max_hops => fleet.narrow(inside),
+            None => fleet.narrow(|signals| local(signals) && inside(signals)),
         }
         let full = self.local_first.is_some() && !room;
         Home { region: self.region, waiting_tokens, full }

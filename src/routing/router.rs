@@ -1,17 +1,18 @@
 //! The router: everything a load balancer remembers, and the one place where its parts meet.
 //!
 //! It is told what happened and when, and asked what to do; it has no clock, no I/O and no randomness of its own. The
-//! life of a request: [`Router::decide`], then [`Router::dispatched`], which gives a [`Ticket`]; with it
+//! life of a request: [`Router::decide`], then [`Router::dispatched`], which gives a [`crate::Ticket`]; with it
 //! [`Router::response_headers`], [`Router::first_token`], and one of [`Router::finished`], [`Router::failed`],
 //! [`Router::cancelled`]. A decision to queue leads to [`Router::enqueue`] and [`Router::poll`] instead.
 //!
-//! Deliberately not here: the rules themselves ([`crate::policy`]). Read [`crate::index`] next.
+//! Here is what it decides; `life` has what it learns of requests, `told` what it learns of replicas. Deliberately not
+//! here: the rules themselves ([`crate::policy`]). Read [`crate::index`] next.
 
-use crate::accounting::{InFlight, InFlights, Stage, Ticket};
-use crate::config::{LearnAt, ReleaseAt, RouterConfig};
+use crate::accounting::InFlights;
+use crate::config::RouterConfig;
 use crate::decision::{Decision, Target, Tie};
 use crate::error::RoutingError;
-use crate::fleet::{Fleet, Scrape};
+use crate::fleet::Fleet;
 use crate::index::{Index, IndexStats};
 use crate::policy::{Policy, Question};
 use crate::queue::{Action, Queue};
@@ -19,7 +20,10 @@ use crate::reach::Reach;
 use crate::signals::{RoutingRequest, Signals};
 use crate::tuner::attached::Attached;
 use crate::tuner::{TuneStep, TunedWeights, Tuner, TunerConfig, TunerError};
-use gorgo_types::{BlockChain, Nanos, RegionId, ReplicaId, Tokens};
+use gorgo_types::{Nanos, RegionId, ReplicaId, Tokens, ZoneId};
+
+mod life;
+mod told;
 
 /// News that a router ignored, counted. A simulation that ends with any of them non-zero has a bug in its driver; in a
 /// proxy they are the ordinary races between clients, replicas and the fleet's owner.
@@ -57,11 +61,17 @@ pub struct Router {
 /// and a replica that may be chosen was never scraped, as GORGO v2's proxy falls back.
 ///
 /// It depends on the question alone, so a logged question gives the logged decision again. Without candidates the
-/// decision is to reject (rule `no-replica`).
+/// decision is to reject (rule `no-replica`), and so it is where a request is bound to a zone in which no candidate
+/// stands (rule `no-replica-in-zone`).
 pub fn decide(policy: &dyn Policy, question: &Question<'_>, decision: &mut Decision) {
     let candidates = question.candidates;
     if candidates.is_empty() {
         decision.start("no-replica", &[]);
+    } else if question.request.residency.is_some_and(|zone| !is_served(zone, candidates)) {
+        decision.start("no-replica-in-zone", &[]);
+        for _ in candidates {
+            decision.push(0.0, &[]);
+        }
     } else if policy.needs().scrapes
         && candidates.iter().any(|candidate| candidate.eligible && candidate.scraped_at.is_none())
     {
@@ -74,6 +84,22 @@ pub fn decide(policy: &dyn Policy, question: &Question<'_>, decision: &mut Decis
         policy.decide(question, decision);
     }
     hold_back(question, decision);
+    keep_inside(question, decision);
+}
+
+/// Whether any candidate stands in the zone.
+fn is_served(zone: ZoneId, candidates: &[Signals]) -> bool {
+    candidates.iter().any(|candidate| candidate.zone == Some(zone))
+}
+
+/// A policy of whatever origin cannot send a request out of its zone: such a choice is none.
+fn keep_inside(question: &Question<'_>, decision: &mut Decision) {
+    if let Some(zone) = question.request.residency
+        && let Target::Replica(replica) = decision.target
+        && !question.candidates.iter().any(|c| c.replica == replica && c.zone == Some(zone))
+    {
+        decision.target = Target::Queue;
+    }
 }
 
 /// A choice in a region without room means to wait.
@@ -149,20 +175,26 @@ impl Router {
             self.fleet.set_cached(&self.cached);
         }
         let home = match &self.config.reach {
-            Reach::All => None,
+            Reach::All => {
+                self.fleet.bind(request.residency);
+                None
+            }
             Reach::Region(reach) => {
                 let waiting = self.queue.waiting_tokens();
-                Some(reach.narrow(&mut self.fleet, request.hops, waiting))
+                Some(reach.narrow(&mut self.fleet, request, waiting))
             }
         };
         let candidates = self.fleet.signals();
         let question = Question { now, request: *request, candidates, draw, home };
-        if candidates.is_empty() || home.is_some() || self.fleet.any_never_scraped() {
+        let unusual = home.is_some() || request.residency.is_some();
+        if candidates.is_empty() || unusual || self.fleet.any_never_scraped() {
             decide(&*self.policy, &question, &mut self.decision);
         } else {
             self.policy.decide(&question, &mut self.decision);
         }
-        if self.decision.target == Target::Queue && self.queue.is_full() {
+        if self.decision.target == Target::Queue
+            && (self.queue.is_full() || self.config.reach.never_serves(request, candidates))
+        {
             self.decision.target = Target::Reject;
         }
         &self.decision
@@ -179,272 +211,6 @@ impl Router {
     #[must_use]
     pub const fn decision(&self) -> &Decision {
         &self.decision
-    }
-
-    // ------------------------------------------------------------------------------------- the life of a request
-
-    /// The request is sent to `replica`: the decision's, or another one where the decision was overruled.
-    pub fn dispatched(
-        &mut self,
-        now: Nanos,
-        request: &RoutingRequest<'_>,
-        replica: ReplicaId,
-    ) -> Ticket {
-        let prompt_tokens = request.prompt.tokens().get();
-        let life = self.fleet.life(replica);
-        self.ignored.unknown_replica += u64::from(life.is_none());
-        if life.is_some() {
-            self.fleet.count(replica, prompt_tokens);
-            self.policy.on_dispatched(request, replica);
-        }
-        let knows_blocks = request.prompt.block_tokens() == self.config.block_tokens;
-        let mut prompt = None;
-        if let Some(index) = &mut self.index
-            && life.is_some()
-            && knows_blocks
-        {
-            if self.config.learn_at == LearnAt::Dispatch {
-                index.insert(replica, request.prompt);
-            } else {
-                prompt = Some(request.prompt.clone());
-            }
-        }
-        let ticket = self.in_flight.insert(InFlight {
-            stage: Stage::Dispatched,
-            replica,
-            life: life.unwrap_or(u32::MAX),
-            prompt_tokens,
-            counted: life.is_some(),
-            holds_queue: self.queue.take_turn(),
-            prompt,
-        });
-        if let Some(tuner) = &mut self.tuner {
-            let signals = self.fleet.signals().iter();
-            let work = signals.map(|s| s.uncached_tokens(request)).min().unwrap_or(prompt_tokens);
-            tuner.dispatched(now, request.id, replica, &self.decision, work, ticket.slot());
-        }
-        ticket
-    }
-
-    /// The replica's response headers arrive; `ok`: with a good status. A prompt answered with a bad one is never
-    /// learned (if it was not at dispatch); the request still has to be told as failed or finished.
-    #[inline]
-    pub fn response_headers(&mut self, _now: Nanos, ticket: Ticket, ok: bool) {
-        self.advance(ticket, Stage::Headers, ok);
-    }
-
-    /// The first token arrives.
-    #[inline]
-    pub fn first_token(&mut self, now: Nanos, ticket: Ticket) {
-        let is_news = self.advance(ticket, Stage::FirstToken, true);
-        if let Some(tuner) = &mut self.tuner
-            && is_news
-        {
-            tuner.first_token(now, ticket.slot());
-        }
-    }
-
-    /// The response is complete. `sequence` is prompt and output, where the caller knows their blocks; it is learned
-    /// if the configuration says so.
-    pub fn finished(&mut self, now: Nanos, ticket: Ticket, sequence: Option<&BlockChain>) {
-        let is_news = self.advance_to_end(ticket, true, sequence);
-        if let Some(tuner) = &mut self.tuner
-            && is_news
-        {
-            tuner.finished(now, ticket.slot());
-        }
-    }
-
-    /// The request failed: no answer, a bad one, or one that broke off.
-    pub fn failed(&mut self, now: Nanos, ticket: Ticket) {
-        self.lost(now, ticket, true);
-    }
-
-    /// The client gave up, and the replica was told.
-    pub fn cancelled(&mut self, now: Nanos, ticket: Ticket) {
-        self.lost(now, ticket, false);
-    }
-
-    fn lost(&mut self, now: Nanos, ticket: Ticket, failed: bool) {
-        let is_news = self.advance_to_end(ticket, false, None);
-        if let Some(tuner) = &mut self.tuner
-            && is_news
-        {
-            tuner.lost(now, ticket.slot(), failed);
-        }
-    }
-
-    /// False: it was told before, or the request has ended.
-    fn advance(&mut self, ticket: Ticket, stage: Stage, ok: bool) -> bool {
-        let Some(request) = self.in_flight.advance(ticket, stage) else {
-            self.ignored.late_news += 1;
-            return false;
-        };
-        let release = request.counted && stage >= release_stage(self.config.release_at);
-        if release {
-            request.counted = false;
-        }
-        let (replica, life, tokens) = (request.replica, request.life, request.prompt_tokens);
-        if !ok {
-            request.prompt = None;
-        }
-        let learn = stage >= learn_stage(self.config.learn_at);
-        let prompt = if learn { request.prompt.take() } else { None };
-        if release {
-            self.release(replica, life, tokens);
-        }
-        if let Some(prompt) = prompt {
-            self.learn(replica, life, &prompt);
-        }
-        true
-    }
-
-    /// False: the request had ended before.
-    fn advance_to_end(&mut self, ticket: Ticket, ok: bool, sequence: Option<&BlockChain>) -> bool {
-        let Some(mut request) = self.in_flight.end(ticket) else {
-            self.ignored.late_news += 1;
-            return false;
-        };
-        if request.counted {
-            self.release(request.replica, request.life, request.prompt_tokens);
-        }
-        if request.holds_queue {
-            self.queue.end_turn();
-        }
-        if !ok {
-            return true;
-        }
-        if let Some(prompt) = request.prompt.take() {
-            self.learn(request.replica, request.life, &prompt);
-        }
-        if let Some(sequence) = sequence.filter(|_| self.config.learn_output) {
-            self.learn(request.replica, request.life, sequence);
-        }
-        true
-    }
-
-    fn release(&mut self, replica: ReplicaId, life: u32, tokens: u64) {
-        self.fleet.release(replica, life, tokens);
-        self.queue.unblock();
-    }
-
-    fn learn(&mut self, replica: ReplicaId, life: u32, chain: &BlockChain) {
-        if let Some(index) = &mut self.index
-            && self.fleet.life(replica) == Some(life)
-            && chain.block_tokens() == self.config.block_tokens
-        {
-            index.insert(replica, chain);
-        }
-    }
-
-    // ------------------------------------------------------------------------------------------ what probes tell
-
-    /// A probe of `replica` has answered after `rtt`, or failed (`None`), which changes nothing.
-    pub fn probe_result(&mut self, now: Nanos, replica: ReplicaId, rtt: Option<Nanos>) {
-        let Some(rtt) = rtt else { return };
-        if self.fleet.probed(now, replica, rtt) {
-            self.queue.unblock();
-        } else {
-            self.ignored.unknown_replica += 1;
-        }
-    }
-
-    /// A metrics scrape has answered. One that was taken before the one known is ignored.
-    pub fn scraped(&mut self, _now: Nanos, replica: ReplicaId, scrape: Scrape) {
-        if self.fleet.scraped(replica, &scrape) {
-            self.queue.unblock();
-        } else if self.fleet.life(replica).is_none() {
-            self.ignored.unknown_replica += 1;
-        } else {
-            self.ignored.old_scrape += 1;
-        }
-    }
-
-    /// A metrics scrape has failed: what is known is kept, and ages.
-    pub const fn scrape_failed(&mut self, _now: Nanos, _replica: ReplicaId) {}
-
-    // ------------------------------------------------------------------------------------------ what the fleet does
-
-    /// A replica joins, as the last candidate; a draining one is taken back into service in its place.
-    ///
-    /// # Errors
-    /// When it is in service already, or its id is too large.
-    pub fn replica_added(
-        &mut self,
-        _now: Nanos,
-        replica: ReplicaId,
-        region: RegionId,
-    ) -> Result<(), RoutingError> {
-        self.fleet.add(replica, region)?;
-        self.cached.resize(self.fleet.ids(), 0);
-        self.queue.unblock();
-        Ok(())
-    }
-
-    /// A replica takes no new requests; those it has go on.
-    ///
-    /// # Errors
-    /// When it is not in the fleet.
-    pub fn replica_draining(
-        &mut self,
-        _now: Nanos,
-        replica: ReplicaId,
-    ) -> Result<(), RoutingError> {
-        self.fleet.drain(replica)?;
-        self.queue.unblock();
-        Ok(())
-    }
-
-    /// A replica is gone, with its cache. Requests that are still there are to be told as failed, as any.
-    ///
-    /// # Errors
-    /// When it is not in the fleet.
-    pub fn replica_removed(&mut self, _now: Nanos, replica: ReplicaId) -> Result<(), RoutingError> {
-        self.fleet.remove(replica)?;
-        self.queue.unblock();
-        if let Some(index) = &mut self.index {
-            index.remove_replica(replica);
-        }
-        Ok(())
-    }
-
-    /// A replica is found healthy or not; an unhealthy one is not chosen.
-    ///
-    /// # Errors
-    /// When it is not in the fleet.
-    pub fn set_health(
-        &mut self,
-        _now: Nanos,
-        replica: ReplicaId,
-        healthy: bool,
-    ) -> Result<(), RoutingError> {
-        self.fleet.set_health(replica, healthy)?;
-        self.queue.unblock();
-        Ok(())
-    }
-
-    /// A replica's cache is empty again: it was restarted or flushed.
-    pub fn cache_lost(&mut self, _now: Nanos, replica: ReplicaId) {
-        if let Some(index) = &mut self.index {
-            index.remove_replica(replica);
-        }
-    }
-
-    /// A replica reported how many leading tokens of a prompt it had when it admitted the request: what the index
-    /// believes beyond is dropped. The last block cannot be judged, since an engine always computes at least one token.
-    /// To be told before the same request is learned: afterwards the replica has the whole prompt.
-    pub fn cache_reported(
-        &mut self,
-        _now: Nanos,
-        replica: ReplicaId,
-        prompt: &BlockChain,
-        cached: Tokens,
-    ) {
-        if let Some(index) = &mut self.index
-            && cached < prompt.tokens_in(prompt.blocks() - 1)
-        {
-            index.trim(replica, prompt, cached);
-        }
     }
 
     // ------------------------------------------------------------------------------------------------- the queue
@@ -543,22 +309,5 @@ impl Router {
     #[must_use]
     pub const fn ignored(&self) -> Ignored {
         self.ignored
-    }
-}
-
-const fn release_stage(at: ReleaseAt) -> Stage {
-    match at {
-        ReleaseAt::Headers => Stage::Headers,
-        ReleaseAt::FirstToken => Stage::FirstToken,
-        ReleaseAt::Finished => Stage::Ended,
-    }
-}
-
-const fn learn_stage(at: LearnAt) -> Stage {
-    match at {
-        LearnAt::Dispatch => Stage::Dispatched,
-        LearnAt::Headers => Stage::Headers,
-        LearnAt::FirstToken => Stage::FirstToken,
-        LearnAt::Finished => Stage::Ended,
     }
 }

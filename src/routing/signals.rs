@@ -3,7 +3,7 @@
 //! Deliberately not here: how the numbers are kept up to date ([`crate::Router`]), and what a policy makes of them
 //! ([`crate::policy`]). Read [`crate::decision`] next.
 
-use gorgo_types::{BlockChain, Nanos, RegionId, ReplicaId, RequestId, Tokens};
+use gorgo_types::{BlockChain, Nanos, RegionId, ReplicaId, RequestId, Tokens, ZoneId};
 use serde::{Deserialize, Serialize};
 
 /// One candidate as the router sees it: scraped values are as old as the last scrape, counters of its own are live.
@@ -35,8 +35,12 @@ pub struct Signals {
     pub queued_tokens: u64,
     /// Leading tokens of this request's prompt that the router's index believes to be cached there.
     pub cached_tokens: u64,
-    /// May it be chosen now? False when it is unhealthy, draining, or at its capacity gate.
+    /// May it be chosen now? False when it is unhealthy, draining, at its capacity gate, or outside of the request's
+    /// zone.
     pub eligible: bool,
+    /// The zone in which it keeps what it is sent; `None`: it belongs to none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<ZoneId>,
 }
 
 impl Signals {
@@ -58,6 +62,7 @@ impl Signals {
             queued_tokens: 0,
             cached_tokens: 0,
             eligible: true,
+            zone: None,
         }
     }
 
@@ -87,4 +92,6 @@ pub struct RoutingRequest<'a> {
     pub session: Option<u64>,
     /// How many routers have passed it on before this one.
     pub hops: u32,
+    /// The zone that it must not leave: only replicas of this zone may be chosen, whatever the policy says.
+    pub residency: Option<ZoneId>,
 }

@@ -28,6 +28,7 @@ fn visible(request: &Request, hops: u32) -> RoutingRequest<'_> {
         max_tokens: request.max_tokens,
         session: request.has_session.then_some(request.id.session),
         hops,
+        residency: None,
     }
 }
 

@@ -62,20 +62,17 @@ impl Estimate {
     /// The one-sided p-value of the claim that the truth is above `bound`: small where the claim is well founded.
     #[must_use]
     pub fn p_above(&self, bound: f64) -> f64 {
-        let distance = self.centre - self.into_scale(bound);
-        if self.error > 0.0 {
-            t_above(distance / self.error, self.freedom)
-        } else if distance > 0.0 {
-            0.0
-        } else {
-            1.0
-        }
+        self.p_of_distance(self.centre - self.into_scale(bound))
     }
 
     /// The one-sided p-value of the claim that the truth is below `bound`.
     #[must_use]
     pub fn p_below(&self, bound: f64) -> f64 {
-        let distance = self.into_scale(bound) - self.centre;
+        self.p_of_distance(self.into_scale(bound) - self.centre)
+    }
+
+    /// How likely the estimate is so far or farther on the claim's side of a bound that the truth stands on.
+    fn p_of_distance(&self, distance: f64) -> f64 {
         if self.error > 0.0 {
             t_above(distance / self.error, self.freedom)
         } else if distance > 0.0 {
@@ -151,8 +148,14 @@ impl Estimate {
     }
 }
 
+/// The mean; infinite where a value is, none of no values.
+#[must_use]
+pub fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| mean_of(values))
+}
+
 #[expect(clippy::cast_precision_loss, reason = "counts of samples")]
-pub(crate) fn mean(values: &[f64]) -> f64 {
+pub(crate) fn mean_of(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
@@ -180,7 +183,7 @@ pub fn level(values: &[f64]) -> Option<Estimate> {
     if !usable(values) {
         return None;
     }
-    let centre = mean(values);
+    let centre = mean_of(values);
     let error = error_of_mean(values.iter().copied(), centre);
     Some(Estimate::new(Scale::Plain, centre, error, freedom(values), values.len()))
 }
@@ -232,7 +235,7 @@ pub fn unpaired_ratio(base: &[f64], new: &[f64]) -> Option<Estimate> {
 }
 
 fn positive_means(base: &[f64], new: &[f64]) -> Option<(f64, f64)> {
-    let means = (mean(base), mean(new));
+    let means = (mean_of(base), mean_of(new));
     (means.0 > 0.0 && means.1 > 0.0).then_some(means)
 }
 

@@ -16,7 +16,7 @@ mod sections;
 mod student;
 
 pub use estimate::{
-    Estimate, Scale, holm, level, paired_difference, paired_ratio, unpaired_difference,
+    Estimate, Scale, holm, level, mean, paired_difference, paired_ratio, unpaired_difference,
     unpaired_ratio,
 };
 pub use median::{band, median, median_interval, middle, sorted};

@@ -90,11 +90,6 @@ pub(crate) fn label(value: &str) -> String {
     }
 }
 
-/// The last word of a dotted path.
-pub(crate) fn last_word(path: &str) -> &str {
-    path.rsplit('.').next().unwrap_or(path)
-}
-
 /// A number and its unit.
 fn number(value: &str) -> Option<(f64, &str)> {
     let value = bare(value);

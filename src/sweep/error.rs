@@ -77,4 +77,13 @@ impl SweepError {
             _ => true,
         }
     }
+
+    /// Whether a run broke a law: its result would be wrong.
+    #[must_use]
+    pub fn is_invalid(&self) -> bool {
+        match self {
+            Self::Run { source, .. } | Self::Trial { source, .. } => source.is_invalid(),
+            _ => false,
+        }
+    }
 }

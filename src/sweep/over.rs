@@ -9,6 +9,12 @@ use std::fmt::Write;
 use std::path::Path;
 
 impl Axis {
+    /// The last word of its path, by which columns and pictures call it.
+    #[must_use]
+    pub fn short_name(&self) -> &str {
+        self.path.rsplit('.').next().unwrap_or(&self.path)
+    }
+
     /// Reads a line.
     ///
     /// # Errors

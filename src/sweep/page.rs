@@ -3,11 +3,11 @@
 
 use crate::axes::bare;
 use crate::error::SweepError;
-use crate::pictures::{Finished, metric, rounded};
+use crate::pictures::{Finished, metric};
 use crate::standing::{ALPHA, Standing};
 use crate::store::Store;
 use crate::table::METRICS;
-use gorgo_report::{HtmlCell, HtmlPage};
+use gorgo_report::{HtmlCell, HtmlPage, short_number};
 
 /// Most rows of a table; the files have all.
 const MOST_ROWS: usize = 2_000;
@@ -149,16 +149,12 @@ impl Finished<'_> {
                 cells.extend(row.spread.map(number));
                 cells.extend(standing_cells(standing, rank == 0));
                 cells.extend(shown.iter().map(|name| number(metric(row, name))));
-                let first = self.first_cell(row.settings[0], row.policy);
+                let first = self.plan.cells_of(row.settings[0], row.policy).start;
                 cells.push(HtmlCell::Links(self.links(first)));
                 cells
             })
             .collect();
         page.table(&head, &rows);
-    }
-
-    fn first_cell(&self, setting: usize, policy: usize) -> usize {
-        (setting * self.plan.policies.len() + policy) * self.plan.file.seeds.count as usize
     }
 
     /// The summaries of a row's runs.
@@ -212,7 +208,7 @@ impl Finished<'_> {
 
 fn number(value: Option<f64>) -> HtmlCell {
     match value {
-        Some(value) => HtmlCell::Number(rounded(value), value),
+        Some(value) => HtmlCell::Number(short_number(value), value),
         None => HtmlCell::Number("-".to_owned(), f64::NAN),
     }
 }
@@ -226,7 +222,8 @@ fn standing_cells(standing: &Standing, is_best: bool) -> [HtmlCell; 3] {
         None => "?",
     };
     let word = HtmlCell::Text(word.to_owned());
-    let signed = |value: f64| format!("{}{}", if value > 0.0 { "+" } else { "" }, rounded(value));
+    let signed =
+        |value: f64| format!("{}{}", if value > 0.0 { "+" } else { "" }, short_number(value));
     match standing.difference {
         Some([middle, low, high]) => [
             HtmlCell::Number(signed(middle), middle),

@@ -1,7 +1,7 @@
 //! What the pictures of a sweep show. Ink and scales are `gorgo-report`'s; which settings, and in which order, is chosen
 //! here. A picture that a sweep has nothing for is left out.
 
-use crate::axes::{Values, by_step, effect, label, last_word};
+use crate::axes::{Values, by_step, effect, label};
 use crate::error::SweepError;
 use crate::plan::Plan;
 use crate::standing::Standing;
@@ -12,6 +12,7 @@ use gorgo_report::plot::{
     SurfaceCell, SurfaceMark, SweepPanel, SweepSeries, SweepUnit, SweepValue, front, parallel,
     surface, sweep, ttft_bands,
 };
+use gorgo_report::short_number;
 
 /// Most panels of main effects: those of the largest.
 const MOST_EFFECTS: usize = 6;
@@ -159,7 +160,7 @@ impl Finished<'_> {
                     .collect(),
             };
             let panel = SweepPanel {
-                title: format!("{} over {}", self.objective(), last_word(&own.path)),
+                title: format!("{} over {}", self.objective(), own.short_name()),
                 axis: own.path.clone(),
                 steps: values.labels.clone(),
                 unit: unit(self.objective()),
@@ -212,7 +213,7 @@ impl Finished<'_> {
             let all = &values[axis].ordered;
             let marks =
                 all.iter().enumerate().map(|(i, value)| (share(i, all.len()), label(value)));
-            let name = last_word(&plan.file.axes[axis].path).to_owned();
+            let name = plan.file.axes[axis].short_name().to_owned();
             // Of very many marks the ends and some between are enough; those that would touch are left out.
             axes.push(ParallelAxis { name, marks: ends_first(marks.collect()) });
         }
@@ -227,7 +228,7 @@ impl Finished<'_> {
                 share,
                 format!(
                     "{} {}",
-                    rounded(number),
+                    short_number(number),
                     if unit(objective) == SweepUnit::Time { "ms" } else { "" }
                 ),
             )
@@ -333,9 +334,8 @@ impl Finished<'_> {
         let seeds = self.plan.file.seeds.count as usize;
         let mut series: Vec<BandSeries> = Vec::new();
         for row in shown {
-            let first = (row.settings[0] * self.plan.policies.len() + row.policy) * seeds;
             let mut runs = Vec::with_capacity(seeds);
-            for cell in &self.cells[first..first + seeds] {
+            for cell in &self.cells[self.plan.cells_of(row.settings[0], row.policy)] {
                 let ttft_ns = store.histograms(&cell.run)?.ttft_ns;
                 runs.push(BandRun { ttft_ns, measured: cell.measured });
             }
@@ -362,7 +362,7 @@ impl Finished<'_> {
         let mut name = self.plan.policies[row.policy].clone();
         for (axis, own) in self.plan.file.axes.iter().enumerate() {
             if let Some(value) = row.value(self.plan, axis) {
-                name.push_str(&format!(" {}={}", last_word(&own.path), label(value)));
+                name.push_str(&format!(" {}={}", own.short_name(), label(value)));
             }
         }
         name
@@ -421,15 +421,6 @@ fn ends_first(marks: Vec<(f64, String)>) -> Vec<(f64, String)> {
     }
     ends.extend(between);
     ends
-}
-
-/// A number in about three digits.
-pub(crate) fn rounded(value: f64) -> String {
-    match value.abs() {
-        size if size >= 1000.0 => format!("{value:.0}"),
-        size if size >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.3}"),
-    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use gorgo_scenario::{
 };
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -113,6 +114,14 @@ impl Plan {
         let (row, seed) = (index / seeds, index % seeds);
         let (setting, policy) = (row / self.policies.len(), row % self.policies.len());
         Cell { setting, policy, seed: self.file.seeds.first + seed as u64 }
+    }
+
+    /// The cells of a setting and a policy: one per seed.
+    #[must_use]
+    pub fn cells_of(&self, setting: usize, policy: usize) -> Range<usize> {
+        let seeds = self.file.seeds.count as usize;
+        let first = (setting * self.policies.len() + policy) * seeds;
+        first..first + seeds
     }
 
     /// A setting in words: `path=value, ...`.

@@ -25,11 +25,9 @@ pub struct Standing {
 /// The objective of a row under each seed.
 #[must_use]
 pub fn values(plan: &Plan, cells: &[CellNumbers], row: &SettingRow) -> Vec<Option<f64>> {
-    let seeds = plan.file.seeds.count as usize;
     let objective = METRICS.iter().position(|metric| *metric == plan.file.objective.0);
-    let first = (row.settings[0] * plan.policies.len() + row.policy) * seeds;
     let of = |cell: &CellNumbers| objective.and_then(|objective| cell.numbers[objective]);
-    cells[first..first + seeds].iter().map(of).collect()
+    cells[plan.cells_of(row.settings[0], row.policy)].iter().map(of).collect()
 }
 
 /// The standing of each row of [`crate::settings`], which has the best first.

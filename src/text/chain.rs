@@ -13,7 +13,7 @@
 
 use crate::Role;
 use crate::error::TextError;
-use gorgo_types::{BlockChain, ChainBuilder, ChainError, Tokens as Count};
+use gorgo_types::{BlockChain, BlockId, ChainBuilder, ChainError, Tokens as Count};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Characters taken for a token where no tokenizer is given.
@@ -92,6 +92,28 @@ impl<'a> TextChain<'a> {
             filled: 0,
             first: true,
         })
+    }
+
+    /// The conversation whose first blocks are the first `blocks` of a chain, all of them whole; text that follows goes on
+    /// in the message in which they end.
+    ///
+    /// # Errors
+    /// Where the chain has fewer whole blocks.
+    pub fn continuing(
+        tokens: &'a Tokens,
+        chain: &BlockChain,
+        blocks: usize,
+    ) -> Result<Self, ChainError> {
+        let block_tokens = chain.block_tokens();
+        let mut begun = Self::new(tokens, 0, block_tokens)?;
+        if blocks > 0 {
+            let kept = Count(blocks as u64 * u64::from(block_tokens));
+            let ids: Vec<BlockId> =
+                chain.ids().iter().take(blocks.min(chain.whole_blocks())).copied().collect();
+            begun.whole = ChainBuilder::continuing(&BlockChain::from_ids(ids, kept, block_tokens)?);
+            begun.count = kept.get();
+        }
+        Ok(begun)
     }
 
     /// Tokens so far.
@@ -266,6 +288,20 @@ mod tests {
         assert_eq!(with.tokens().0, 4 + 16 + 4);
         let other = chain(&[(Role::Assistant, &text), (Role::Assistant, "")], 4);
         assert_ne!(with.ids()[0], other.ids()[0], "roles differ");
+    }
+
+    #[test]
+    fn a_chain_goes_on_as_its_text_would() {
+        let text = "The quick brown fox jumps over the lazy dog. ".repeat(9);
+        let (head, tail) = text.split_at(2 * 64);
+        let tokens = Tokens::default();
+        let mut chain = TextChain::continuing(&tokens, &user(head), 2).unwrap();
+        chain.text(tail).unwrap();
+        assert_eq!(chain.snapshot().unwrap(), user(&text));
+        let mut anew = TextChain::continuing(&tokens, &user(head), 0).unwrap();
+        anew.text(&text).unwrap();
+        assert_eq!(anew.snapshot().unwrap(), user(&text));
+        assert!(TextChain::continuing(&tokens, &user("too short"), 1).is_err());
     }
 
     proptest! {

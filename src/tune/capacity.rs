@@ -11,8 +11,8 @@
 
 use crate::error::TuneError;
 use crate::goal::{Bound, Goal};
-use crate::interval::{mean, mean_interval};
 use crate::race::{Trial, World};
+use gorgo_stats::{level, mean};
 
 /// How sure the answers about one value are, together.
 const CONFIDENCE: f64 = 0.95;
@@ -156,7 +156,7 @@ fn known_of(
     let values: Vec<f64> =
         rows.iter().map(|row| row.get(column).copied().flatten().unwrap_or(worst)).collect();
     let centre = mean(&values).unwrap_or(worst);
-    let Some(interval) = mean_interval(&values, confidence) else {
+    let Some(interval) = level(&values).map(|estimate| estimate.interval(confidence)) else {
         // A run without the number breaks the bound, however good the others are.
         let verdict = if centre.is_finite() { Verdict::Doubtful } else { Verdict::Fails };
         return (centre, None, verdict);

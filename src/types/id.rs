@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::num::NonZeroU16;
 
 /// A replica (one inference engine), dense from 0 in the order of the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -17,6 +18,12 @@ pub struct RegionId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OriginId(pub u32);
+
+/// A zone: a jurisdiction, say, that some requests must not leave. Numbered from 0 in the order of somebody's list of
+/// names; whoever has two lists must translate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ZoneId(NonZeroU16);
 
 /// The identity of a request: which turn (from 0) of which session.
 ///
@@ -42,6 +49,23 @@ impl RegionId {
     #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize
+    }
+}
+
+impl ZoneId {
+    /// The most zones there can be.
+    pub const MOST: usize = u16::MAX as usize;
+
+    /// The zone of this index in the list of names; none from [`ZoneId::MOST`] on.
+    #[must_use]
+    pub fn from_index(index: usize) -> Option<Self> {
+        u16::try_from(index).ok().and_then(|index| NonZeroU16::new(index.wrapping_add(1))).map(Self)
+    }
+
+    /// Its index in the list of names.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0.get() as usize - 1
     }
 }
 

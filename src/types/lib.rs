@@ -11,7 +11,7 @@ pub mod time;
 pub mod tokens;
 
 pub use chain::{BlockChain, BlockId, ChainBuilder, ChainError};
-pub use id::{OriginId, RegionId, ReplicaId, RequestId};
+pub use id::{OriginId, RegionId, ReplicaId, RequestId, ZoneId};
 pub use request::{LatLon, Origin, Request};
 pub use time::{Nanos, TimeError};
 pub use tokens::Tokens;

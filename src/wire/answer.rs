@@ -15,8 +15,20 @@ pub struct Usage {
     pub cached_tokens: Option<u64>,
 }
 
+/// Where the time to the first token went inside the replica, as a simulation splits it. Only emulated replicas know, and
+/// say it under the key `gorgo` beside the last usage where [`crate::Extension::report_times`] asks for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ReplicaTimes {
+    /// From the request's arrival until the scheduler saw it, milliseconds.
+    pub overhead_ms: f64,
+    /// From there to the start of its first prefill batch, milliseconds.
+    pub queue_ms: f64,
+    /// From there to the first token, milliseconds.
+    pub prefill_ms: f64,
+}
+
 /// One event of a stream, or a whole answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Piece {
     /// Whether it has text: of a stream of SGLang's own, which repeats the text so far, whether there is any yet.
     pub has_text: bool,
@@ -24,6 +36,8 @@ pub struct Piece {
     pub finish_reason: Option<String>,
     /// The usage, where it stands here.
     pub usage: Option<Usage>,
+    /// Where the replica's time went, where an emulated one tells.
+    pub times: Option<ReplicaTimes>,
     /// The engine's own words where the event is an error.
     pub error: Option<String>,
     /// The end of the stream (`[DONE]`): nothing follows.
@@ -42,6 +56,8 @@ struct Event<'a> {
     meta_info: Option<MetaInfo>,
     #[serde(default)]
     usage: Option<RawUsage>,
+    #[serde(default)]
+    gorgo: Option<serde_json::Value>,
     #[serde(default)]
     error: Option<serde_json::Value>,
 }
@@ -118,7 +134,9 @@ impl Piece {
             what: "an event of the answer",
             problem: error.to_string(),
         })?;
-        let mut piece = Self::default();
+        // A field that others may use otherwise is no reason to refuse an answer.
+        let times = event.gorgo.and_then(|times| serde_json::from_value(times).ok());
+        let mut piece = Self { times, ..Self::default() };
         if let Some(error) = event.error.filter(|error| !error.is_null()) {
             let words = error.get("message").and_then(|m| m.as_str()).map(str::to_owned);
             piece.error = Some(words.unwrap_or_else(|| error.to_string()));

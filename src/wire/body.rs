@@ -146,6 +146,7 @@ mod tests {
         let extension = Extension {
             output_tokens: Some(3),
             sequence: Some(Sequence { prompt_tokens_kept: 16, text: Cow::Borrowed("x\"y") }),
+            report_times: true,
         };
         for api in Api::ALL {
             let ask = Ask {

@@ -56,6 +56,14 @@ pub struct Extension<'a> {
     /// Prompt and answer, as the cache will hold them when the answer has ended.
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<Sequence<'a>>,
+    /// Whether the answer's last usage comes with [`crate::answer::ReplicaTimes`].
+    #[serde(skip_serializing_if = "is_false")]
+    pub report_times: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// Prompt and answer as text: the prompt's first blocks, then the rest anew, because the block in which the prompt ends goes
@@ -85,6 +93,8 @@ pub struct Asked<'a> {
     pub stream: bool,
     /// Whether the stream ends with the usage.
     pub include_usage: bool,
+    /// Whether every event of the stream has the usage so far.
+    pub continuous_usage: bool,
     /// Conversation or user, where the body names one: `session_id` before `user`.
     pub session: Option<Cow<'a, str>>,
     /// What an emulated replica is told; none: nothing.
@@ -143,6 +153,8 @@ struct SamplingParams {
 struct StreamOptions {
     #[serde(default)]
     include_usage: Option<bool>,
+    #[serde(default)]
+    continuous_usage_stats: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -183,6 +195,7 @@ impl<'a> Asked<'a> {
         };
         let options: Option<StreamOptions> =
             field("stream_options", "an object", body.stream_options)?;
+        let options = options.unwrap_or_default();
         let session = match named(body.session_id) {
             None => named(body.user),
             session => session,
@@ -192,9 +205,14 @@ impl<'a> Asked<'a> {
             prompt,
             max_tokens,
             stream: field("stream", "true or false", body.stream)?.unwrap_or(false),
-            include_usage: options.and_then(|o| o.include_usage).unwrap_or(false),
+            include_usage: options.include_usage.unwrap_or(false),
+            continuous_usage: options.continuous_usage_stats.unwrap_or(false),
             session,
-            extension: field("gorgo", "an object of output_tokens and sequence", body.gorgo)?,
+            extension: field(
+                "gorgo",
+                "an object of output_tokens, sequence and report_times",
+                body.gorgo,
+            )?,
             model: body.model,
         })
     }

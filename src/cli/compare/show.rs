@@ -3,7 +3,7 @@
 use super::judge::{ALPHA, Cell, Change, Judgement, Outcome, Verdict};
 use super::rule::Bound;
 use crate::simulate::terminal_style;
-use gorgo_report::Grid;
+use gorgo_report::{Grid, short_number};
 use gorgo_stats::Estimate;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -24,16 +24,8 @@ impl Outcome {
     }
 }
 
-fn number(value: f64) -> String {
-    match value.abs() {
-        size if size >= 1000.0 => format!("{value:.0}"),
-        size if size >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.4}"),
-    }
-}
-
 fn optional(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".to_owned(), number)
+    value.map_or_else(|| "-".to_owned(), short_number)
 }
 
 fn percent(estimate: Option<&Estimate>) -> [String; 2] {
@@ -55,7 +47,7 @@ fn plain(estimate: Option<&Estimate>) -> [String; 2] {
         |estimate| {
             let [low, high] = estimate.interval(LEVEL);
             let signed = |value: f64| {
-                if value < 0.0 { number(value) } else { format!("+{}", number(value)) }
+                if value < 0.0 { short_number(value) } else { format!("+{}", short_number(value)) }
             };
             [signed(estimate.value()), format!("{} to {}", signed(low), signed(high))]
         },
@@ -71,7 +63,10 @@ fn about(verdict: &Verdict) -> [String; 2] {
             || ["-".to_owned(), "-".to_owned()],
             |estimate| {
                 let [low, high] = estimate.interval(LEVEL);
-                [number(estimate.value()), format!("{} to {}", number(low), number(high))]
+                [
+                    short_number(estimate.value()),
+                    format!("{} to {}", short_number(low), short_number(high)),
+                ]
             },
         ),
     }

@@ -15,10 +15,7 @@ pub(super) fn reproduce(args: &ReproduceArgs) -> Result<Exit, Failure> {
         return Err(Failure::input("--seeds: got 0, wanted at least 1"));
     }
     let questions = chosen(&args.only)?;
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(args.threads.map_or(0, usize::from))
-        .build()
-        .map_err(Failure::failed)?;
+    let pool = crate::threads::threads(args.threads)?;
     let clock = Instant::now();
     let jobs: Vec<(usize, Job)> = (questions.iter().enumerate())
         .flat_map(|(number, question)| {

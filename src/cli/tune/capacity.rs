@@ -1,12 +1,14 @@
 //! `gorgo tune --capacity`: the most, or the least, of one axis that keeps all bounds, for each policy.
 
-use super::outcome::{columns, number, words};
+use super::outcome::{columns, words};
 use super::world::Runner;
-use super::{Format, TuneArgs, sweep_failure, unknown};
+use super::{Format, TuneArgs};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use crate::simulate::print;
-use gorgo_sweep::{Bench, Domain, METRICS, STEPS};
+use gorgo_report::short_number;
+use gorgo_scenario::Resolved;
+use gorgo_sweep::{Bench, Domain, STEPS};
 use gorgo_tune::{Capacity, CapacityRange, Goal, Tested, Verdict};
 use serde_json::{Value, json};
 
@@ -20,6 +22,7 @@ struct Found {
 pub(super) fn capacity(
     args: &TuneArgs,
     bench: &Bench,
+    scenario: &Resolved,
     goal: &Goal,
     mut runner: Runner<'_>,
     is_most: bool,
@@ -29,11 +32,11 @@ pub(super) fn capacity(
         return Err(Failure::input("--seeds: got 1, wanted 2 or more with --capacity"));
     }
     let seeds: Vec<u64> = (args.first_seed..).take(args.seeds as usize).collect();
-    let policies = policies(args, bench)?;
+    let policies = policies(args, scenario);
     let mut found = Vec::new();
     for policy in &policies {
         runner.phase(policy, [&args.set, &args.train_set], args.seeds);
-        known(goal, &mut runner, &settings[0], seeds[0])?;
+        runner.has_metrics(&settings[0], seeds[0])?;
         // A bisection takes about as many values as the range has binary digits.
         let values = u64::from(usize::BITS - settings.len().leading_zeros()) + 2;
         runner.show(Progress::of("values", Some(values), args.quiet));
@@ -69,29 +72,11 @@ fn settings(bench: &Bench, is_most: bool) -> Result<Vec<Vec<String>>, Failure> {
     Ok(settings)
 }
 
-fn policies(args: &TuneArgs, bench: &Bench) -> Result<Vec<String>, Failure> {
+fn policies(args: &TuneArgs, scenario: &Resolved) -> Vec<String> {
     if !args.policy.is_empty() {
-        return Ok(args.policy.clone());
+        return args.policy.clone();
     }
-    let sets: Vec<String> = args.set.iter().chain(&args.train_set).cloned().collect();
-    let scenario = bench.resolve(None, &sets, args.first_seed).map_err(sweep_failure)?;
-    Ok(scenario.router.policies.iter().map(|policy| policy.label.clone()).collect())
-}
-
-/// Whether the bounds' metrics are numbers of a run.
-fn known(
-    goal: &Goal,
-    runner: &mut Runner<'_>,
-    setting: &[String],
-    seed: u64,
-) -> Result<(), Failure> {
-    let rows = runner.rows(setting, &[seed])?;
-    for (metric, value) in goal.metrics().into_iter().zip(&rows[0]) {
-        if value.is_none() && !METRICS.contains(&metric) {
-            return Err(unknown(metric));
-        }
-    }
-    Ok(())
+    scenario.router.policies.iter().map(|policy| policy.label.clone()).collect()
 }
 
 /// The value of a setting of one axis (or of axes that go together).
@@ -126,7 +111,7 @@ fn table(goal: &Goal, settings: &[Vec<String>], found: &[Found], is_most: bool) 
         let mut line = vec![policy.clone(), at(capacity.met), at(capacity.not_met)];
         let there = capacity.tested.iter().find(|test| Some(test.setting) == capacity.met);
         for (index, _) in goal.bounds.iter().enumerate() {
-            line.push(there.map_or("-".to_owned(), |test| number(test.means[index].0)));
+            line.push(there.map_or("-".to_owned(), |test| short_number(test.means[index].0)));
         }
         let doubtful = capacity.tested.iter().filter(|test| test.verdict == Verdict::Doubtful);
         line.extend([

@@ -3,6 +3,7 @@
 use super::{Made, Proposer};
 use crate::exit::Failure;
 use gorgo_report::plot::{FrontAxis, FrontPoint, SweepUnit, TrajectoryPoint, front, trajectory};
+use gorgo_report::short_number;
 use gorgo_tune::{Candidate, Gain};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -99,7 +100,7 @@ impl Made<'_> {
         }
         for (bound, &value) in self.goal.bounds.iter().zip(&self.held[index]) {
             let kept = if bound.breach(value) <= 0.0 { "kept" } else { "BROKEN" };
-            lines.push(format!("{}: {kept}, the mean is {}", bound.words(), number(value)));
+            lines.push(format!("{}: {kept}, the mean is {}", bound.words(), short_number(value)));
         }
         lines
     }
@@ -141,7 +142,7 @@ impl Made<'_> {
 
     fn header(&self) -> Vec<String> {
         let mut header = vec![String::new()];
-        header.extend(self.bench.axes().iter().map(|axis| short_path(&axis.path).to_owned()));
+        header.extend(self.bench.axes().iter().map(|axis| axis.short_name().to_owned()));
         header.extend(self.goal.objectives.iter().map(|objective| objective.metric.clone()));
         if !self.goal.bounds.is_empty() {
             header.push("bounds".to_owned());
@@ -157,7 +158,7 @@ impl Made<'_> {
                 .into_iter()
                 .map(|value| if value.is_empty() { "-".to_owned() } else { value }),
         );
-        line.extend(self.objectives(candidate).into_iter().map(number));
+        line.extend(self.objectives(candidate).into_iter().map(short_number));
         if !self.goal.bounds.is_empty() {
             let breach = candidate.score.breach;
             let kept =
@@ -338,8 +339,8 @@ fn gain_line(metric: &str, gain: Option<&Gain>) -> String {
     };
     format!(
         "{metric}: {} to {}, {} ({}), {interval}, better in {} of {}{verdict}",
-        number(gain.before),
-        number(gain.after),
+        short_number(gain.before),
+        short_number(gain.after),
         signed(gain.difference),
         signed_percent(share),
         gain.better,
@@ -368,23 +369,8 @@ pub(super) fn words(setting: &[String]) -> String {
     if setting.is_empty() { "as it stands".to_owned() } else { setting.join(", ") }
 }
 
-/// The last word of a path, by which a column is known.
-fn short_path(path: &str) -> &str {
-    path.rsplit('.').next().unwrap_or(path)
-}
-
-/// A number with the digits that matter.
-pub(super) fn number(value: f64) -> String {
-    match value.abs() {
-        size if !size.is_finite() => "-".to_owned(),
-        size if size >= 1000.0 => format!("{value:.0}"),
-        size if size >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.4}"),
-    }
-}
-
 fn signed(value: f64) -> String {
-    if value > 0.0 { format!("+{}", number(value)) } else { number(value) }
+    if value > 0.0 { format!("+{}", short_number(value)) } else { short_number(value) }
 }
 
 fn percent(share: f64) -> String {

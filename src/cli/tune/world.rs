@@ -1,6 +1,6 @@
 //! How trials are run: on all threads, each different scenario once, the numbers in the order in which they were asked for.
 
-use super::{sweep_failure, unknown};
+use super::unknown;
 use crate::exit::Failure;
 use crate::progress::Progress;
 use gorgo_metrics::Numbers;
@@ -38,10 +38,7 @@ impl<'a> Runner<'a> {
         metrics: Vec<&str>,
         threads: Option<u16>,
     ) -> Result<Self, Failure> {
-        let threads = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.map_or(0, usize::from))
-            .build()
-            .map_err(Failure::failed)?;
+        let threads = crate::threads::threads(threads)?;
         Ok(Self {
             bench,
             metrics: metrics.into_iter().map(str::to_owned).collect(),
@@ -78,7 +75,7 @@ impl<'a> Runner<'a> {
     /// The scenario of a setting in this phase.
     pub fn scenario(&self, setting: &[String], seed: u64) -> Result<Resolved, Failure> {
         let sets: Vec<String> = self.sets.iter().chain(setting).cloned().collect();
-        self.bench.resolve(Some(&self.policy), &sets, seed).map_err(sweep_failure)
+        self.bench.resolve(Some(&self.policy), &sets, seed).map_err(Failure::from)
     }
 
     /// Runs one setting under seeds.
@@ -93,7 +90,12 @@ impl<'a> Runner<'a> {
         for end in [0.0, 1.0] {
             self.scenario(&self.bench.setting(&vec![end; dimensions]), seeds[0])?;
         }
-        let rows = self.rows(&[], seeds)?;
+        self.has_metrics(&[], seeds[0])
+    }
+
+    /// Runs a setting once and makes sure that its summary has the metrics.
+    pub fn has_metrics(&mut self, setting: &[String], seed: u64) -> Result<(), Failure> {
+        let rows = self.rows(setting, &[seed])?;
         for (metric, value) in self.metrics.iter().zip(&rows[0]) {
             // A percentile may be missing because too few requests ended; a name that no summary has is a mistake.
             if value.is_none() && !METRICS.contains(&metric.as_str()) {
@@ -133,8 +135,7 @@ impl World for Runner<'_> {
             new.par_iter()
                 .map(|&index| {
                     let (id, scenario) = &scenarios[index];
-                    let summary = Bench::run(scenario, trials[index].setting, &this.pool)
-                        .map_err(sweep_failure)?;
+                    let summary = Bench::run(scenario, trials[index].setting, &this.pool)?;
                     let numbers = Numbers::of(&summary);
                     Ok((*id, this.metrics.iter().map(|path| numbers.get(path)).collect()))
                 })

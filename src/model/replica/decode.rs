@@ -34,6 +34,9 @@ impl Replica {
             steps = steps.min(series.steps_to_reach(wait));
         }
         assert!(steps > 0, "a run has a step");
+        if self.step_by_step {
+            steps = 1;
+        }
         DecodeRun { start: at, series, steps, end: at + series.length(steps) }
     }
 

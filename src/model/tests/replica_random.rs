@@ -133,9 +133,21 @@ impl Outcome {
     }
 }
 
-/// Plays a history; with `shams`, requests that are cancelled as soon as they come cut the runs of steps.
-fn play(setup: &Setup, ops: &[(u64, Op)], shams: bool) -> (Replica, Outcome) {
+/// Where runs of steps end beside where they have to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cuts {
+    Nowhere,
+    /// Where requests come that are cancelled at once.
+    AtShams,
+    /// After each step.
+    EachStep,
+}
+
+/// Plays a history.
+fn play(setup: &Setup, ops: &[(u64, Op)], cuts: Cuts) -> (Replica, Outcome) {
     let mut replica = replica(setup);
+    replica.step_by_step(cuts == Cuts::EachStep);
+    let shams = cuts == Cuts::AtShams;
     let (mut outcome, mut out) = (Outcome::default(), ReplicaOutput::default());
     let (mut now, mut keys) = (0, 0);
     for (wait, op) in ops {
@@ -240,7 +252,7 @@ proptest! {
 
     #[test]
     fn nothing_is_lost_and_gaps_add_up(setup in setup(), ops in prop::collection::vec((0..6_000_u64, op()), 1..60)) {
-        let (replica, outcome) = play(&setup, &ops, false);
+        let (replica, outcome) = play(&setup, &ops, Cuts::Nowhere);
         verify(&outcome);
         let totals = replica.totals();
         let tokens: usize = outcome.tokens.values().map(Vec::len).sum();
@@ -249,9 +261,13 @@ proptest! {
     }
 
     #[test]
-    fn where_a_run_is_cut_changes_nothing(setup in setup(), ops in prop::collection::vec((0..6_000_u64, op()), 1..40)) {
-        let (whole, (cut, shammed)) = (play(&setup, &ops, false), play(&setup, &ops, true));
-        prop_assert_eq!(&whole.1, &shammed);
+    fn where_a_run_is_cut_changes_nothing(
+        setup in setup(),
+        ops in prop::collection::vec((0..6_000_u64, op()), 1..40),
+        cuts in prop::sample::select(vec![Cuts::AtShams, Cuts::EachStep]),
+    ) {
+        let (whole, (cut, outcome)) = (play(&setup, &ops, Cuts::Nowhere), play(&setup, &ops, cuts));
+        prop_assert_eq!(&whole.1, &outcome);
         let (a, b) = (whole.0.totals(), cut.totals());
         prop_assert_eq!(
             (a.busy(), a.kv_token_time, a.decode_steps, a.retracted, a.evicted_tokens()),
@@ -271,7 +287,7 @@ fn the_histories_reach_every_corner() {
     let (mut chunks, mut hits, mut cancelled) = (0, 0, 0);
     for _ in 0..200 {
         let (setup, ops) = strategy.new_tree(&mut runner).unwrap().current();
-        let totals = play(&setup, &ops, false).0.totals();
+        let totals = play(&setup, &ops, Cuts::Nowhere).0.totals();
         retracted += totals.retracted;
         in_prefill += totals.evicted_in_prefill_tokens;
         in_decode += totals.evicted_in_decode_tokens;

@@ -38,6 +38,16 @@ pub(crate) const PALETTE: [Ink; 8] = [
 /// A point on the sheet: pixels from the left and from the top.
 pub(crate) type Point = (f64, f64);
 
+/// A line that stays level from one change to the next.
+pub(crate) fn stairs(points: &[Point]) -> Vec<Point> {
+    let mut stairs = Vec::with_capacity(2 * points.len());
+    for pair in points.windows(2) {
+        stairs.extend([pair[0], (pair[1].0, pair[0].1)]);
+    }
+    stairs.extend(points.last());
+    stairs
+}
+
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Stroke {

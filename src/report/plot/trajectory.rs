@@ -1,7 +1,7 @@
 //! A search by its candidates: a dot for each in the order in which they came, and the best so far as a line.
 
 use super::axis::{Frame, Scale, short};
-use super::canvas::{Ink, PALETTE, Point, Stroke, WHITE, draw};
+use super::canvas::{Ink, PALETTE, Point, Stroke, WHITE, draw, stairs};
 use super::legend::{HEADING, Legend, Sample, heading};
 
 const WIDTH: f64 = 800.0;
@@ -88,16 +88,6 @@ fn scale(points: &[TrajectoryPoint]) -> Scale {
     } else {
         Scale::linear(most)
     }
-}
-
-/// A line that stays level from one change to the next.
-fn stairs(points: &[Point]) -> Vec<Point> {
-    let mut stairs = Vec::with_capacity(2 * points.len());
-    for pair in points.windows(2) {
-        stairs.extend([pair[0], (pair[1].0, pair[0].1)]);
-    }
-    stairs.extend(points.last());
-    stairs
 }
 
 #[cfg(test)]

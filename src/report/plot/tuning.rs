@@ -2,7 +2,9 @@
 //! where it was accepted), then the step size and the score, on the same axis of time.
 
 use super::axis::{Frame, Scale, TICK_SIZE, TITLE_SIZE, Tick, short};
-use super::canvas::{Align, Canvas, GREY, Ink, Lettering, PALETTE, Point, Stroke, WHITE, draw};
+use super::canvas::{
+    Align, Canvas, GREY, Ink, Lettering, PALETTE, Point, Stroke, WHITE, draw, stairs,
+};
 use super::legend::{HEADING, Legend, Sample, heading};
 use crate::Tuning;
 use gorgo_routing::tuner::TuneStep;
@@ -102,16 +104,6 @@ fn apart(frame: Frame, scale: Scale, ticks: Vec<Tick>) -> Vec<Tick> {
         }
     }
     ticks
-}
-
-/// A line that stays level from one change to the next.
-fn stairs(points: &[Point]) -> Vec<Point> {
-    let mut stairs = Vec::with_capacity(2 * points.len());
-    for pair in points.windows(2) {
-        stairs.extend([pair[0], (pair[1].0, pair[0].1)]);
-    }
-    stairs.extend(points.last());
-    stairs
 }
 
 /// The candidates of one weight, and the best known.

@@ -31,7 +31,7 @@ fn prompt(group: u32, own: u32, tokens: u32) -> Vec<u32> {
 
 fn request(prompt: &BlockChain) -> RoutingRequest<'_> {
     let id = RequestId { session: 0, turn: 0 };
-    RoutingRequest { id, prompt, max_tokens: Tokens(256), session: None, hops: 0 }
+    RoutingRequest { id, prompt, max_tokens: Tokens(256), session: None, hops: 0, residency: None }
 }
 
 /// A router over `replicas` that has been told everything, with all prompts in its index; and that index alone.

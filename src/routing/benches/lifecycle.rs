@@ -56,7 +56,14 @@ fn router(replicas: u32, index: IndexBound) -> Router {
 fn one(router: &mut Router, prompt: &BlockChain, n: u64, open: &mut Vec<gorgo_routing::Ticket>) {
     let now = Nanos(n);
     let id = RequestId { session: n, turn: 0 };
-    let request = RoutingRequest { id, prompt, max_tokens: Tokens(256), session: Some(n), hops: 0 };
+    let request = RoutingRequest {
+        id,
+        prompt,
+        max_tokens: Tokens(256),
+        session: Some(n),
+        hops: 0,
+        residency: None,
+    };
     let Target::Replica(replica) = router.decide(now, &request, n).target else {
         panic!("every replica is eligible")
     };

@@ -124,6 +124,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             max_tokens: Tokens(128),
             session: Some(1),
             hops: 0,
+            residency: None,
         };
         let now = Nanos(1_000_000_000 * u64::from(turn));
         let question = Question { now, request, candidates, draw: 0, home: None };

@@ -28,6 +28,7 @@ fn question<'a>(prompt: &'a BlockChain, candidates: &'a [Signals], draw: u64) ->
         max_tokens: Tokens(128),
         session: None,
         hops: 0,
+        residency: None,
     };
     Question { now: Nanos(9), request, candidates, draw, home: None }
 }

@@ -21,7 +21,7 @@ fn prompt(content: u64, tokens: u64) -> BlockChain {
 
 const fn request(prompt: &BlockChain, hops: u32) -> RoutingRequest<'_> {
     let id = RequestId { session: 1, turn: 0 };
-    RoutingRequest { id, prompt, max_tokens: Tokens(64), session: None, hops }
+    RoutingRequest { id, prompt, max_tokens: Tokens(64), session: None, hops, residency: None }
 }
 
 /// The balancer of region 0 as GORGO v1 has it: 100 ms to region 1, 200 ms to region 2.

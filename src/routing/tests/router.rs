@@ -47,7 +47,7 @@ fn chain(content: impl IntoIterator<Item = u64>, tokens: u64) -> BlockChain {
 
 const fn request(prompt: &BlockChain) -> RoutingRequest<'_> {
     let id = RequestId { session: 1, turn: 0 };
-    RoutingRequest { id, prompt, max_tokens: Tokens(64), session: None, hops: 0 }
+    RoutingRequest { id, prompt, max_tokens: Tokens(64), session: None, hops: 0, residency: None }
 }
 
 fn fleet(replicas: u32) -> Vec<(ReplicaId, RegionId)> {

@@ -69,7 +69,14 @@ fn drive(
         let prompt = BlockChain::from_tokens(&[session as u32; 64], 16).expect("a prompt");
         let id = RequestId { session, turn: 0 };
         let max_tokens = Tokens(16);
-        let request = RoutingRequest { id, prompt: &prompt, max_tokens, session: None, hops: 0 };
+        let request = RoutingRequest {
+            id,
+            prompt: &prompt,
+            max_tokens,
+            session: None,
+            hops: 0,
+            residency: None,
+        };
         let Target::Replica(replica) = router.decide(now, &request, draw.bits()).target else {
             panic!("nobody to send it to")
         };
@@ -221,7 +228,14 @@ fn a_slow_request_counts_for_the_weights_that_routed_it() {
     for session in 0..600 {
         let id = RequestId { session, turn: 0 };
         let max_tokens = Tokens(16);
-        let request = RoutingRequest { id, prompt: &prompt, max_tokens, session: None, hops: 0 };
+        let request = RoutingRequest {
+            id,
+            prompt: &prompt,
+            max_tokens,
+            session: None,
+            hops: 0,
+            residency: None,
+        };
         let Target::Replica(replica) = tuned.decide(now, &request, session).target else {
             panic!("nobody to send it to")
         };
@@ -261,8 +275,14 @@ fn failed_requests_are_the_slowest_and_cancelled_ones_say_nothing() {
             let now = Nanos::from_millis(session);
             let id = RequestId { session, turn: 0 };
             let max_tokens = Tokens(16);
-            let request =
-                RoutingRequest { id, prompt: &prompt, max_tokens, session: None, hops: 0 };
+            let request = RoutingRequest {
+                id,
+                prompt: &prompt,
+                max_tokens,
+                session: None,
+                hops: 0,
+                residency: None,
+            };
             tuned.decide(now, &request, session);
             let weights = tuned.tuned_weights().expect("a tuner");
             let is_start = weights.iter().map(|(_, weight)| weight).eq([0.1, 0.5]);

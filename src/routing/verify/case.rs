@@ -9,7 +9,7 @@ use crate::log::LogRow;
 use crate::policy::Question;
 use crate::reach::Home;
 use crate::signals::{RoutingRequest, Signals};
-use gorgo_types::{BlockChain, BlockId, Nanos, RequestId, Tokens};
+use gorgo_types::{BlockChain, BlockId, Nanos, RequestId, Tokens, ZoneId};
 use std::collections::BTreeMap;
 
 /// A value of a log that cannot be.
@@ -39,6 +39,8 @@ pub struct Case {
     pub max_tokens: Tokens,
     /// The session that the client named.
     pub session: Option<u64>,
+    /// The zone that the request is bound to.
+    pub residency: Option<ZoneId>,
     /// The candidates.
     pub candidates: Vec<Signals>,
     /// What the router of one region added.
@@ -67,6 +69,7 @@ impl Case {
                 max_tokens: self.max_tokens,
                 session: self.session,
                 hops: 0,
+                residency: self.residency,
             },
             candidates: &self.candidates,
             draw: self.draw.unwrap_or(0),
@@ -105,6 +108,7 @@ impl TryFrom<LogRow> for Case {
         })?;
         check_times(&candidates)?;
         check_choice(row.chosen, &candidates)?;
+        check_residency(row.residency, &candidates)?;
         if row.scores.len() != candidates.len() {
             let got = format!("{} values", row.scores.len());
             return Err(wrong(
@@ -123,6 +127,7 @@ impl TryFrom<LogRow> for Case {
             prompt: stand_in("prompt_tokens", row.prompt_tokens, row.prefix.0)?,
             max_tokens: Tokens(row.max_tokens),
             session: row.session.map(|session| session.0),
+            residency: row.residency,
             candidates,
             home: row.home,
             draw: Some(row.draw.0),
@@ -148,6 +153,15 @@ fn check_times(candidates: &[Signals]) -> Result<(), RowError> {
         }
     }
     Ok(())
+}
+
+/// No candidate outside of the request's zone may be chosen.
+fn check_residency(zone: Option<ZoneId>, candidates: &[Signals]) -> Result<(), RowError> {
+    let outside = |c: &&Signals| zone.is_some() && c.eligible && c.zone != zone;
+    candidates.iter().find(outside).map_or(Ok(()), |stranger| {
+        let got = format!("true for replica {}", stranger.replica.0);
+        Err(wrong("candidates.eligible", got, "false outside of the request's zone"))
+    })
 }
 
 /// A chosen replica is one of the candidates, and no replica is there twice.

@@ -40,7 +40,7 @@ const SIGNALS: &[(&str, Blank)] = &[
 type Blank = fn(&mut Signals);
 
 /// The rules by which a router decides without its policy.
-const ROUTER_RULES: &[&str] = &["no-metrics", "no-replica"];
+const ROUTER_RULES: &[&str] = &["no-metrics", "no-replica", "no-replica-in-zone"];
 
 /// How many mismatches are kept whole.
 const KEPT_MISMATCHES: usize = 5;

@@ -111,6 +111,7 @@ impl RecordedColumns {
             prompt: stand_in("request_tokens", tokens, 0)?,
             max_tokens: Tokens(0),
             session: None,
+            residency: None,
             candidates,
             home: None,
             draw: None,

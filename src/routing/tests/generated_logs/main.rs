@@ -82,6 +82,7 @@ impl Situation {
                 max_tokens: Tokens(64),
                 session: self.session,
                 hops: 0,
+                residency: None,
             },
             candidates: &self.candidates,
             draw: self.draw,
@@ -108,6 +109,7 @@ fn signals(dice: &mut Dice, scales: &[u64], i: u32, tokens: u64) -> Signals {
         queued_tokens: dice.count(scales[5]),
         cached_tokens: if dice.chance(50) { 0 } else { dice.below(4) * 16 },
         eligible: dice.chance(85) || tokens == 7,
+        zone: None,
     }
 }
 
