@@ -10,6 +10,7 @@ mod network;
 mod profile;
 mod profile_import;
 mod progress;
+mod proxy;
 mod replay;
 mod reproduce;
 mod run;
@@ -63,6 +64,8 @@ enum Command {
     /// How far regions and clients are from each other, and how that is known.
     #[command(subcommand)]
     Network(network::NetworkCommand),
+    /// Serve: a reverse proxy in front of a fleet, with these policies (feature `live`).
+    Proxy(proxy::ProxyArgs),
     /// What every metric means (the same text as `gorgo help metrics`).
     #[command(long_about = definitions::METRICS)]
     Metrics,
@@ -81,6 +84,7 @@ fn main() -> std::process::ExitCode {
         Command::Decisions(command) => decisions::decisions(&command),
         Command::Profile(command) => profile::profile(&command),
         Command::Network(command) => network::network(&command),
+        Command::Proxy(args) => proxy::proxy(&args),
         Command::Metrics => definitions::print(),
     };
     result.unwrap_or_else(Failure::report).into()

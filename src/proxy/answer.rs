@@ -18,6 +18,8 @@ pub(crate) enum Body {
     Whole(Option<Bytes>),
     /// A replica's, passed on as it comes.
     Relay(Box<Relay>),
+    /// The admin API's.
+    Admin(axum::body::Body),
 }
 
 impl http_body::Body for Body {
@@ -31,6 +33,7 @@ impl http_body::Body for Body {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Relay(relay) => relay.poll_frame(cx),
+            Self::Admin(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
         }
     }
 
@@ -38,6 +41,7 @@ impl http_body::Body for Body {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
             Self::Relay(relay) => relay.has_ended(),
+            Self::Admin(body) => body.is_end_stream(),
         }
     }
 
@@ -47,6 +51,7 @@ impl http_body::Body for Body {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Self::Relay(relay) => relay.size_hint(),
+            Self::Admin(body) => body.size_hint(),
         }
     }
 }

@@ -6,6 +6,8 @@
 mod resolve;
 mod tables;
 
+pub(crate) use resolve::check_name;
+
 use gorgo_config::Diagnostic;
 use gorgo_routing::RouterConfig;
 use gorgo_routing::tuner::TunerConfig;
@@ -97,8 +99,8 @@ pub struct ReplicaConfig {
     pub region: String,
     /// Where it is.
     pub endpoint: Endpoint,
-    /// The zones whose requests it may serve beside those that name none.
-    pub residency: Vec<String>,
+    /// The zone whose requests it may serve beside those that name none; none: only those.
+    pub residency: Option<String>,
 }
 
 /// A replica's address.

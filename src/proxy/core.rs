@@ -9,7 +9,7 @@ use crate::fleet::Replica;
 use gorgo_random::{Key, Purpose};
 use gorgo_routing::log::LogLine;
 use gorgo_routing::{Action, Question, Router, RoutingRequest, Target, Ticket};
-use gorgo_types::{BlockChain, Nanos, ReplicaId, RequestId, Tokens};
+use gorgo_types::{BlockChain, Nanos, ReplicaId, RequestId, Tokens, ZoneId};
 use http::StatusCode;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +22,8 @@ pub(crate) struct Ask {
     pub(crate) prompt: BlockChain,
     pub(crate) max_tokens: Tokens,
     pub(crate) session: Option<u64>,
+    /// The zone that it must not leave.
+    pub(crate) zone: Option<ZoneId>,
 }
 
 impl Ask {
@@ -32,6 +34,7 @@ impl Ask {
             max_tokens: self.max_tokens,
             session: self.session,
             hops: 0,
+            residency: self.zone,
         }
     }
 }
@@ -130,10 +133,12 @@ impl Core {
         self.members.get(replica.index())?.as_ref()
     }
 
-    /// Whether some replica takes requests, though perhaps not now.
-    pub(crate) fn any_serves(&self, excluded: &[ReplicaId]) -> bool {
+    /// Whether some replica takes requests of this zone, though perhaps not now.
+    pub(crate) fn any_serves(&self, zone: Option<ZoneId>, excluded: &[ReplicaId]) -> bool {
         self.members().any(|member| {
-            member.healthy && !member.draining && !excluded.contains(&member.replica.id)
+            let inside = zone.is_none() || member.replica.zone == zone;
+            let serves = member.healthy && !member.draining && inside;
+            serves && !excluded.contains(&member.replica.id)
         })
     }
 
@@ -185,12 +190,12 @@ impl Core {
         match self.decide(now, ask, attempt, excluded) {
             Target::Replica(replica) => match self.dispatch(now, ask, replica) {
                 Some(placed) => Place::At(placed),
-                None => Place::Nowhere(self.refusal()),
+                None => Place::Nowhere(self.refusal(ask)),
             },
-            Target::Queue if self.any_serves(excluded) || attempt == 0 => {
+            Target::Queue if attempt == 0 || self.any_serves(ask.zone, excluded) => {
                 let key = self.next_key;
                 if !self.router.enqueue(now, key, ask.prompt.tokens()) {
-                    return Place::Nowhere(self.refusal());
+                    return Place::Nowhere(self.refusal(ask));
                 }
                 self.next_key = key.wrapping_add(1);
                 let (reply, placed) = oneshot::channel();
@@ -198,7 +203,7 @@ impl Core {
                 self.waiters.insert(key, Waiter { ask, attempt, excluded, reply });
                 Place::Waiting(key, placed)
             }
-            Target::Queue | Target::Reject => Place::Nowhere(self.refusal()),
+            Target::Queue | Target::Reject => Place::Nowhere(self.refusal(ask)),
         }
     }
 
@@ -213,13 +218,16 @@ impl Core {
     }
 
     /// Why there is no place.
-    fn refusal(&self) -> Refusal {
-        if self.any_serves(&[]) {
+    fn refusal(&self, ask: &Ask) -> Refusal {
+        if self.any_serves(ask.zone, &[]) {
             let message = "all replicas are at their limit and the queue is full";
             Refusal::for_now(StatusCode::TOO_MANY_REQUESTS, "queue_full", message)
         } else {
-            let message = "no replica is in service";
-            Refusal::for_now(StatusCode::SERVICE_UNAVAILABLE, "no_replica", message)
+            let (kind, message) = match ask.zone {
+                None => ("no_replica", "no replica is in service"),
+                Some(_) => ("no_replica_in_zone", "no replica of the request's zone is in service"),
+            };
+            Refusal::for_now(StatusCode::SERVICE_UNAVAILABLE, kind, message)
         }
     }
 
@@ -256,7 +264,7 @@ impl Core {
             Target::Replica(replica) => self.dispatch(now, &waiter.ask, replica),
             Target::Reject => None,
         };
-        let outcome = outcome.ok_or_else(|| self.refusal());
+        let outcome = outcome.ok_or_else(|| self.refusal(&waiter.ask));
         if let Err(Ok(placed)) = waiter.reply.send(outcome) {
             self.router.cancelled(now, placed.ticket);
         }

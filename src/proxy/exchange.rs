@@ -74,7 +74,9 @@ pub(crate) async fn exchange(proxy: &Arc<Proxy>, job: Job) -> Response<Body> {
         let may_retry = times.attempts < settings.attempts;
         match sent {
             Ok((response, _))
-                if may_retry && is_down(response.status()) && proxy.has_other(&excluded) =>
+                if may_retry
+                    && is_down(response.status())
+                    && proxy.has_other(&job.ask, &excluded) =>
             {
                 let status = response.status();
                 flight.failed(&format!("status {status}"));
@@ -95,7 +97,7 @@ pub(crate) async fn exchange(proxy: &Arc<Proxy>, job: Job) -> Response<Body> {
             Err(fault) => {
                 flight.failed(&fault.to_string());
                 let refusal = refusal(&replica.name, &fault);
-                if !may_retry || !proxy.has_other(&excluded) {
+                if !may_retry || !proxy.has_other(&job.ask, &excluded) {
                     proxy.metrics().refused(refusal.kind);
                     return refusal.answer();
                 }

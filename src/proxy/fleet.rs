@@ -3,9 +3,10 @@
 use crate::config::ReplicaConfig;
 use crate::metrics::OfReplica;
 use crate::upstream::Pool;
-use gorgo_types::{RegionId, ReplicaId};
+use gorgo_types::{RegionId, ReplicaId, ZoneId};
 use http::HeaderValue;
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 
 /// A replica of the fleet. Its id is the router's; its name is the inventory's and never changes its id while it lives.
 pub(crate) struct Replica {
@@ -13,11 +14,15 @@ pub(crate) struct Replica {
     pub(crate) name: String,
     pub(crate) name_header: HeaderValue,
     pub(crate) region: RegionId,
+    /// The zone whose requests it may serve; none: only requests without one.
+    pub(crate) zone: Option<ZoneId>,
     pub(crate) region_name: String,
     pub(crate) region_header: HeaderValue,
     pub(crate) config: ReplicaConfig,
     pub(crate) pool: Pool,
     pub(crate) metrics: OfReplica,
+    /// Whether a probe, a scrape is under way.
+    pub(crate) asking: [AtomicBool; 2],
 }
 
 impl fmt::Debug for Replica {
@@ -29,7 +34,7 @@ impl fmt::Debug for Replica {
 impl Replica {
     pub(crate) fn new(
         id: ReplicaId,
-        region: RegionId,
+        (region, zone): (RegionId, Option<ZoneId>),
         config: ReplicaConfig,
         pool: Pool,
         metrics: OfReplica,
@@ -42,11 +47,13 @@ impl Replica {
             name: config.name.clone(),
             name_header: header(&config.name),
             region,
+            zone,
             region_name: config.region.clone(),
             region_header: header(&config.region),
             config,
             pool,
             metrics,
+            asking: Default::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::core::Ask;
 use crate::exchange::{Job, exchange, get, strip, whole};
 use crate::proxy::Proxy;
 use bytes::{Bytes, BytesMut};
-use gorgo_types::{RequestId, Tokens};
+use gorgo_types::{RequestId, Tokens, ZoneId};
 use gorgo_wire::{Api, Asked, headers as names};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
@@ -90,7 +90,11 @@ async fn prepare(
     };
     let read_at = Instant::now();
     let session = head.headers.get(names::SESSION).map(|name| session(name.as_bytes()));
-    let ask = proxy.understand(api, &body, &id, session).await?;
+    let zone = match head.headers.get(names::RESIDENCY) {
+        Some(name) => Some(zone(proxy, name)?),
+        None => None,
+    };
+    let ask = Ask { zone, ..proxy.understand(api, &body, &id, session).await? };
     strip(&mut head.headers);
     // The body is here already, whole, and goes on with its length.
     head.headers.remove(header::EXPECT);
@@ -129,6 +133,15 @@ async fn read(mut body: Incoming, most: usize) -> Result<Bytes, Refusal> {
         }
     }
     Ok(if more.is_empty() { first } else { more.freeze() })
+}
+
+/// A zone by its name. One that no replica ever stood in cannot be served, and the request is not sent elsewhere.
+fn zone(proxy: &Proxy, name: &HeaderValue) -> Result<ZoneId, Refusal> {
+    let name = String::from_utf8_lossy(name.as_bytes());
+    proxy.zone(name.trim()).ok_or_else(|| {
+        let message = format!("no replica stands in the zone {:?}", name.trim());
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "no_replica_in_zone", message)
+    })
 }
 
 /// A session's number: itself where it is one, as traces have it, else its hash.
@@ -172,6 +185,7 @@ pub(crate) fn understand(
         prompt,
         max_tokens: Tokens(asked.max_tokens.unwrap_or(0)),
         session: session_header.or_else(|| asked.session.map(|name| session(name.as_bytes()))),
+        zone: None,
     })
 }
 

@@ -12,7 +12,7 @@ use crate::metrics::Metrics;
 use crate::upstream::{Bounds, Pool};
 use bytes::Bytes;
 use gorgo_text::Tokens;
-use gorgo_types::{Nanos, RegionId, ReplicaId};
+use gorgo_types::{Nanos, RegionId, ReplicaId, ZoneId};
 use gorgo_wire::Api;
 use http::{HeaderValue, StatusCode};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,13 +51,19 @@ pub(crate) struct Proxy {
     settings: RwLock<Arc<Settings>>,
     text: Text,
     metrics: Metrics,
-    /// Names of regions; a region's id is its place.
-    regions: Mutex<Vec<String>>,
+    names: Mutex<Names>,
     client_tls: Option<Arc<tokio_rustls::rustls::ClientConfig>>,
     /// Wakes the timer where a deadline comes before the one it waits for.
     pub(crate) timer: Notify,
     ordinals: AtomicU64,
     boot: u64,
+}
+
+/// Names that the router knows by number: a number is the name's place.
+#[derive(Debug, Default)]
+struct Names {
+    regions: Vec<String>,
+    zones: Vec<String>,
 }
 
 /// What replicas are made with.
@@ -77,7 +83,8 @@ impl Settings {
             most_body_bytes: config.limits.body_bytes,
             body_timeout: config.timeouts.body,
             pause: config.timeouts.pause,
-            unhealthy_after: config.unhealthy_after,
+            // Without probes nobody would find it back in service.
+            unhealthy_after: config.probe.interval.map_or(0, |_| config.unhealthy_after),
             learn_from_usage: config.learn_from_usage,
         }
     }
@@ -91,12 +98,13 @@ impl Proxy {
         core: impl FnOnce(&[Arc<Replica>]) -> Result<Core, ProxyError>,
     ) -> Result<Arc<Self>, ProxyError> {
         let Parts { text, metrics, client_tls } = parts;
-        let mut regions: Vec<String> = config.region.iter().cloned().collect();
+        let mut names =
+            Names { regions: config.region.iter().cloned().collect(), ..Names::default() };
         let mut replicas = Vec::new();
         for (id, replica) in (0..).zip(&config.replicas) {
-            let region = region_id(&mut regions, &replica.region);
+            let place = names.place(replica)?;
             let id = ReplicaId(id);
-            let made = new_replica(id, region, replica, config, &metrics, client_tls.as_ref());
+            let made = new_replica(id, place, replica, config, &metrics, client_tls.as_ref());
             replicas.push(made);
         }
         let core = core(&replicas)?;
@@ -107,7 +115,7 @@ impl Proxy {
             core: Mutex::new(core),
             text,
             metrics,
-            regions: Mutex::new(regions),
+            names: Mutex::new(names),
             client_tls,
             timer: Notify::new(),
             ordinals: AtomicU64::new(0),
@@ -189,8 +197,8 @@ impl Proxy {
     }
 
     /// Whether a replica beside these takes requests.
-    pub(crate) fn has_other(&self, excluded: &[ReplicaId]) -> bool {
-        self.with_core(|core, _| core.any_serves(excluded))
+    pub(crate) fn has_other(&self, ask: &Ask, excluded: &[ReplicaId]) -> bool {
+        self.with_core(|core, _| core.any_serves(ask.zone, excluded))
     }
 
     /// A number that no request had before.
@@ -231,25 +239,42 @@ impl Proxy {
         id: ReplicaId,
         replica: &ReplicaConfig,
         config: &Config,
-    ) -> Arc<Replica> {
-        let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
-        let region = region_id(&mut regions, &replica.region);
-        new_replica(id, region, replica, config, &self.metrics, self.client_tls.as_ref())
+    ) -> Result<Arc<Replica>, ProxyError> {
+        let place = self.names.lock().unwrap_or_else(PoisonError::into_inner).place(replica)?;
+        let tls = self.client_tls.as_ref();
+        Ok(new_replica(id, place, replica, config, &self.metrics, tls))
+    }
+
+    /// A zone that some replica stands in or stood in.
+    pub(crate) fn zone(&self, name: &str) -> Option<ZoneId> {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.zones.iter().position(|known| known == name).and_then(ZoneId::from_index)
     }
 }
 
-fn region_id(regions: &mut Vec<String>, name: &str) -> RegionId {
-    let place = regions.iter().position(|known| known == name).unwrap_or_else(|| {
-        regions.push(name.to_owned());
-        regions.len() - 1
-    });
-    // As many as replicas, at most.
-    RegionId(place as u32)
+impl Names {
+    /// Where a replica stands: its region's number, and its zone's.
+    fn place(&mut self, replica: &ReplicaConfig) -> Result<(RegionId, Option<ZoneId>), ProxyError> {
+        let region = place_of(&mut self.regions, &replica.region);
+        let region = u32::try_from(region).ok().map(RegionId);
+        let zone = replica.residency.as_ref().map(|zone| place_of(&mut self.zones, zone));
+        let many = || ProxyError::Refused("there are too many regions or zones".to_owned());
+        let zone = zone.map(|zone| ZoneId::from_index(zone).ok_or_else(many)).transpose()?;
+        Ok((region.ok_or_else(many)?, zone))
+    }
+}
+
+/// The place of a name in a list, to which a new one is added.
+fn place_of(names: &mut Vec<String>, name: &str) -> usize {
+    names.iter().position(|known| known == name).unwrap_or_else(|| {
+        names.push(name.to_owned());
+        names.len() - 1
+    })
 }
 
 fn new_replica(
     id: ReplicaId,
-    region: RegionId,
+    place: (RegionId, Option<ZoneId>),
     replica: &ReplicaConfig,
     config: &Config,
     metrics: &Metrics,
@@ -264,5 +289,5 @@ fn new_replica(
     };
     let tls = tls.filter(|_| replica.endpoint.tls).cloned();
     let pool = Pool::new(replica.endpoint.clone(), tls, bounds);
-    Arc::new(Replica::new(id, region, replica.clone(), pool, metrics.of_replica(&replica.name)))
+    Arc::new(Replica::new(id, place, replica.clone(), pool, metrics.of_replica(&replica.name)))
 }

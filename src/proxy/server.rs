@@ -1,10 +1,13 @@
 //! Connections of clients: accepted up to a number, with small writes leaving at once, heads bounded in size and time, and
 //! closed in good order when the proxy stops.
 
+use crate::answer::Body;
 use crate::config::Config;
 use crate::front::answer;
 use crate::proxy::Proxy;
 use crate::stream::Stream;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,13 +19,34 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt;
 
 /// How long to wait where the system has no more sockets for us.
 const AFTER_REFUSAL: Duration = Duration::from_millis(20);
 
+/// Who answers.
+pub(crate) enum Desk {
+    /// Clients are served.
+    Clients(Arc<Proxy>),
+    /// The admin API.
+    Admin(axum::Router),
+}
+
+impl Desk {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        match self {
+            Self::Clients(proxy) => answer(Arc::clone(proxy), request).await,
+            Self::Admin(paths) => match paths.clone().oneshot(request).await {
+                Ok(response) => response.map(Body::Admin),
+                Err(never) => match never {},
+            },
+        }
+    }
+}
+
 /// What connections are served by.
 pub(crate) struct Door {
-    proxy: Arc<Proxy>,
+    desk: Desk,
     http: http1::Builder,
     tls: Option<TlsAcceptor>,
     head: Duration,
@@ -31,7 +55,7 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    pub(crate) fn new(proxy: &Arc<Proxy>, config: &Config, tls: Option<TlsAcceptor>) -> Self {
+    pub(crate) fn new(desk: Desk, config: &Config, tls: Option<TlsAcceptor>) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(config.timeouts.head)
@@ -39,7 +63,7 @@ impl Door {
             .max_buf_size(config.limits.header_bytes as usize);
         let connections = Arc::new(Semaphore::new(config.limits.connections as usize));
         let (head, drain) = (config.timeouts.head, config.timeouts.drain);
-        Self { proxy: Arc::clone(proxy), http, tls, head, connections, drain }
+        Self { desk, http, tls, head, connections, drain }
     }
 
     /// Serves connections until `stop` says true; then those that are open may go on until their answers have ended, for
@@ -97,10 +121,8 @@ impl Door {
                 Err(_) => return tracing::debug!("no TLS in time"),
             },
         };
-        let service = service_fn(|request| {
-            let proxy = Arc::clone(&self.proxy);
-            async move { Ok::<_, Infallible>(answer(proxy, request).await) }
-        });
+        let service =
+            service_fn(|request| async { Ok::<_, Infallible>(self.desk.answer(request).await) });
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

@@ -104,7 +104,7 @@ impl Link {
     }
 
     /// Sends a request and waits for the response's headers.
-    async fn headers(
+    pub(crate) async fn headers(
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, hyper::Error> {
@@ -174,6 +174,14 @@ impl Pool {
     /// Connections that wait for use.
     pub(crate) fn idle(&self) -> usize {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// A connection, kept or new.
+    pub(crate) async fn link(&self) -> Result<Link, Fault> {
+        match self.take() {
+            Some(link) => Ok(link),
+            None => self.connect().await,
+        }
     }
 
     /// Opens a connection.

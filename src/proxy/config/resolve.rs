@@ -308,14 +308,13 @@ impl Context<'_> {
             if let Some(variable) = api_key_env {
                 endpoint.authorization = Some(self.api_key(variable)?);
             }
-            let zones = residency.iter().map(|zone| self.name(zone));
             replicas.push(ReplicaConfig {
                 name: self.name(name)?,
                 region: self
                     .optional_name(region.as_ref())?
                     .unwrap_or_else(|| "default".to_owned()),
                 endpoint,
-                residency: zones.collect::<Result<_, _>>()?,
+                residency: self.optional_name(residency.as_ref())?,
             });
         }
         if replicas.len() > MAX_REPLICAS as usize {

@@ -152,8 +152,7 @@ pub(super) struct ReplicaTable {
     pub(super) name: Located<String>,
     pub(super) region: Option<Located<String>>,
     pub(super) url: Located<String>,
-    #[serde(default)]
-    pub(super) residency: Vec<Located<String>>,
+    pub(super) residency: Option<Located<String>>,
     pub(super) api_key_env: Option<Located<String>>,
 }
 
