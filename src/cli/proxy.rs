@@ -53,13 +53,27 @@ async fn serve(args: &ProxyArgs, config: gorgo_proxy::Config) -> Result<Exit, Fa
     use tokio::signal::unix::{SignalKind, signal};
     let on = |kind| signal(kind).map_err(Failure::failed);
     let (mut term, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+    let mut hang_up = on(SignalKind::hangup())?;
     let running = gorgo_proxy::start(config).await.map_err(Failure::failed)?;
     eprintln!("serving on http://{}", running.address());
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = term.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => reload(args, &running),
+        }
     }
     eprintln!("{}: stopping, answers that have begun may end", args.config.display());
     running.shutdown().await;
     Ok(Exit::Ok)
+}
+
+/// Reads the file again; where it is wrong, everything stays.
+#[cfg(feature = "live")]
+fn reload(args: &ProxyArgs, running: &gorgo_proxy::Running) {
+    let read = gorgo_proxy::Config::from_file(&args.config).map_err(|error| error.to_string());
+    match read.and_then(|config| running.reload(config).map_err(|error| error.to_string())) {
+        Ok(()) => eprintln!("{}: read again", args.config.display()),
+        Err(error) => eprintln!("error: {error}\nnothing has changed"),
+    }
 }

@@ -170,7 +170,7 @@ async fn a_stream_that_breaks_off_does_not_look_whole() {
     let proxy = proxy("", &[&mock]).await;
     let mut client = Client::to(&proxy).await;
     client.post(ASK).await;
-    let all = client.to_the_end().await;
+    let all = client.until_closed().await;
     assert!(find(&all, b"\"text\":\"a\"").is_some() && !all.ends_with(b"0\r\n\r\n"));
     assert_eq!(proxy.load(), (0, 0));
     proxy.shutdown().await;

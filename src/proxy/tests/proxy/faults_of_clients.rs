@@ -50,7 +50,7 @@ async fn bodies_and_heads_are_bounded() {
     ] {
         let mut client = Client::to(&proxy).await;
         client.send(&post("/v1/completions", &headers, "{\"prompt\":\"x\"}")).await;
-        let answer = String::from_utf8(client.to_the_end().await).unwrap();
+        let answer = String::from_utf8(client.until_closed().await).unwrap();
         assert!(answer.starts_with("HTTP/1.1 431"), "{answer:?}");
     }
     assert!(mock.seen().is_empty());
@@ -75,7 +75,7 @@ async fn slow_ones_are_cut_off() {
         }
     };
     within(10, dripping).await;
-    head.to_the_end().await;
+    head.until_closed().await;
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     // A body that never ends.
     let mut body = Client::to(&proxy).await;

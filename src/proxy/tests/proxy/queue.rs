@@ -83,7 +83,7 @@ async fn stopping_lets_answers_end() {
     busy.post("{\"prompt\":\"0\"}").await;
     eventually(|| proxy.load() == (1, 0)).await;
     let stopping = tokio::spawn(proxy.shutdown());
-    assert!(idle.to_the_end().await.is_empty());
+    assert!(idle.until_closed().await.is_empty());
     within(5, async { while tokio::net::TcpStream::connect(address).await.is_ok() {} }).await;
     gate.add_permits(1);
     assert!(busy.answer().await.0.starts_with("HTTP/1.1 200"));
@@ -100,5 +100,5 @@ async fn stopping_takes_no_longer_than_it_may() {
     let began = Instant::now();
     within(5, proxy.shutdown()).await;
     assert!(began.elapsed() >= Duration::from_millis(200));
-    assert!(busy.to_the_end().await.is_empty());
+    assert!(busy.until_closed().await.is_empty());
 }

@@ -228,7 +228,7 @@ impl Client {
     }
 
     /// Reads until the other side closes.
-    pub async fn to_the_end(&mut self) -> Vec<u8> {
+    pub async fn until_closed(&mut self) -> Vec<u8> {
         let reading =
             async { while self.tcp.read_buf(&mut self.rest).await.is_ok_and(|n| n > 0) {} };
         within(10, reading).await;
