@@ -83,6 +83,17 @@ Tuner of the policy's weights (only where the policy has one)
   tuner.steps, tuner.accepted   candidates that were judged; of these, accepted
   tuner.start, tuner.weights   the weights at the start, and the best known at the end
 
+Runs against real URLs (gorgo live): times are the client's own; what nobody tells is said in the warnings
+  live.send_lag_ms       from when a request was to be sent until its bytes went: part of client_queue
+  live.send_lag_limit_ms, live.is_valid   what its p99 may be; whether it is kept (if not, no number of the run counts)
+  live.connections, live.retries   connections opened; requests that the client sent again
+  live.answers_without_usage, live.answers_with_timing   whose tokens nobody counted; whose replica told its own times
+  live.pieces            pieces of streams with text: itl_ms is between pieces, tokens are counted by usage alone
+  live.failures          why requests came to nothing, and how many
+  live.rounds            of several rounds each by itself; the other numbers are over all of them
+  ttft_parts_ms          prefill: where a replica does not tell its times, everything behind the client;
+                         network_back: where it does, the network both ways and what nobody told
+
 requests.csv: one row a request
   session, turn          who it is
   origin, router_region  where it came from; where the router stands that it came in at

@@ -3,6 +3,7 @@
 mod compare;
 mod decisions;
 mod definitions;
+mod emulate;
 mod exit;
 mod explain;
 mod load_sweep;
@@ -66,6 +67,8 @@ enum Command {
     Network(network::NetworkCommand),
     /// Serve: a reverse proxy in front of a fleet, with these policies (feature `live`).
     Proxy(proxy::ProxyArgs),
+    /// Serve a scenario's fleet over HTTP on this machine, at the times of the model (needs `--features live`).
+    Emulate(emulate::EmulateArgs),
     /// What every metric means (the same text as `gorgo help metrics`).
     #[command(long_about = definitions::METRICS)]
     Metrics,
@@ -85,6 +88,7 @@ fn main() -> std::process::ExitCode {
         Command::Profile(command) => profile::profile(&command),
         Command::Network(command) => network::network(&command),
         Command::Proxy(args) => proxy::proxy(&args),
+        Command::Emulate(args) => emulate::emulate(&args),
         Command::Metrics => definitions::print(),
     };
     result.unwrap_or_else(Failure::report).into()

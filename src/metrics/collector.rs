@@ -10,8 +10,8 @@ use crate::distribution::{Gaps, Series, exact_percentiles};
 use crate::spec::AUTO_RECORDS_LIMIT;
 use crate::tally::Tally;
 use crate::{
-    FleetNames, Invalid, MeasureSpec, PercentilesFrom, Records, ReplicaSummary, RequestRecord,
-    ServedTable, Summary, TimelineSample, TunerSummary, Window,
+    FleetNames, Invalid, LiveSummary, MeasureSpec, PercentilesFrom, Records, ReplicaSummary,
+    RequestRecord, ServedTable, Summary, TimelineSample, TunerSummary, Window,
 };
 use gorgo_types::Nanos;
 use hdrhistogram::Histogram;
@@ -31,6 +31,7 @@ pub struct Collector {
     legs: Vec<OriginLeg>,
     warnings: Vec<String>,
     tuner: Option<TunerSummary>,
+    live: Option<LiveSummary>,
     never_sent: u64,
 }
 
@@ -91,6 +92,7 @@ impl Collector {
             legs: Vec::new(),
             warnings: Vec::new(),
             tuner: None,
+            live: None,
             never_sent: 0,
         }
     }
@@ -184,6 +186,11 @@ impl Collector {
         self.tuner = Some(tuner);
     }
 
+    /// Says what a run against real URLs came to beside.
+    pub fn live(&mut self, live: LiveSummary) {
+        self.live = Some(live);
+    }
+
     /// The ways of the origins, in the order of their names.
     pub fn set_legs(&mut self, legs: Vec<OriginLeg>) {
         self.legs = legs;
@@ -209,6 +216,7 @@ impl Collector {
         summary.itl_ms = self.gaps.distribution();
         summary.replicas = self.replicas;
         summary.tuner = self.tuner;
+        summary.live = self.live;
         if let Some(client) = &mut summary.client {
             client.never_sent = self.never_sent;
         }

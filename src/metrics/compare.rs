@@ -135,24 +135,27 @@ impl SideNumbers {
             label: label.to_owned(),
             measured: records.len() as u64,
             completed: e2e.iter().flatten().count() as u64,
-            ttft_ms: exact_distribution(&ttft),
-            e2e_ms: exact_distribution(&e2e),
+            ttft_ms: Distribution::of(&ttft),
+            e2e_ms: Distribution::of(&e2e),
         }
     }
 }
 
-/// The distribution of values in memory; none is +infinity.
-fn exact_distribution(values: &[Option<Nanos>]) -> Distribution {
-    let mut finite: Vec<u64> = values.iter().flatten().map(|ns| ns.0).collect();
-    let infinite = (values.len() - finite.len()) as u64;
-    let [p50, p90, p95, p99] =
-        exact_percentiles(&mut finite, infinite).map(|ns| ns.map(|ns| Nanos(ns).as_ms()));
-    let exact = infinite == 0 && !finite.is_empty();
-    let sum: u128 = finite.iter().copied().map(u128::from).sum();
-    #[expect(clippy::cast_precision_loss, reason = "a mean for display")]
-    let mean = exact.then(|| sum as f64 / finite.len() as f64 / 1e6);
-    let max = finite.iter().max().filter(|_| exact).map(|&ns| Nanos(ns).as_ms());
-    Distribution { mean, p50, p90, p95, p99, max }
+impl Distribution {
+    /// The distribution of values in memory; none is +infinity.
+    #[must_use]
+    pub fn of(values: &[Option<Nanos>]) -> Self {
+        let mut finite: Vec<u64> = values.iter().flatten().map(|ns| ns.0).collect();
+        let infinite = (values.len() - finite.len()) as u64;
+        let [p50, p90, p95, p99] =
+            exact_percentiles(&mut finite, infinite).map(|ns| ns.map(|ns| Nanos(ns).as_ms()));
+        let exact = infinite == 0 && !finite.is_empty();
+        let sum: u128 = finite.iter().copied().map(u128::from).sum();
+        #[expect(clippy::cast_precision_loss, reason = "a mean for display")]
+        let mean = exact.then(|| sum as f64 / finite.len() as f64 / 1e6);
+        let max = finite.iter().max().filter(|_| exact).map(|&ns| Nanos(ns).as_ms());
+        Self { mean, p50, p90, p95, p99, max }
+    }
 }
 
 impl PairedDifference {

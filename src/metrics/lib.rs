@@ -16,6 +16,7 @@ mod compare;
 mod cost;
 mod distribution;
 mod error;
+mod live;
 mod numbers;
 mod record;
 mod rolling;
@@ -31,6 +32,7 @@ pub use cost::{BYTES_PER_GB, Cost, Leg, Prices, ReplicaPrice, Served, ServedTabl
 pub use distribution::nearest_rank;
 pub use error::Invalid;
 pub use hdrhistogram::Histogram;
+pub use live::{LiveSummary, RoundNumbers};
 pub use numbers::Numbers;
 pub use record::{RequestRecord, Status, TtftParts};
 pub use rolling::{Rolling, rolling};

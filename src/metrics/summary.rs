@@ -3,7 +3,7 @@
 //! Times are milliseconds as floats. What does not exist, or falls on a request that never ended, is `null`; the
 //! reason then stands in `warnings`.
 
-use crate::{Cost, ReplicaSummary, Status, TtftParts};
+use crate::{Cost, LiveSummary, ReplicaSummary, Status, TtftParts};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -65,6 +65,9 @@ pub struct Summary {
     /// What the tuner of the policy's weights did; not written where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tuner: Option<TunerSummary>,
+    /// What a run against real URLs came to beside; not written of a simulation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveSummary>,
 }
 
 /// What a tuner came to.

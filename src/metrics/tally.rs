@@ -222,6 +222,7 @@ impl Tally {
             replicas: Vec::new(),
             warnings: self.warnings(measured),
             tuner: None,
+            live: None,
         }
     }
 

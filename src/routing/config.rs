@@ -4,6 +4,7 @@
 //! next.
 
 use crate::error::RoutingError;
+use crate::health::HealthConfig;
 use crate::reach::Reach;
 use gorgo_types::Nanos;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ pub enum LearnAt {
     FirstToken,
     /// When the response ends.
     Finished,
+    /// Never by itself: the engines say what they hold ([`crate::Router::kv_stored`]).
+    KvEvent,
 }
 
 /// When a request stops counting as load (`in_flight_requests`, `queued_tokens`, the capacity gate). A request that
@@ -81,6 +84,9 @@ pub struct RouterConfig {
     pub serial_queue: bool,
     /// The queue is looked at only at multiples of this; none: whenever something has changed. GORGO v1: 20 ms.
     pub queue_interval: Option<Nanos>,
+    /// When a replica is found unfit to be chosen; none: whenever the caller says so ([`crate::Router::set_health`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthConfig>,
     /// Tokens per block of all chains, at least 1. A chain of another block size hits nothing and is not learned.
     pub block_tokens: u32,
 }
@@ -99,6 +105,7 @@ impl Default for RouterConfig {
             reach: Reach::All,
             serial_queue: false,
             queue_interval: None,
+            health: None,
             block_tokens: 16,
         }
     }
@@ -133,6 +140,9 @@ impl RouterConfig {
         if self.max_in_flight_per_replica == Some(0) {
             return refuse("max_in_flight_per_replica", "0".to_owned(), "at least 1");
         }
+        if let Some(health) = &self.health {
+            health.validate()?;
+        }
         if let IndexBound::Lru { capacity_tokens_per_replica: capacity } = self.index
             && capacity < u64::from(self.block_tokens)
         {
@@ -141,6 +151,10 @@ impl RouterConfig {
                 capacity.to_string(),
                 "at least one block",
             );
+        }
+        if self.learn_at == LearnAt::KvEvent && self.index != IndexBound::Unbounded {
+            let wanted = "unbounded where learn_at is kv-event, as the engines say what they hold";
+            return refuse("index", format!("{:?}", self.index), wanted);
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What a router refuses.
 
+use crate::policy::ParameterError;
 use gorgo_types::ReplicaId;
 use thiserror::Error;
 
@@ -36,4 +37,35 @@ pub enum RoutingError {
         /// The first id that is too large.
         limit: u32,
     },
+}
+
+/// Why a weight cannot be changed.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum WeightError {
+    /// The policy has no such weight.
+    #[error("policy `{policy}` has no weight `{name}`, wanted {}", one_of(known))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The policy.
+        policy: &'static str,
+        /// The weights that it has.
+        known: Vec<&'static str>,
+    },
+    /// The value is out of bounds.
+    #[error(transparent)]
+    Value(#[from] ParameterError),
+    /// A tuner would change it again at once.
+    #[error("weight `{name}` is being tuned: stop the tuner first")]
+    Tuned {
+        /// The name.
+        name: String,
+    },
+}
+
+fn one_of(known: &[&str]) -> String {
+    match known {
+        [] => "another policy: none of its weights can be changed".to_owned(),
+        known => format!("one of {}", known.join(", ")),
+    }
 }

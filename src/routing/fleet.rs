@@ -39,8 +39,36 @@ struct Place {
 struct State {
     healthy: bool,
     draining: bool,
+    /// What [`crate::health`] says.
+    fit: bool,
+    /// Unfit, but to be chosen all the same, since nobody of the fleet, or of its zone, is fit.
+    spared: bool,
+    spared_for_zone: bool,
     /// Healthy, in service and below its gate; it may be chosen unless the router's reach says otherwise.
     open: bool,
+    /// The same for a request that is bound to its zone.
+    open_for_zone: bool,
+}
+
+impl State {
+    const NEW: Self = Self {
+        healthy: true,
+        draining: false,
+        fit: true,
+        spared: false,
+        spared_for_zone: false,
+        open: true,
+        open_for_zone: true,
+    };
+
+    const fn is_open(&self, bound: bool) -> bool {
+        if bound { self.open_for_zone } else { self.open }
+    }
+
+    /// Takes requests as far as its owner is concerned.
+    const fn in_service(&self) -> bool {
+        self.healthy && !self.draining
+    }
 }
 
 /// See the module.
@@ -110,7 +138,7 @@ impl Fleet {
         // At most MAX_REPLICAS candidates, so the slot fits.
         self.places[replica.index()].slot = Some(self.signals.len() as u32);
         self.signals.push(Signals::unknown(replica, region));
-        self.states.push(State { healthy: true, draining: false, open: true });
+        self.states.push(State::NEW);
         self.never_scraped += 1;
         Ok(())
     }
@@ -152,19 +180,36 @@ impl Fleet {
     fn refresh(&mut self, slot: usize) {
         let (signals, state) = (&mut self.signals[slot], &mut self.states[slot]);
         let below_gate = self.gate.is_none_or(|gate| signals.in_flight_requests < gate);
-        state.open = state.healthy && !state.draining && below_gate;
+        let takes = state.in_service() && below_gate;
+        state.open = takes && (state.fit || state.spared);
+        state.open_for_zone = takes && (state.fit || state.spared || state.spared_for_zone);
         signals.eligible = state.open;
     }
 
-    /// Whether any candidate that is open satisfies `wanted`.
-    pub(crate) fn any_open(&self, wanted: impl Fn(&Signals) -> bool) -> bool {
-        self.signals.iter().zip(&self.states).any(|(signals, state)| state.open && wanted(signals))
+    /// Every candidate, and whether it takes requests as far as its owner is concerned.
+    pub(crate) fn in_service(&self) -> impl Iterator<Item = (&Signals, bool)> {
+        self.signals.iter().zip(&self.states).map(|(signals, state)| (signals, state.in_service()))
     }
 
-    /// Leaves only the open candidates that satisfy `wanted` to be chosen.
-    pub(crate) fn narrow(&mut self, wanted: impl Fn(&Signals) -> bool) {
+    /// Says of every candidate whether it is fit, and if not, whether it goes on for all, or for its zone.
+    pub(crate) fn set_fitness(&mut self, of: impl Fn(&Signals) -> (bool, bool, bool)) {
+        for slot in 0..self.states.len() {
+            let state = &mut self.states[slot];
+            (state.fit, state.spared, state.spared_for_zone) = of(&self.signals[slot]);
+            self.refresh(slot);
+        }
+    }
+
+    /// Whether any candidate that is open satisfies `wanted`; `bound`: for a request that is bound to their zone.
+    pub(crate) fn any_open(&self, bound: bool, wanted: impl Fn(&Signals) -> bool) -> bool {
+        let mut candidates = self.signals.iter().zip(&self.states);
+        candidates.any(|(signals, state)| state.is_open(bound) && wanted(signals))
+    }
+
+    /// Leaves only the open candidates that satisfy `wanted` to be chosen; `bound` as above.
+    pub(crate) fn narrow(&mut self, bound: bool, wanted: impl Fn(&Signals) -> bool) {
         for (signals, state) in self.signals.iter_mut().zip(&self.states) {
-            signals.eligible = state.open && wanted(signals);
+            signals.eligible = state.is_open(bound) && wanted(signals);
         }
     }
 
@@ -184,7 +229,7 @@ impl Fleet {
     pub(crate) fn bind(&mut self, zone: Option<ZoneId>) {
         if zone.is_some() || self.bound.is_some() {
             self.bound = zone;
-            self.narrow(|signals| zone.is_none() || signals.zone == zone);
+            self.narrow(zone.is_some(), |signals| zone.is_none() || signals.zone == zone);
         }
     }
 

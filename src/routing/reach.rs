@@ -124,17 +124,18 @@ impl RegionReach {
                 && inside(signals)
                 && self.local_first.is_none_or(|room| room.is_at(signals))
         };
-        let room = fleet.any_open(has_room);
+        let bound = residency.is_some();
+        let room = fleet.any_open(bound, has_room);
         match self.local_first {
-            Some(_) if room => fleet.narrow(has_room),
+            Some(_) if room => fleet.narrow(bound, has_room),
             Some(_) => {
                 let forwards = hops < self.max_hops;
-                fleet.narrow(|signals| {
+                fleet.narrow(bound, |signals| {
                     inside(signals) && if local(signals) { self.may_wait } else { forwards }
                 });
             }
-            None if hops < self.max_hops => fleet.narrow(inside),
-            None => fleet.narrow(|signals| local(signals) && inside(signals)),
+            None if hops < self.max_hops => fleet.narrow(bound, inside),
+            None => fleet.narrow(bound, |signals| local(signals) && inside(signals)),
         }
         let full = self.local_first.is_some() && !room;
         Home { region: self.region, waiting_tokens, full }

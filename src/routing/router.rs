@@ -5,24 +5,26 @@
 //! [`Router::response_headers`], [`Router::first_token`], and one of [`Router::finished`], [`Router::failed`],
 //! [`Router::cancelled`]. A decision to queue leads to [`Router::enqueue`] and [`Router::poll`] instead.
 //!
-//! Here is what it decides; `life` has what it learns of requests, `told` what it learns of replicas. Deliberately not
-//! here: the rules themselves ([`crate::policy`]). Read [`crate::index`] next.
+//! Here is what it decides; `life` has what it learns of requests, `told` what it learns of replicas, `switch` what may
+//! be changed while it works. Deliberately not here: the rules themselves ([`crate::policy`]). Read [`crate::index`] next.
 
 use crate::accounting::InFlights;
 use crate::config::RouterConfig;
 use crate::decision::{Decision, Target, Tie};
 use crate::error::RoutingError;
 use crate::fleet::Fleet;
+use crate::health::{Health, HealthTotals, ReplicaHealth};
 use crate::index::{Index, IndexStats};
 use crate::policy::{Policy, Question};
 use crate::queue::{Action, Queue};
 use crate::reach::Reach;
 use crate::signals::{RoutingRequest, Signals};
 use crate::tuner::attached::Attached;
-use crate::tuner::{TuneStep, TunedWeights, Tuner, TunerConfig, TunerError};
+use crate::tuner::{TuneStep, TunedWeights, Tuner};
 use gorgo_types::{Nanos, RegionId, ReplicaId, Tokens, ZoneId};
 
 mod life;
+mod switch;
 mod told;
 
 /// News that a router ignored, counted. A simulation that ends with any of them non-zero has a bug in its driver; in a
@@ -37,6 +39,8 @@ pub struct Ignored {
     pub old_scrape: u64,
     /// A prompt of another block size, matched with nothing and not learned.
     pub foreign_prompt: u64,
+    /// A KV event that the index does not listen to ([`crate::LearnAt::KvEvent`]).
+    pub kv_event: u64,
 }
 
 /// See the [module](self).
@@ -53,8 +57,9 @@ pub struct Router {
     cached: Vec<u64>,
     decision: Decision,
     ignored: Ignored,
-    /// Apart, so that a router without one is no larger.
+    /// These two apart, so that a router without them is no larger.
     tuner: Option<Box<Attached>>,
+    health: Option<Box<Health>>,
 }
 
 /// Decides as a router does: by the policy, but at random (rule `no-metrics`) where the policy needs scraped metrics
@@ -127,9 +132,10 @@ impl Router {
         for &(replica, region) in replicas {
             fleet.add(replica, region)?;
         }
-        let index =
-            policy.needs().prefix_index.then(|| Index::new(config.block_tokens, config.index));
+        let index = policy.needs().prefix_index.then(|| Index::of(&config));
+        let health = config.health.map(|health| Box::new(Health::new(health)));
         Ok(Self {
+            health,
             queue: Queue::new(&config),
             cached: vec![0; fleet.ids()],
             config,
@@ -143,16 +149,6 @@ impl Router {
         })
     }
 
-    /// Lets a tuner change the policy's weights from now on, starting from those that it has; `seed` keys its draws. A
-    /// tuner that was there before is gone, and the policy keeps the weights that it was given last.
-    ///
-    /// # Errors
-    /// When a parameter is out of range, or the policy has no such weight or starts outside of its box.
-    pub fn tune(&mut self, config: &TunerConfig, seed: u64) -> Result<(), TunerError> {
-        self.tuner = Some(Box::new(Attached::new(config, &*self.policy, seed)?));
-        Ok(())
-    }
-
     // ------------------------------------------------------------------------------------------------- decisions
 
     /// Decides where a request should go, now. Nothing that can be observed changes but [`Router::decision`] and
@@ -162,6 +158,7 @@ impl Router {
     /// queue and the queue is full, the target is [`Target::Reject`]. Requests that wait come first: call
     /// [`Router::poll`] until it gives nothing before deciding on a new one.
     pub fn decide(&mut self, now: Nanos, request: &RoutingRequest<'_>, draw: u64) -> &Decision {
+        self.pass_time(now);
         if let Some(tuner) = &mut self.tuner {
             tuner.before_decision(request.id, &mut *self.policy);
         }
@@ -198,6 +195,17 @@ impl Router {
             self.decision.target = Target::Reject;
         }
         &self.decision
+    }
+
+    /// What happens by itself as time passes.
+    #[inline]
+    fn pass_time(&mut self, now: Nanos) {
+        if let Some(health) = &mut self.health
+            && health.is_due(now)
+        {
+            health.advance(now, &mut self.fleet);
+            self.queue.unblock();
+        }
     }
 
     /// What the last decision was made on, one per candidate. `cached_tokens` belongs to that decision's request; what
@@ -239,6 +247,7 @@ impl Router {
     /// [`Router::next_deadline`]. The head is offered again only after something has changed.
     #[inline]
     pub fn poll(&mut self, now: Nanos) -> Option<Action> {
+        self.pass_time(now);
         self.queue.poll(now)
     }
 
@@ -246,7 +255,11 @@ impl Router {
     #[must_use]
     #[inline]
     pub fn next_deadline(&self) -> Option<Nanos> {
-        self.queue.next_deadline()
+        let queue = self.queue.next_deadline();
+        match &self.health {
+            Some(health) => queue.into_iter().chain(health.deadline()).min(),
+            None => queue,
+        }
     }
 
     /// Requests in the queue.
@@ -291,6 +304,20 @@ impl Router {
     #[must_use]
     pub const fn config(&self) -> &RouterConfig {
         &self.config
+    }
+
+    /// What is known of a replica's health; nothing where the router was not asked to look after it
+    /// ([`RouterConfig::health`]), or it is not in the fleet.
+    #[must_use]
+    pub fn health_of(&self, replica: ReplicaId) -> Option<ReplicaHealth> {
+        self.fleet.life(replica)?;
+        self.health.as_ref().map(|health| health.of(replica))
+    }
+
+    /// How often replicas were found unfit, for whichever reason.
+    #[must_use]
+    pub fn health_totals(&self) -> HealthTotals {
+        self.health.as_ref().map(|health| health.totals()).unwrap_or_default()
     }
 
     /// Requests dispatched and not ended.

@@ -95,7 +95,8 @@ impl Flight {
 }
 
 /// The record of a request that nobody has heard of but its client.
-pub(crate) fn record_of(outgoing: &Outgoing) -> RequestRecord {
+#[must_use]
+pub fn record_of(outgoing: &Outgoing) -> RequestRecord {
     let Outgoing { scheduled, offered, sent, request } = outgoing;
     RequestRecord {
         id: request.id,

@@ -38,12 +38,18 @@ const fn link_draw(key: Key, id: RequestId, link: u64) -> Draw {
     key.with(Purpose::NetworkRtt).word(id.session).word(id.turn as u64).word(link).draw()
 }
 
+/// The draw for the round trip between a request's client and its router.
+#[must_use]
+pub const fn client_draw(key: Key, id: RequestId) -> Draw {
+    link_draw(key, id, CLIENT_LINK)
+}
+
 impl World<'_> {
     /// A client sends a request.
     pub(crate) fn set_out(&mut self, outgoing: Outgoing, measured: bool) {
         let request = &outgoing.request;
         let Ingress { site, leg } = self.ingresses[request.origin.index()];
-        let draw = link_draw(self.key, request.id, CLIENT_LINK);
+        let draw = client_draw(self.key, request.id);
         let sent = outgoing.sent;
         let client_rtt = self.network.client_rtt_at(&leg, sent, draw);
         let prompt = request.prompt.tokens();

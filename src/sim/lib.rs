@@ -21,7 +21,11 @@ mod table;
 mod world;
 
 pub use error::SimError;
+pub use flight::record_of;
+pub use flow::client_draw;
 pub use regret::{Alternative, FirstTokens, Regret, regret};
 pub use scenario::{PolicyRun, run_policy, setup_of};
 pub use setup::{Observer, RouterSetup, RunOptions, Setup, StationSetup, TuneObserver};
+pub use site::Ingress;
+pub use stops::Stops;
 pub use world::World;

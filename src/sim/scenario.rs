@@ -126,6 +126,7 @@ fn router_config(router: &RouterSpec, region: RegionId, block_tokens: u32) -> Ro
         reach,
         serial_queue: router.serial_queue,
         queue_interval: router.queue_interval,
+        health: None,
         block_tokens,
     }
 }

@@ -6,7 +6,7 @@
 use crate::connections::Connections;
 use crate::error::SimError;
 use crate::world::World;
-use gorgo_model::{ClientLeg, ModelError};
+use gorgo_model::{ClientLeg, ModelError, Network};
 use gorgo_routing::{Reach, Router};
 use gorgo_types::{Nanos, Origin, RegionId, RequestId};
 
@@ -25,9 +25,51 @@ pub(crate) struct Site {
 
 /// The way of an origin's requests into the world.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ingress {
+pub struct Ingress {
+    /// Which of the routers, in their order.
     pub site: u32,
+    /// The way to it.
     pub leg: ClientLeg,
+}
+
+impl Ingress {
+    /// The router with the shortest median way to the client; the first of several equally near ones. With a
+    /// geographic proxy the client's place only chooses the router, and the way to it starts at the proxy.
+    ///
+    /// # Errors
+    /// As [`Network::client_leg`].
+    ///
+    /// # Panics
+    /// Where there is no router.
+    pub fn nearest(
+        network: &Network,
+        routers: impl Iterator<Item = RegionId> + Clone,
+        geo_proxy: Option<RegionId>,
+        origin: &Origin,
+    ) -> Result<Self, ModelError> {
+        let mut best: Option<Self> = None;
+        for (site, region) in (0_u32..).zip(routers.clone()) {
+            let leg = network.client_leg(origin, region)?;
+            if best.is_none_or(|best| leg.median < best.leg.median) {
+                best = Some(Self { site, leg });
+            }
+        }
+        let mut ingress = best.expect("there is a router");
+        if let Some(proxy) = geo_proxy {
+            let name = network.regions()[proxy.index()].name.clone();
+            let proxy = Origin { region: Some(name), ..Origin::default() };
+            let region = routers.clone().nth(ingress.site as usize).expect("the router is there");
+            ingress.leg = network.client_leg(&proxy, region)?;
+        }
+        Ok(ingress)
+    }
+
+    /// The same way for the origin with this number: two origins drift independently.
+    #[must_use]
+    pub const fn of_origin(mut self, number: u32) -> Self {
+        self.leg = self.leg.of_origin(number);
+        self
+    }
 }
 
 impl Site {
@@ -45,30 +87,14 @@ impl World<'_> {
             let ingress = self
                 .ingress(origin)
                 .map_err(|source| SimError::Origin { id, source: Box::new(source) })?;
-            let leg = ingress.leg.of_origin(self.ingresses.len() as u32);
-            self.ingresses.push(Ingress { leg, ..ingress });
+            self.ingresses.push(ingress.of_origin(self.ingresses.len() as u32));
         }
         Ok(())
     }
 
-    /// The router with the shortest median way to the client; the first of several equally near ones. With a
-    /// geographic proxy the client's place only chooses the router, and the way to it starts at the proxy.
     fn ingress(&self, origin: &Origin) -> Result<Ingress, ModelError> {
-        let mut best: Option<Ingress> = None;
-        for (site, place) in (0_u32..).zip(&self.sites) {
-            let leg = self.network.client_leg(origin, place.region)?;
-            if best.is_none_or(|best| leg.median < best.leg.median) {
-                best = Some(Ingress { site, leg });
-            }
-        }
-        let mut ingress = best.expect("a world has a router");
-        if let Some(proxy) = self.geo_proxy {
-            let name = self.network.regions()[proxy.index()].name.clone();
-            let proxy = Origin { region: Some(name), ..Origin::default() };
-            let region = self.sites[ingress.site as usize].region;
-            ingress.leg = self.network.client_leg(&proxy, region)?;
-        }
-        Ok(ingress)
+        let sites = self.sites.iter().map(|site| site.region);
+        Ingress::nearest(&self.network, sites, self.geo_proxy, origin)
     }
 
     /// The router of a region, for a request that is passed on to it.

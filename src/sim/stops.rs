@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 /// The counts of one run.
 #[derive(Debug)]
-pub(crate) struct Stops {
+pub struct Stops {
     /// Requests that are warm-up; [`u64::MAX`] where the warm-up is no count.
     warm_up_requests: u64,
     errors: Option<ErrorWatch>,
@@ -24,6 +24,8 @@ struct ErrorWatch {
 }
 
 impl Stops {
+    /// Nothing has ended yet.
+    #[must_use]
     pub fn new(spec: &MeasureSpec) -> Self {
         let watch = |limit| ErrorWatch { limit, last: VecDeque::new(), errors: 0, since: None };
         Self {
@@ -33,6 +35,7 @@ impl Stops {
     }
 
     /// Whether the warm-up is over with the request that was sent last, the `sent`-th.
+    #[must_use]
     pub const fn is_warm(&self, sent: u64) -> bool {
         sent == self.warm_up_requests
     }
@@ -53,11 +56,13 @@ impl Stops {
     }
 
     /// Whether too many have failed.
+    #[must_use]
     pub fn gives_up(&self) -> bool {
         self.errors.as_ref().is_some_and(|watch| watch.since.is_some())
     }
 
     /// What to say of it.
+    #[must_use]
     pub fn warning(&self) -> Option<String> {
         let watch = self.errors.as_ref()?;
         let at = watch.since?;

@@ -14,22 +14,42 @@ use gorgo_types::{BlockChain, BlockId};
 /// Letters of a word but its last character, which is a space.
 const LETTERS: usize = TOKEN_CHARS - 1;
 
+/// The step of SplitMix64's state.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// SplitMix64, whose outputs for different states differ.
+const fn mixed(mut word: u64) -> u64 {
+    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
 /// Appends the text of a block of `tokens` tokens.
 pub fn block_text(id: BlockId, tokens: u32, text: &mut String) {
     text.reserve(tokens as usize * TOKEN_CHARS);
     let mut state = id.0;
     for _ in 0..tokens {
-        // SplitMix64, whose outputs for different states differ.
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = state;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^= word >> 31;
+        state = state.wrapping_add(GOLDEN);
+        let mut word = mixed(state);
         for _ in 0..LETTERS {
             text.push(char::from(b'a' + (word % 26) as u8));
             word /= 26;
         }
         text.push(' ');
+    }
+}
+
+/// The least token id that is used: models keep their special tokens at the beginning.
+const SPECIAL: u32 = 100;
+
+/// Appends ids for the tokens of a block, all below `vocabulary` (which is more than 100): for engines that take prompts
+/// as ids, so that lengths are exact whatever their tokenizer.
+pub fn block_token_ids(id: BlockId, tokens: u32, vocabulary: u32, ids: &mut Vec<u32>) {
+    let usual = u64::from(vocabulary.saturating_sub(SPECIAL).max(1));
+    let mut state = id.0;
+    for _ in 0..tokens {
+        state = state.wrapping_add(GOLDEN);
+        ids.push(SPECIAL.min(vocabulary.saturating_sub(1)) + (mixed(state) % usual) as u32);
     }
 }
 

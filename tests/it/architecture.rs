@@ -36,7 +36,8 @@ const ALLOWED: [(&str, &[&str]); 23] = [
     // Sockets and clocks around `routing`, `model` and `workload`. They know nothing of each other but HTTP.
     ("proxy", &["text", "wire", "routing", "metrics"]),
     ("emulator", &["text", "wire", "model", "scenario"]),
-    ("live", &["text", "wire", "routing", "workload", "metrics", "scenario", "stats"]),
+    // What a run is made of (names, window, client's way) is `sim`'s, so that both measure the same.
+    ("live", &["text", "wire", "routing", "workload", "model", "metrics", "scenario", "sim"]),
     ("oracle", &["model"]),
     (
         "gorgo",

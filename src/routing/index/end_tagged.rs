@@ -59,6 +59,11 @@ impl EndTaggedIndex {
         }
     }
 
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::new(self.block_tokens);
+    }
+
     /// A prompt of `replica` enters.
     pub(crate) fn insert(&mut self, replica: ReplicaId, chain: &BlockChain) {
         if chain.block_tokens() != self.block_tokens {

@@ -19,6 +19,7 @@
 
 mod choice;
 mod end_tagged;
+mod events;
 mod recency;
 mod run;
 mod tree;

@@ -6,6 +6,7 @@
 use super::Router;
 use crate::accounting::{InFlight, Stage, Ticket};
 use crate::config::{LearnAt, ReleaseAt};
+use crate::health::End;
 use crate::signals::RoutingRequest;
 use gorgo_types::{BlockChain, Nanos, ReplicaId};
 
@@ -30,10 +31,12 @@ impl Router {
             && life.is_some()
             && knows_blocks
         {
-            if self.config.learn_at == LearnAt::Dispatch {
-                index.insert(replica, request.prompt);
-            } else {
-                prompt = Some(request.prompt.clone());
+            match self.config.learn_at {
+                LearnAt::Dispatch => index.insert(replica, request.prompt),
+                LearnAt::KvEvent => {}
+                LearnAt::Headers | LearnAt::FirstToken | LearnAt::Finished => {
+                    prompt = Some(request.prompt.clone());
+                }
             }
         }
         let ticket = self.in_flight.insert(InFlight {
@@ -45,6 +48,9 @@ impl Router {
             holds_queue: self.queue.take_turn(),
             prompt,
         });
+        if let Some(health) = &mut self.health {
+            health.dispatched(now, ticket.slot(), replica, &mut self.fleet);
+        }
         if let Some(tuner) = &mut self.tuner {
             let signals = self.fleet.signals().iter();
             let work = signals.map(|s| s.uncached_tokens(request)).min().unwrap_or(prompt_tokens);
@@ -64,6 +70,12 @@ impl Router {
     #[inline]
     pub fn first_token(&mut self, now: Nanos, ticket: Ticket) {
         let is_news = self.advance(ticket, Stage::FirstToken, true);
+        if let Some(health) = &mut self.health
+            && is_news
+        {
+            health.answered(now, ticket.slot(), &mut self.fleet);
+            self.queue.unblock();
+        }
         if let Some(tuner) = &mut self.tuner
             && is_news
         {
@@ -75,6 +87,9 @@ impl Router {
     /// if the configuration says so.
     pub fn finished(&mut self, now: Nanos, ticket: Ticket, sequence: Option<&BlockChain>) {
         let is_news = self.advance_to_end(ticket, true, sequence);
+        if is_news {
+            self.ended(now, ticket, End::Good);
+        }
         if let Some(tuner) = &mut self.tuner
             && is_news
         {
@@ -82,7 +97,8 @@ impl Router {
         }
     }
 
-    /// The request failed: no answer, a bad one, or one that broke off.
+    /// The request failed, and it was the replica's failure: no answer, one that broke off, or one that says so (a 503,
+    /// not a 400). An answer with a bad status for which the replica is not to blame is told as finished.
     pub fn failed(&mut self, now: Nanos, ticket: Ticket) {
         self.lost(now, ticket, true);
     }
@@ -94,10 +110,22 @@ impl Router {
 
     fn lost(&mut self, now: Nanos, ticket: Ticket, failed: bool) {
         let is_news = self.advance_to_end(ticket, false, None);
+        if is_news {
+            self.ended(now, ticket, if failed { End::Failed } else { End::Neither });
+        }
         if let Some(tuner) = &mut self.tuner
             && is_news
         {
             tuner.lost(now, ticket.slot(), failed);
+        }
+    }
+
+    /// What the end of a request says of its replica's health.
+    #[inline]
+    fn ended(&mut self, now: Nanos, ticket: Ticket, end: End) {
+        if let Some(health) = &mut self.health {
+            health.ended(now, ticket.slot(), end, &mut self.fleet);
+            self.queue.unblock();
         }
     }
 
@@ -178,6 +206,7 @@ const fn learn_stage(at: LearnAt) -> Stage {
         LearnAt::Dispatch => Stage::Dispatched,
         LearnAt::Headers => Stage::Headers,
         LearnAt::FirstToken => Stage::FirstToken,
-        LearnAt::Finished => Stage::Ended,
+        // Of events there is no stage, and no prompt waits for one.
+        LearnAt::Finished | LearnAt::KvEvent => Stage::Ended,
     }
 }

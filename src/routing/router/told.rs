@@ -3,11 +3,13 @@
 use super::Router;
 use crate::error::RoutingError;
 use crate::fleet::Scrape;
-use gorgo_types::{BlockChain, Nanos, RegionId, ReplicaId, Tokens, ZoneId};
+use crate::health::Check;
+use gorgo_types::{BlockChain, BlockId, Nanos, RegionId, ReplicaId, Tokens, ZoneId};
 
 impl Router {
-    /// A probe of `replica` has answered after `rtt`, or failed (`None`), which changes nothing.
+    /// A probe of `replica` has answered after `rtt`, or failed (`None`), which changes nothing but perhaps its health.
     pub fn probe_result(&mut self, now: Nanos, replica: ReplicaId, rtt: Option<Nanos>) {
+        self.checked(now, replica, Check::Probe, rtt.is_some());
         let Some(rtt) = rtt else { return };
         if self.fleet.probed(now, replica, rtt) {
             self.queue.unblock();
@@ -17,7 +19,8 @@ impl Router {
     }
 
     /// A metrics scrape has answered. One that was taken before the one known is ignored.
-    pub fn scraped(&mut self, _now: Nanos, replica: ReplicaId, scrape: Scrape) {
+    pub fn scraped(&mut self, now: Nanos, replica: ReplicaId, scrape: Scrape) {
+        self.checked(now, replica, Check::Scrape, true);
         if self.fleet.scraped(replica, &scrape) {
             self.queue.unblock();
         } else if self.fleet.life(replica).is_none() {
@@ -28,7 +31,24 @@ impl Router {
     }
 
     /// A metrics scrape has failed: what is known is kept, and ages.
-    pub const fn scrape_failed(&mut self, _now: Nanos, _replica: ReplicaId) {}
+    pub fn scrape_failed(&mut self, now: Nanos, replica: ReplicaId) {
+        self.checked(now, replica, Check::Scrape, false);
+    }
+
+    fn checked(&mut self, now: Nanos, replica: ReplicaId, check: Check, ok: bool) {
+        if let Some(health) = &mut self.health {
+            health.checked(now, replica, check, ok, &mut self.fleet);
+            self.queue.unblock();
+        }
+    }
+
+    /// The fleet's owner has changed something: who is the last of a zone may be another now.
+    fn fleet_changed(&mut self) {
+        if let Some(health) = &self.health {
+            health.tell(&mut self.fleet);
+        }
+        self.queue.unblock();
+    }
 
     /// A replica joins, as the last candidate; a draining one is taken back into service in its place.
     ///
@@ -36,13 +56,19 @@ impl Router {
     /// When it is in service already, or its id is too large.
     pub fn replica_added(
         &mut self,
-        _now: Nanos,
+        now: Nanos,
         replica: ReplicaId,
         region: RegionId,
     ) -> Result<(), RoutingError> {
+        let is_new = self.fleet.life(replica).is_none();
         self.fleet.add(replica, region)?;
         self.cached.resize(self.fleet.ids(), 0);
-        self.queue.unblock();
+        if let Some(health) = &mut self.health
+            && is_new
+        {
+            health.forget(now, replica, &mut self.fleet);
+        }
+        self.fleet_changed();
         Ok(())
     }
 
@@ -57,7 +83,7 @@ impl Router {
         zone: Option<ZoneId>,
     ) -> Result<(), RoutingError> {
         self.fleet.set_zone(replica, zone)?;
-        self.queue.unblock();
+        self.fleet_changed();
         Ok(())
     }
 
@@ -71,7 +97,7 @@ impl Router {
         replica: ReplicaId,
     ) -> Result<(), RoutingError> {
         self.fleet.drain(replica)?;
-        self.queue.unblock();
+        self.fleet_changed();
         Ok(())
     }
 
@@ -81,7 +107,7 @@ impl Router {
     /// When it is not in the fleet.
     pub fn replica_removed(&mut self, _now: Nanos, replica: ReplicaId) -> Result<(), RoutingError> {
         self.fleet.remove(replica)?;
-        self.queue.unblock();
+        self.fleet_changed();
         if let Some(index) = &mut self.index {
             index.remove_replica(replica);
         }
@@ -99,7 +125,7 @@ impl Router {
         healthy: bool,
     ) -> Result<(), RoutingError> {
         self.fleet.set_health(replica, healthy)?;
-        self.queue.unblock();
+        self.fleet_changed();
         Ok(())
     }
 
@@ -107,6 +133,31 @@ impl Router {
     pub fn cache_lost(&mut self, _now: Nanos, replica: ReplicaId) {
         if let Some(index) = &mut self.index {
             index.remove_replica(replica);
+        }
+    }
+
+    /// A replica's engine says that it holds these blocks from now on. Their ids must be chained as those of the prompts are
+    /// ([`gorgo_types::chain`]), so they tell what stands before them, and no parent is named. To be told once or again
+    /// is the same.
+    pub fn kv_stored(&mut self, _now: Nanos, replica: ReplicaId, blocks: &[BlockId]) {
+        self.kv_event(replica, true, blocks);
+    }
+
+    /// A replica's engine says that it has given these blocks up. Blocks that it did not hold are passed over.
+    pub fn kv_removed(&mut self, _now: Nanos, replica: ReplicaId, blocks: &[BlockId]) {
+        self.kv_event(replica, false, blocks);
+    }
+
+    /// A replica's engine says that it holds nothing any more; to be told, too, when some of its events were lost.
+    pub fn kv_cleared(&mut self, now: Nanos, replica: ReplicaId) {
+        self.cache_lost(now, replica);
+    }
+
+    fn kv_event(&mut self, replica: ReplicaId, stored: bool, blocks: &[BlockId]) {
+        if self.fleet.life(replica).is_none() {
+            self.ignored.unknown_replica += 1;
+        } else if let Some(index) = &mut self.index {
+            self.ignored.kv_event += u64::from(!index.kv_event(replica, stored, blocks));
         }
     }
 

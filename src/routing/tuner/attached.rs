@@ -49,6 +49,13 @@ impl Attached {
         Ok(Self { tuner, places, installed, last: None, routed: Vec::new(), step: None })
     }
 
+    /// Gives the policy the best weights known.
+    pub(crate) fn settle(&self, policy: &mut dyn Policy) {
+        for (&place, &weight) in self.places.iter().zip(self.tuner.best()) {
+            policy.set_weight(place, weight);
+        }
+    }
+
     pub(crate) const fn tuner(&self) -> &Tuner {
         &self.tuner
     }

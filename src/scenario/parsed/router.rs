@@ -42,7 +42,7 @@ pub struct RouterTable {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<Located<IndexTable>>,
     /// When a prompt enters the prefix index. Default: headers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "simulated")]
     #[schemars(with = "Option<LearnAtName>")]
     pub learn_at: Option<LearnAt>,
     /// When a request stops counting as load. Default: finished.
@@ -130,7 +130,18 @@ pub struct LocalFirstTable {
     pub kv_share_below: Option<Located<Share>>,
 }
 
-/// The names of `gorgo_routing::LearnAt`, for the schema.
+/// Simulated replicas publish no KV events, so an index that listens to them alone would stay empty.
+fn simulated<'de, D: Deserializer<'de>>(from: D) -> Result<Option<LearnAt>, D::Error> {
+    match LearnAt::deserialize(from)? {
+        LearnAt::KvEvent => Err(D::Error::custom(
+            "got `kv-event`, wanted `dispatch`, `headers`, `first-token` or `finished`: simulated replicas publish no \
+             KV events",
+        )),
+        learn_at => Ok(Some(learn_at)),
+    }
+}
+
+/// The names of `gorgo_routing::LearnAt` that can be simulated, for the schema.
 #[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(inline)]

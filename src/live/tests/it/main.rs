@@ -1,0 +1,6 @@
+//! The client against servers that answer as a test says: `answers.rs` is what it makes of answers, `sending.rs` when and
+//! what it sends.
+
+mod answers;
+mod sending;
+mod support;
