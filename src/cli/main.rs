@@ -13,6 +13,7 @@ mod network;
 mod profile;
 mod profile_import;
 mod progress;
+mod proxy;
 mod replay;
 mod reproduce;
 mod run;
@@ -68,6 +69,8 @@ enum Command {
     /// How far regions and clients are from each other, and how that is known.
     #[command(subcommand)]
     Network(network::NetworkCommand),
+    /// Serve: a reverse proxy in front of a fleet, with these policies (feature `live`).
+    Proxy(proxy::ProxyArgs),
     /// Serve a scenario's fleet over HTTP on this machine, at the times of the model (needs `--features live`).
     Emulate(emulate::EmulateArgs),
     /// Send a scenario's requests to real URLs, with a simulation's records (needs `--features live`).
@@ -91,6 +94,7 @@ fn main() -> std::process::ExitCode {
         Command::Calibrate(args) => calibrate::calibrate(&args),
         Command::Profile(command) => profile::profile(&command),
         Command::Network(command) => network::network(&command),
+        Command::Proxy(args) => proxy::proxy(&args),
         Command::Emulate(args) => emulate::emulate(&args),
         Command::Live(args) => live::live(&args),
         Command::Metrics => definitions::print(),

@@ -7,6 +7,7 @@ mod determinism;
 mod gate;
 mod generated;
 mod import;
+mod live;
 mod metrics;
 mod predict;
 mod scale;
