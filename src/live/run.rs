@@ -73,6 +73,9 @@ pub async fn run(scenario: &Resolved, options: &Options) -> Result<LiveOutcome, 
     let stop = options.stop.child_token();
     let _guard = stop.clone().drop_guard();
     let options = Options { stop, ..options.clone() };
+    // What is wrong with names is told before anybody is asked.
+    let fleet: Vec<_> = scenario.replicas.iter().map(|r| (r.name.clone(), r.region)).collect();
+    places(&options.targets, &fleet)?;
     let requests = scenario.requests()?;
     let endpoints = endpoints(&options)?;
     reach(&endpoints, &options).await?;
@@ -197,7 +200,7 @@ impl One<'_> {
             options: RunOptions::default(),
         };
         let setup = setup_of(run)?;
-        let places = places(&self.options.targets, &setup.names)?;
+        let places = places(&self.options.targets, &setup.names.replicas)?;
         let key = Key::new(setup.seed);
         let routers: Vec<RegionId> = setup.routers.iter().map(|router| router.region).collect();
         let mut client = Client::new(setup.source, &setup.client)?;
@@ -241,12 +244,15 @@ impl One<'_> {
 }
 
 /// Which replica of the scenario answers at each target; none: there is one target, and it may be a proxy.
-fn places(targets: &[Target], names: &FleetNames) -> Result<Option<Vec<ReplicaId>>, LiveError> {
+fn places(
+    targets: &[Target],
+    fleet: &[(String, RegionId)],
+) -> Result<Option<Vec<ReplicaId>>, LiveError> {
     if let [Target { replica: None, .. }] = targets {
         return Ok(None);
     }
     let known = || {
-        let names: Vec<&str> = names.replicas.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = fleet.iter().map(|(name, _)| name.as_str()).collect();
         names.join(", ")
     };
     let refuse =
@@ -254,9 +260,9 @@ fn places(targets: &[Target], names: &FleetNames) -> Result<Option<Vec<ReplicaId
     let mut places = Vec::with_capacity(targets.len());
     for (at, target) in targets.iter().enumerate() {
         let place = match &target.replica {
-            Some(replica) => names.replicas.iter().position(|(name, _)| name == replica),
+            Some(replica) => fleet.iter().position(|(name, _)| name == replica),
             // Unnamed ones are the fleet in its order, if they are as many.
-            None => (targets.len() == names.replicas.len()).then_some(at),
+            None => (targets.len() == fleet.len()).then_some(at),
         };
         let Some(place) = place else {
             let wanted = format!("REPLICA=URL, with a replica of the scenario ({})", known());
@@ -267,7 +273,7 @@ fn places(targets: &[Target], names: &FleetNames) -> Result<Option<Vec<ReplicaId
         };
         let place = ReplicaId(place as u32);
         if places.contains(&place) {
-            let name = &names.replicas[place.index()].0;
+            let name = &fleet[place.index()].0;
             return refuse(format!("two URLs for `{name}`"), "one for each replica".to_owned());
         }
         places.push(place);

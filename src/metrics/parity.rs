@@ -3,8 +3,11 @@
 use crate::{Distribution, Summary};
 use serde::Serialize;
 
+/// Takes a number out of a summary.
+type Pick = fn(&Summary) -> Option<f64>;
+
 /// The numbers that are held against each other, by name.
-const NUMBERS: [(&str, fn(&Summary) -> Option<f64>); 10] = [
+const NUMBERS: [(&str, Pick); 10] = [
     ("ttft_ms.p50", |s| s.ttft_ms.p50),
     ("ttft_ms.p90", |s| s.ttft_ms.p90),
     ("ttft_ms.p99", |s| s.ttft_ms.p99),
@@ -22,7 +25,7 @@ const NUMBERS: [(&str, fn(&Summary) -> Option<f64>); 10] = [
 ];
 
 /// By which policies are put in order: what, whether less is better.
-const ORDERS: [(&str, bool, fn(&Summary) -> Option<f64>); 3] = [
+const ORDERS: [(&str, bool, Pick); 3] = [
     ("ttft_ms.p50", true, |s| s.ttft_ms.p50),
     ("ttft_ms.p99", true, |s| s.ttft_ms.p99),
     ("cache.real_token_hit_rate", false, |s| s.cache.real_token_hit_rate),
