@@ -4,7 +4,7 @@
 use super::LiveArgs;
 use crate::exit::Failure;
 use crate::simulate::file_name;
-use gorgo_live::LiveOutcome;
+use gorgo_live::{LiveOutcome, Options};
 use gorgo_metrics::RunResult;
 use gorgo_report::OutputDir;
 use gorgo_scenario::Resolved;
@@ -47,23 +47,23 @@ fn rounds(path: &Path) -> Vec<PathBuf> {
 pub fn write(
     scenario: &Resolved,
     outcome: &LiveOutcome,
-    args: &LiveArgs,
+    options: &Options,
     out: &OutputDir,
 ) -> Result<(), Failure> {
     out.write_scenario(&scenario.to_toml_in(out.path())).map_err(Failure::failed)?;
     let pooled = outcome.pooled();
     write_runs(out, &pooled)?;
     let most = outcome.policies.iter().map(|policy| policy.rounds.len()).max().unwrap_or(0);
-    for round in (0..most).filter(|_| args.rounds > 1) {
+    for round in (0..most).filter(|_| options.rounds > 1) {
         let path = out.path().join(format!("{ROUND}{}", round + 1));
         let folder = OutputDir::open(&path, false).map_err(Failure::failed)?;
         let runs = outcome.policies.iter().filter_map(|policy| policy.rounds.get(round));
         let runs: Vec<RunResult> = runs.cloned().collect();
         folder.write_scenario(&scenario.to_toml_in(&path)).map_err(Failure::failed)?;
         write_runs(&folder, &runs)?;
-        folder.write_about(&about(args, outcome)).map_err(Failure::failed)?;
+        folder.write_about(&about(options, outcome)).map_err(Failure::failed)?;
     }
-    out.write_about(&about(args, outcome)).map_err(Failure::failed)
+    out.write_about(&about(options, outcome)).map_err(Failure::failed)
 }
 
 fn write_runs(out: &OutputDir, runs: &[RunResult]) -> Result<(), Failure> {
@@ -71,7 +71,7 @@ fn write_runs(out: &OutputDir, runs: &[RunResult]) -> Result<(), Failure> {
     out.write_combined(runs).map_err(Failure::failed)
 }
 
-fn about(args: &LiveArgs, outcome: &LiveOutcome) -> serde_json::Value {
+fn about(options: &Options, outcome: &LiveOutcome) -> serde_json::Value {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     json!({
         "schema": 1,
@@ -79,9 +79,9 @@ fn about(args: &LiveArgs, outcome: &LiveOutcome) -> serde_json::Value {
         "command": command(),
         "finished_unix_s": now.as_secs(),
         "live": {
-            "urls": args.url,
-            "rounds": args.rounds,
-            "emulated": args.emulated,
+            "urls": options.targets.iter().map(|target| target.to_string()).collect::<Vec<_>>(),
+            "rounds": options.rounds,
+            "emulated": options.emulated,
             "interrupted": outcome.interrupted,
         },
         "os": std::env::consts::OS,

@@ -3,7 +3,7 @@
 use super::{FormatArg, LiveArgs, files, options::options};
 use crate::exit::{Exit, Failure};
 use crate::simulate::{keep_policies, print, terminal_style, warnings};
-use gorgo_live::{CancellationToken, LiveError, LiveOutcome, Progress};
+use gorgo_live::{CancellationToken, LiveError, LiveOutcome, Options, Progress};
 use gorgo_scenario::{LoadSpec, Resolved};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fmt::Write;
@@ -20,9 +20,12 @@ pub fn live(args: &LiveArgs) -> Result<Exit, Failure> {
     };
     let mut scenario = scenario.map_err(Failure::input)?;
     keep_policies(&mut scenario, &args.policy)?;
-    let mut options = options(args)?;
+    let mut options = options(args, &scenario)?;
     let one_place = options.targets.len() == 1 && options.targets[0].replica.is_none();
-    if one_place && args.admin.is_none() && scenario.router.policies.len() > 1 {
+    if one_place
+        && options.admin.as_ref().is_none_or(|admin| admin.proxy.is_none())
+        && scenario.router.policies.len() > 1
+    {
         return Err(Failure::input(
             "one URL, and several policies: wanted one (--policy NAME), or the admin API at which they are switched \
              (--admin URL)",
@@ -47,9 +50,9 @@ pub fn live(args: &LiveArgs) -> Result<Exit, Failure> {
         bar.finish_and_clear();
     }
     let outcome = outcome.map_err(blame)?;
-    show(&scenario, &outcome, args)?;
+    show(&scenario, &outcome, args, &options)?;
     if let Some(out) = &out {
-        files::write(&scenario, &outcome, args, out)?;
+        files::write(&scenario, &outcome, &options, out)?;
         if !args.quiet {
             eprintln!("wrote {}", out.path().display());
         }
@@ -111,15 +114,20 @@ fn line(progress: &Progress) -> String {
     line
 }
 
-fn show(scenario: &Resolved, outcome: &LiveOutcome, args: &LiveArgs) -> Result<(), Failure> {
+fn show(
+    scenario: &Resolved,
+    outcome: &LiveOutcome,
+    args: &LiveArgs,
+    options: &Options,
+) -> Result<(), Failure> {
     let pooled = outcome.pooled();
     if args.format == FormatArg::Json {
         return print(&gorgo_report::json_document(&pooled));
     }
     if !args.quiet {
-        let urls = args.url.len();
+        let urls = options.targets.len();
         let (name, seed) = (&scenario.name, scenario.seed);
-        print(&format!("{name}: live, {urls} URL(s), {} round(s), seed {seed}\n", args.rounds))?;
+        print(&format!("{name}: live, {urls} URL(s), {} round(s), seed {seed}\n", options.rounds))?;
     }
     print(&gorgo_report::table(&pooled, terminal_style()))?;
     if args.quiet {

@@ -40,9 +40,6 @@ pub struct LiveTable {
     /// Headers of every request.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-    /// A file of certificates (PEM) to trust instead of the system's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca: Option<String>,
     /// How long to wait for a connection. Default: 5s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connect_timeout: Option<PositiveDuration>,

@@ -17,14 +17,14 @@ impl Context<'_> {
     pub(super) fn live(&self) -> Result<Option<LiveTable>, Diagnostic> {
         let Some(table) = &self.table.live else { return Ok(None) };
         let given = &table.value;
-        for (name, count, wanted) in [
-            ("token_ids", &given.token_ids, VOCABULARY),
-            ("retries", &given.retries, 0..=MOST_RETRIES),
-            ("rounds", &given.rounds, 1..=MOST_ROUNDS),
+        for (count, wanted) in [
+            (&given.token_ids, VOCABULARY),
+            (&given.retries, 0..=MOST_RETRIES),
+            (&given.rounds, 1..=MOST_ROUNDS),
         ] {
             if let Some(count) = count.as_ref().filter(|count| !wanted.contains(&count.value.0)) {
                 let (least, most) = (wanted.start(), wanted.end());
-                let problem = format!("{name}: got {}, wanted {least} to {most}", count.value.0);
+                let problem = format!("got {}, wanted {least} to {most}", count.value.0);
                 return Err(self.document.blame(count, problem));
             }
         }
