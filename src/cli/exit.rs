@@ -40,6 +40,15 @@ impl Failure {
         Self { exit: Exit::Input, message: message.to_string() }
     }
 
+    /// A command that this build does not have.
+    #[cfg(not(feature = "live"))]
+    pub fn lacks_live(command: &str) -> Self {
+        Self::input(format!(
+            "this build has no `gorgo {command}`: wanted one with `--features live`, as in \
+             `cargo run --release --features live -- {command} ...`"
+        ))
+    }
+
     /// The run is to blame.
     pub fn failed(message: impl fmt::Display) -> Self {
         Self { exit: Exit::Failed, message: message.to_string() }

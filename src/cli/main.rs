@@ -3,6 +3,7 @@
 mod compare;
 mod decisions;
 mod definitions;
+mod emulate;
 mod exit;
 mod explain;
 mod load_sweep;
@@ -10,6 +11,7 @@ mod network;
 mod profile;
 mod profile_import;
 mod progress;
+mod proxy;
 mod replay;
 mod reproduce;
 mod run;
@@ -63,6 +65,10 @@ enum Command {
     /// How far regions and clients are from each other, and how that is known.
     #[command(subcommand)]
     Network(network::NetworkCommand),
+    /// Serve: a reverse proxy in front of a fleet, with these policies (feature `live`).
+    Proxy(proxy::ProxyArgs),
+    /// Serve a scenario's fleet over HTTP on this machine, at the times of the model (needs `--features live`).
+    Emulate(emulate::EmulateArgs),
     /// What every metric means (the same text as `gorgo help metrics`).
     #[command(long_about = definitions::METRICS)]
     Metrics,
@@ -81,6 +87,8 @@ fn main() -> std::process::ExitCode {
         Command::Decisions(command) => decisions::decisions(&command),
         Command::Profile(command) => profile::profile(&command),
         Command::Network(command) => network::network(&command),
+        Command::Proxy(args) => proxy::proxy(&args),
+        Command::Emulate(args) => emulate::emulate(&args),
         Command::Metrics => definitions::print(),
     };
     result.unwrap_or_else(Failure::report).into()

@@ -8,6 +8,7 @@ pub mod answer;
 pub mod body;
 pub mod error;
 pub mod headers;
+pub mod metrics;
 pub mod prompt;
 pub mod reply;
 pub mod request;
@@ -15,6 +16,7 @@ pub mod stream;
 
 pub use answer::{Piece, ReplicaTimes, Usage};
 pub use error::WireError;
+pub use metrics::EngineLoad;
 pub use prompt::Prompt;
 pub use reply::Reply;
 pub use request::{Api, Asked, Extension};

@@ -36,8 +36,11 @@ impl Policy for RoundRobin {
 
     fn decide(&self, question: &Question<'_>, decision: &mut Decision) {
         let candidates = question.candidates;
-        // Replicas may have left the fleet, so the position is an id, not an index; past the last it is the first.
-        let position = candidates.iter().position(|c| c.replica.0 >= self.next).unwrap_or(0);
+        // Replicas may have left the fleet, so the position is an id, not an index; past the last it is the first. Ids are
+        // used again, so the fleet's order need not be theirs.
+        let ids = || candidates.iter().map(|c| c.replica.0).enumerate();
+        let next = ids().filter(|&(_, id)| id >= self.next).min_by_key(|&(_, id)| id);
+        let position = next.or_else(|| ids().min_by_key(|&(_, id)| id)).map_or(0, |(at, _)| at);
         let n = candidates.len();
         decision.start("turn", &["steps"]);
         for i in 0..n {
@@ -65,5 +68,39 @@ impl Policy for RoundRobin {
 
     fn recall(&mut self, memory: u64) {
         self.next = u32::try_from(memory).unwrap_or(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::Target;
+    use crate::signals::Signals;
+    use gorgo_types::{BlockChain, Nanos, RegionId, RequestId, Tokens};
+
+    #[test]
+    fn all_have_their_turn_in_a_fleet_of_any_order() {
+        let prompt = BlockChain::from_tokens(&[1], 16).unwrap();
+        let request = RoutingRequest {
+            id: RequestId { session: 0, turn: 0 },
+            prompt: &prompt,
+            max_tokens: Tokens(1),
+            session: None,
+            hops: 0,
+            residency: None,
+        };
+        let fleet = [1, 0, 3].map(|id| Signals::unknown(ReplicaId(id), RegionId(0)));
+        let mut policy = RoundRobin::default();
+        let mut turns = Vec::new();
+        for _ in 0..6 {
+            let now = Nanos::ZERO;
+            let question = Question { now, request, candidates: &fleet, draw: 0, home: None };
+            let mut decision = Decision::new();
+            policy.decide(&question, &mut decision);
+            let Target::Replica(replica) = decision.target else { panic!("all are eligible") };
+            policy.on_dispatched(&request, replica);
+            turns.push(replica.0);
+        }
+        assert_eq!(turns, [0, 1, 3, 0, 1, 3]);
     }
 }

@@ -1,0 +1,381 @@
+//! An emulator from its start to its end.
+
+use crate::clock::Clock;
+use crate::control::{Control, serve_control};
+use crate::error::EmulatorError;
+use crate::fault::{Fault, Health};
+use crate::host::{Served, host, listen};
+use crate::inventory::{Inventory, InventoryReplica};
+use crate::lateness::Lateness;
+use crate::options::{Links, Options, SetUp, TimeZero};
+use crate::relay::{Line, relay};
+use crate::station::Station;
+use crate::timer::{Timer, TimerHandle};
+use gorgo_model::Network;
+use gorgo_random::{Key, Purpose};
+use gorgo_scenario::{LoadSpec, Outage, ReplicaSpec, Resolved};
+use gorgo_types::{Nanos, RegionId};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+/// Where a replica is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaAddress {
+    /// Its name in the fleet.
+    pub name: String,
+    /// Its region.
+    pub region: String,
+    /// Its own port, without delay.
+    pub direct: SocketAddr,
+    /// The relays to it.
+    pub links: Vec<LinkAddress>,
+}
+
+/// A relay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkAddress {
+    /// The region that it starts in.
+    pub from: String,
+    /// Where it is reached.
+    pub address: SocketAddr,
+}
+
+impl ReplicaAddress {
+    /// Where it is reached from a region: over the relay, or directly where there is none.
+    #[must_use]
+    pub fn from_region(&self, region: &str) -> SocketAddr {
+        let link = self.links.iter().find(|link| link.from == region);
+        link.map_or(self.direct, |link| link.address)
+    }
+}
+
+/// How an emulator did.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How late tokens were handed to their sockets.
+    pub tokens: Arc<Lateness>,
+    /// How late relays wrote on what had arrived.
+    pub links: Arc<Lateness>,
+}
+
+/// An emulator that runs. Dropped, it ends too, but without waiting.
+pub struct Running {
+    replicas: Vec<ReplicaAddress>,
+    router_region: String,
+    control: SocketAddr,
+    state: Arc<Control>,
+    report: Report,
+    tasks: JoinSet<()>,
+    timer: Timer,
+}
+
+/// Ports one after the other, or whatever is free.
+struct Ports {
+    options: Options,
+    next: Option<u16>,
+}
+
+impl Ports {
+    fn next(&mut self) -> Result<SocketAddr, EmulatorError> {
+        let Some(port) = self.next else { return Ok(SocketAddr::new(self.options.host, 0)) };
+        self.next = port.checked_add(1);
+        if self.next.is_none() {
+            return Err(EmulatorError::Option {
+                option: "port_base",
+                got: self.options.port_base.unwrap_or(0).to_string(),
+                wanted: "room for all ports below 65535".to_owned(),
+            });
+        }
+        Ok(SocketAddr::new(self.options.host, port))
+    }
+}
+
+/// Serves a scenario's fleet on the caller's runtime, until [`Running::shutdown`].
+///
+/// # Errors
+/// When an option names what is not there, a port is taken, or the scenario's files cannot be read.
+pub async fn start(scenario: &Resolved, options: Options) -> Result<Running, EmulatorError> {
+    let block_tokens = block_tokens(scenario, &options)?;
+    let chosen = chosen(scenario, &options)?;
+    let network = Arc::new(scenario.network_with_series()?);
+    let clock = Clock::start();
+    let timer = Timer::start(clock.clone())
+        .map_err(|source| EmulatorError::System { what: "the timer's thread", source })?;
+    let report = Report { tokens: Arc::default(), links: Arc::default() };
+    let zero_set = Arc::new(Notify::new());
+    let mut ports = Ports { next: options.port_base, options: options.clone() };
+    let mut tasks = JoinSet::new();
+    let mut replicas = Vec::new();
+    let mut all = Vec::new();
+    for (_, replica) in &chosen {
+        let served = served(replica, &options, block_tokens, &clock, &timer, &report, &zero_set)?;
+        let (listener, direct) = listen(&format!("replica `{}`", replica.name), ports.next()?)?;
+        tasks.spawn(host(Arc::clone(&served), listener, direct));
+        let region = scenario.regions[replica.region.index()].name.clone();
+        replicas.push(ReplicaAddress {
+            name: replica.name.clone(),
+            region,
+            direct,
+            links: Vec::new(),
+        });
+        all.push(served);
+    }
+    if let Links::Relay(set_up) = options.links {
+        let links = Relays {
+            scenario,
+            network: &network,
+            set_up,
+            clock: &clock,
+            timer: timer.handle(),
+            report: &report,
+        };
+        for ((index, replica), address) in chosen.iter().zip(&mut replicas) {
+            for from in scenario.router.all_regions() {
+                let name = scenario.regions[from.index()].name.clone();
+                let (listener, at) = listen(
+                    &format!("the link from `{name}` to `{}`", replica.name),
+                    ports.next()?,
+                )?;
+                let line = links.line(*index, replica, from, address.direct);
+                tasks.spawn(relay(Arc::new(line), listener));
+                address.links.push(LinkAddress { from: name, address: at });
+            }
+        }
+    }
+    let outages = outages(scenario, &chosen);
+    let state = Arc::new(Control {
+        served: all,
+        replicas: replicas.clone(),
+        clock: clock.clone(),
+        zero_set: Arc::clone(&zero_set),
+        report: report.clone(),
+        token: options.control_token.clone(),
+    });
+    tasks.spawn(play_outages(outages, Arc::clone(&state), timer.handle()));
+    let (listener, control) = listen("the control port", ports.next()?)?;
+    tasks.spawn(serve_control(Arc::clone(&state), listener));
+    if options.time_zero == TimeZero::Start {
+        state.start_events();
+    }
+    let router_region = scenario.regions[scenario.router.region.index()].name.clone();
+    Ok(Running { replicas, router_region, control, state, report, tasks, timer })
+}
+
+/// The replicas that are asked for, with their number in the fleet.
+fn chosen<'a>(
+    scenario: &'a Resolved,
+    options: &Options,
+) -> Result<Vec<(usize, &'a ReplicaSpec)>, EmulatorError> {
+    let known = || scenario.replicas.iter().map(|replica| replica.name.as_str());
+    for name in &options.only {
+        if !known().any(|known| known == name) {
+            return Err(EmulatorError::Option {
+                option: "replica",
+                got: format!("`{name}`"),
+                wanted: format!("one of {}", known().collect::<Vec<_>>().join(", ")),
+            });
+        }
+    }
+    let wanted =
+        |replica: &&ReplicaSpec| options.only.is_empty() || options.only.contains(&replica.name);
+    let all = scenario.replicas.iter().enumerate();
+    Ok(all.filter(|(_, replica)| wanted(replica)).collect())
+}
+
+fn block_tokens(scenario: &Resolved, options: &Options) -> Result<u32, EmulatorError> {
+    if let Some(tokens) = options.block_tokens {
+        return Ok(tokens.get());
+    }
+    let problem =
+        |error: &dyn std::fmt::Display| EmulatorError::Workload { problem: error.to_string() };
+    let requests = scenario.requests().map_err(|error| problem(&error))?;
+    // When requests come does not matter, and a sweep of loads has no source of its own.
+    let source = requests.under(LoadSpec::Own).source().map_err(|error| problem(&error))?;
+    Ok(source.block_tokens())
+}
+
+fn served(
+    replica: &ReplicaSpec,
+    options: &Options,
+    block_tokens: u32,
+    clock: &Clock,
+    timer: &Timer,
+    report: &Report,
+    zero_set: &Arc<Notify>,
+) -> Result<Arc<Served>, EmulatorError> {
+    let (name, config) = (&replica.name, replica.config.clone());
+    let station =
+        Station::new(name, config, replica.overhead, clock.clone(), timer.handle(), options.record)
+            .map_err(|source| EmulatorError::Replica { name: name.clone(), source })?;
+    Ok(Arc::new(Served {
+        station,
+        health: Arc::new(Health::default()),
+        lateness: Arc::clone(&report.tokens),
+        model: options.model.clone(),
+        engine_metrics: options.engine_metrics,
+        block_tokens,
+        tokens_per_chunk: options.tokens_per_chunk.get(),
+        time_zero: options.time_zero,
+        zero_set: Arc::clone(zero_set),
+        started: crate::body::unix_seconds(),
+        requests: AtomicU64::new(0),
+        faults: AtomicU64::new(0),
+        up: watch::Sender::new(true),
+    }))
+}
+
+/// What all relays have in common.
+struct Relays<'a> {
+    scenario: &'a Resolved,
+    network: &'a Arc<Network>,
+    set_up: SetUp,
+    clock: &'a Clock,
+    timer: TimerHandle,
+    report: &'a Report,
+}
+
+impl Relays<'_> {
+    fn line(
+        &self,
+        index: usize,
+        replica: &ReplicaSpec,
+        from: RegionId,
+        target: SocketAddr,
+    ) -> Line {
+        let key = Key::new(self.scenario.seed)
+            .with(Purpose::EmulatedRtt)
+            .word(u64::from(from.0))
+            .word(index as u64);
+        Line {
+            from,
+            to: replica.region,
+            network: Arc::clone(self.network),
+            set_up: self.set_up,
+            connect: self.scenario.connect,
+            key,
+            target,
+            clock: self.clock.clone(),
+            timer: self.timer.clone(),
+            lateness: Arc::clone(&self.report.links),
+        }
+    }
+}
+
+/// Beginnings and ends of outages by time: when, which of the replicas that are served, whether it is down then.
+fn outages(scenario: &Resolved, chosen: &[(usize, &ReplicaSpec)]) -> Vec<(Nanos, usize, bool)> {
+    let mut turns = Vec::new();
+    for &Outage { replica, from, to } in &scenario.outages {
+        if let Some(index) = chosen.iter().position(|(number, _)| *number == replica.index()) {
+            turns.push((from, index, true));
+            turns.push((to, index, false));
+        }
+    }
+    // At one time ends come before beginnings.
+    turns.sort_unstable();
+    turns
+}
+
+/// Has replicas crash and come back at their times. Outages of one replica may overlap: the last end counts.
+async fn play_outages(turns: Vec<(Nanos, usize, bool)>, control: Arc<Control>, timer: TimerHandle) {
+    if turns.is_empty() {
+        return;
+    }
+    let set = control.zero_set.notified();
+    tokio::pin!(set);
+    // Listening comes before looking, so that nothing is missed in between.
+    set.as_mut().enable();
+    if control.clock.zero().is_none() {
+        set.await;
+    }
+    let zero = control.clock.zero().unwrap_or(Nanos::ZERO);
+    let mut down = vec![0_u32; control.served.len()];
+    for (at, index, begins) in turns {
+        timer.sleep_until(zero.saturating_add(at)).await;
+        let before = down[index];
+        down[index] = if begins { before + 1 } else { before.saturating_sub(1) };
+        match (before, down[index]) {
+            (0, 1) => control.served[index].set_fault(Fault::Crash),
+            (1, 0) => control.served[index].set_fault(Fault::None),
+            _ => {}
+        }
+    }
+}
+
+impl Running {
+    /// The replicas, in the fleet's order.
+    #[must_use]
+    pub fn replicas(&self) -> &[ReplicaAddress] {
+        &self.replicas
+    }
+
+    /// The control port.
+    #[must_use]
+    pub const fn control(&self) -> SocketAddr {
+        self.control
+    }
+
+    /// The fleet as the scenario's router sees it; of several routers, the first.
+    #[must_use]
+    pub fn inventory(&self) -> Inventory {
+        self.inventory_from(&self.router_region)
+    }
+
+    /// The fleet as a router in a region sees it.
+    #[must_use]
+    pub fn inventory_from(&self, region: &str) -> Inventory {
+        let replica = |replica: &ReplicaAddress| InventoryReplica {
+            name: replica.name.clone(),
+            region: replica.region.clone(),
+            url: format!("http://{}", replica.from_region(region)),
+        };
+        let replicas = self.replicas.iter().map(replica).collect();
+        Inventory { region: region.to_owned(), replicas }
+    }
+
+    /// The scenario's events count from now on, unless they do already.
+    pub fn start_events(&self) {
+        self.state.start_events();
+    }
+
+    /// Breaks a replica, or mends it with [`Fault::None`]; with `lasts` it is mended after that time.
+    ///
+    /// # Errors
+    /// When there is no such replica, or a number of the fault is out of range.
+    pub fn set_fault(
+        &self,
+        replica: &str,
+        fault: Fault,
+        lasts: Option<Duration>,
+    ) -> Result<(), EmulatorError> {
+        self.state.set_fault(replica, fault, lasts).map_err(|problem| EmulatorError::Option {
+            option: "fault",
+            got: format!("{fault:?} of `{replica}`"),
+            wanted: problem,
+        })
+    }
+
+    /// The replica's engine, for what it was told where [`Options::record`] asked for that.
+    #[must_use]
+    pub fn station(&self, replica: &str) -> Option<&Arc<Station>> {
+        let served = self.state.served.iter().find(|served| served.station.name() == replica);
+        served.map(|served| &served.station)
+    }
+
+    /// How late things have been so far.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        self.report.clone()
+    }
+
+    /// Ends everything: when it returns, no task runs and no port is open.
+    pub async fn shutdown(self) -> Report {
+        let Self { mut tasks, timer, report, .. } = self;
+        tasks.shutdown().await;
+        drop(timer);
+        report
+    }
+}

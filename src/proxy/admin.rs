@@ -1,0 +1,235 @@
+//! The admin API: who the replicas are and how they fare, and changes. On a listener of its own, for those who know the
+//! token; every path asks for it, `/metrics` excepted, which tells nothing that can be changed.
+//!
+//! What the changes do is in `control.rs`.
+
+use crate::config::{AdminConfig, Endpoint, ReplicaConfig, check_name};
+use crate::control::Control;
+use crate::error::ProxyError;
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, body::Bytes};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// A change is short.
+const MOST_BYTES: usize = 64 << 10;
+
+/// What all answers need.
+struct Admin {
+    control: Arc<Control>,
+    token: String,
+}
+
+type Shared = State<Arc<Admin>>;
+
+/// An answer that says what is wrong.
+struct Wrong(StatusCode, String);
+
+impl IntoResponse for Wrong {
+    fn into_response(self) -> Response {
+        let error = json!({ "error": { "message": self.1, "code": self.0.as_u16() } });
+        (self.0, Json(error)).into_response()
+    }
+}
+
+impl From<ProxyError> for Wrong {
+    fn from(error: ProxyError) -> Self {
+        Self(StatusCode::CONFLICT, error.to_string())
+    }
+}
+
+/// The paths of the admin API.
+pub(crate) fn paths(control: &Arc<Control>, config: &AdminConfig) -> Router {
+    let admin = Arc::new(Admin { control: Arc::clone(control), token: config.token.clone() });
+    Router::new()
+        .route("/proxy/status", get(status))
+        .route("/servers", get(servers).post(add))
+        .route("/servers/{name}", delete(remove))
+        .route("/servers/{name}/drain", post(drain))
+        .route("/policy", get(policy))
+        .route("/prefix/stats", get(prefix))
+        .route("/decisions", get(decisions))
+        .layer(from_fn_with_state(Arc::clone(&admin), authenticate))
+        .route("/metrics", get(metrics))
+        .layer(axum::extract::DefaultBodyLimit::max(MOST_BYTES))
+        .with_state(admin)
+}
+
+/// Lets only those pass who know the token.
+async fn authenticate(State(admin): Shared, request: Request, next: Next) -> Response {
+    let given = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    let given = given.and_then(|value| value.strip_prefix(b"Bearer "));
+    if given.is_some_and(|given| same(given, admin.token.as_bytes())) {
+        return next.run(request).await;
+    }
+    let answer = Wrong(StatusCode::UNAUTHORIZED, "wanted `Authorization: Bearer TOKEN`".to_owned());
+    ([(header::WWW_AUTHENTICATE, "Bearer")], answer).into_response()
+}
+
+/// Compares in a time that depends on the lengths alone.
+fn same(given: &[u8], wanted: &[u8]) -> bool {
+    let differences = given.iter().zip(wanted).fold(0, |all, (a, b)| all | (a ^ b));
+    std::hint::black_box(differences) == 0 && given.len() == wanted.len()
+}
+
+async fn status(State(admin): Shared) -> Json<Value> {
+    let config = admin.control.config();
+    let proxy = admin.control.proxy();
+    let settings = proxy.settings();
+    let status = proxy.with_core(|core, now| {
+        json!({
+            "policy": core.router.name(),
+            "region": config.region,
+            "listen": config.listen,
+            "uptime_s": now.as_s(),
+            "replicas": core.members().count(),
+            "replicas_in_service": core.members().filter(|m| m.healthy && !m.draining).count(),
+            "in_flight_requests": core.router.in_flight(),
+            "queued_requests": core.router.queued(),
+            "attempts": settings.attempts,
+            "decision_headers": settings.decision_headers,
+        })
+    });
+    Json(status)
+}
+
+async fn servers(State(admin): Shared) -> Json<Value> {
+    let servers: Vec<Value> = admin.control.proxy().with_core(|core, now| {
+        let signals = core.router.signals();
+        let one = |member: &crate::core::Member| {
+            let replica = &member.replica;
+            let known = signals.iter().find(|known| known.replica == replica.id);
+            json!({
+                "name": replica.name,
+                "id": replica.id,
+                "region": replica.region_name,
+                "residency": replica.config.residency,
+                "url": replica.config.endpoint.url,
+                "healthy": member.healthy,
+                "draining": member.draining,
+                "eligible": known.map(|k| k.eligible),
+                "in_flight_requests": known.map(|k| k.in_flight_requests),
+                "queued_tokens": known.map(|k| k.queued_tokens),
+                "rtt_ewma_ms": known.and_then(|k| k.rtt_ewma_ms),
+                "running_requests": known.map(|k| k.running_requests),
+                "queued_requests": known.map(|k| k.queued_requests),
+                "used_tokens": known.map(|k| k.used_tokens),
+                "kv_pool_tokens": known.map(|k| k.kv_pool_tokens),
+                "scrape_age_ms": known.and_then(|k| Some(now.saturating_sub(k.scraped_at?).as_ms())),
+                "idle_connections": replica.pool.idle(),
+            })
+        };
+        core.members().map(one).collect()
+    });
+    Json(json!({ "servers": servers }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewServer {
+    name: String,
+    url: String,
+    region: Option<String>,
+    residency: Option<String>,
+}
+
+async fn add(State(admin): Shared, body: Bytes) -> Result<Response, Wrong> {
+    let refuse = |problem: String| Wrong(StatusCode::BAD_REQUEST, problem);
+    let new: NewServer =
+        serde_json::from_slice(&body).map_err(|error| refuse(format!("the body: {error}")))?;
+    let region = new.region.unwrap_or_else(|| "default".to_owned());
+    for (field, name) in [
+        ("name", Some(&new.name)),
+        ("region", Some(&region)),
+        ("residency", new.residency.as_ref()),
+    ] {
+        if let Some(name) = name {
+            check_name(name).map_err(|problem| refuse(format!("field `{field}`: {problem}")))?;
+        }
+    }
+    let endpoint =
+        Endpoint::parse(&new.url).map_err(|problem| refuse(format!("field `url`: {problem}")))?;
+    let replica = ReplicaConfig { name: new.name, region, endpoint, residency: new.residency };
+    admin.control.add(&replica)?;
+    Ok((StatusCode::CREATED, Json(json!({ "added": replica.name }))).into_response())
+}
+
+async fn remove(State(admin): Shared, Path(name): Path<String>) -> Result<Json<Value>, Wrong> {
+    admin.control.remove(&name)?;
+    Ok(Json(json!({ "removed": name })))
+}
+
+async fn drain(State(admin): Shared, Path(name): Path<String>) -> Result<Json<Value>, Wrong> {
+    admin.control.drain(&name)?;
+    Ok(Json(json!({ "draining": name })))
+}
+
+async fn policy(State(admin): Shared) -> Json<Value> {
+    let config = admin.control.config().policy;
+    let weights = admin.control.proxy().with_core(|core, _| {
+        let policy = core.router.policy();
+        let all = policy.tunable().iter().enumerate();
+        all.map(|(at, weight)| (weight.name.to_owned(), json!(policy.weight(at))))
+            .collect::<serde_json::Map<_, _>>()
+    });
+    Json(json!({ "name": config.name, "parameters": config.parameters, "weights": weights }))
+}
+
+async fn prefix(State(admin): Shared) -> Json<Value> {
+    let stats = admin.control.proxy().with_core(|core, _| {
+        let stats = core.router.index_stats();
+        let tokens = |member: &crate::core::Member| {
+            let held = stats.tokens_per_replica.get(member.replica.id.index()).copied();
+            (member.replica.name.clone(), json!(held.unwrap_or(0)))
+        };
+        let per_replica: serde_json::Map<_, _> = core.members().map(tokens).collect();
+        json!({
+            "nodes": stats.nodes,
+            "blocks": stats.blocks,
+            "evicted_tokens": stats.evicted_tokens,
+            "tokens_per_replica": per_replica,
+        })
+    });
+    Json(stats)
+}
+
+async fn decisions(State(admin): Shared) -> Response {
+    let rows = admin.control.proxy().with_core(|core, _| {
+        let mut all = b"[".to_vec();
+        for row in core.log.last() {
+            if all.len() > 1 {
+                all.push(b',');
+            }
+            all.extend_from_slice(row);
+        }
+        all.push(b']');
+        all
+    });
+    ([(header::CONTENT_TYPE, "application/json")], rows).into_response()
+}
+
+async fn metrics(State(admin): Shared) -> Response {
+    let proxy = admin.control.proxy();
+    let page = proxy.with_core(|core, now| proxy.metrics().page(core, now.as_ms()));
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], page).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same;
+
+    #[test]
+    fn tokens_are_the_same_or_not() {
+        assert!(same(b"0123456789abcdef", b"0123456789abcdef"));
+        for other in [&b""[..], b"0123456789abcde", b"0123456789abcdef0", b"0123456789abcdeg"] {
+            assert!(!same(other, b"0123456789abcdef"));
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! A replica as the proxy knows it: name, place, connections.
+
+use crate::config::ReplicaConfig;
+use crate::metrics::OfReplica;
+use crate::upstream::Pool;
+use gorgo_types::{RegionId, ReplicaId, ZoneId};
+use http::HeaderValue;
+use std::fmt;
+use std::sync::atomic::AtomicBool;
+
+/// A replica of the fleet. Its id is the router's; its name is the inventory's and never changes its id while it lives.
+pub(crate) struct Replica {
+    pub(crate) id: ReplicaId,
+    pub(crate) name: String,
+    pub(crate) name_header: HeaderValue,
+    pub(crate) region: RegionId,
+    /// The zone whose requests it may serve; none: only requests without one.
+    pub(crate) zone: Option<ZoneId>,
+    pub(crate) region_name: String,
+    pub(crate) region_header: HeaderValue,
+    pub(crate) config: ReplicaConfig,
+    pub(crate) pool: Pool,
+    pub(crate) metrics: OfReplica,
+    /// Whether a probe, a scrape is under way.
+    pub(crate) asking: [AtomicBool; 2],
+}
+
+impl fmt::Debug for Replica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replica").field("id", &self.id).field("name", &self.name).finish()
+    }
+}
+
+impl Replica {
+    pub(crate) fn new(
+        id: ReplicaId,
+        (region, zone): (RegionId, Option<ZoneId>),
+        config: ReplicaConfig,
+        pool: Pool,
+        metrics: OfReplica,
+    ) -> Self {
+        // Names are checked by the configuration: printable ASCII.
+        let header =
+            |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("?"));
+        Self {
+            id,
+            name: config.name.clone(),
+            name_header: header(&config.name),
+            region,
+            zone,
+            region_name: config.region.clone(),
+            region_header: header(&config.region),
+            config,
+            pool,
+            metrics,
+            asking: Default::default(),
+        }
+    }
+}

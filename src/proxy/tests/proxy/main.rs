@@ -1,0 +1,8 @@
+//! The proxy over real sockets on the loopback, in front of replicas whose every byte the test says.
+
+mod admin;
+mod data_path;
+mod faults_of_clients;
+mod queue;
+mod signals;
+mod support;
