@@ -33,7 +33,6 @@ pub(crate) struct Settings {
     pub(crate) most_body_bytes: usize,
     pub(crate) body_timeout: Duration,
     pub(crate) pause: Duration,
-    pub(crate) unhealthy_after: u32,
     pub(crate) learn_from_usage: bool,
 }
 
@@ -83,8 +82,6 @@ impl Settings {
             most_body_bytes: config.limits.body_bytes,
             body_timeout: config.timeouts.body,
             pause: config.timeouts.pause,
-            // Without probes nobody would find it back in service.
-            unhealthy_after: config.probe.interval.map_or(0, |_| config.unhealthy_after),
             learn_from_usage: config.learn_from_usage,
         }
     }
@@ -161,7 +158,10 @@ impl Proxy {
             };
             let at = self.started + Duration::from_nanos(next.0);
             tokio::select! {
-                () = tokio::time::sleep_until(at.into()) => {}
+                // At the very time that was asked for: a queue with a beat looks at nothing between two of them.
+                () = tokio::time::sleep_until(at.into()) => {
+                    self.with_core(|core, _| core.serve_queue(next));
+                }
                 () = self.timer.notified() => {}
             }
         }
@@ -186,10 +186,6 @@ impl Proxy {
 
     pub(crate) fn policy_name(&self) -> &'static str {
         self.settings().policy
-    }
-
-    pub(crate) fn unhealthy_after(&self) -> u32 {
-        self.settings().unhealthy_after
     }
 
     pub(crate) fn learns_from_reports(&self) -> bool {
