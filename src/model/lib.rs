@@ -5,14 +5,17 @@
 //! The exact rules stand in `README.md` beside this file. Read [`replica`] next, then [`cache`] and [`profile`].
 
 pub mod cache;
+pub mod engine;
 pub mod error;
 pub mod limits;
 pub mod network;
 pub mod profile;
 pub mod replica;
 pub mod time;
+pub mod vllm;
 
 pub use cache::PrefixCache;
+pub use engine::Engine;
 pub use error::ModelError;
 pub use limits::{EngineLimits, ReplicaConfig, Schedule};
 pub use network::{
@@ -29,3 +32,4 @@ pub use replica::{
     RequestKey, TokenRun,
 };
 pub use time::Femtos;
+pub use vllm::{VllmLimits, VllmReplica};

@@ -1,6 +1,6 @@
 //! How an engine is set up: the scheduler's limits and the replica's size. Defaults are SGLang 0.5's.
 
-use crate::{CostProfile, ModelError};
+use crate::{CostProfile, ModelError, VllmLimits};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -47,6 +47,9 @@ pub struct EngineLimits {
     /// places these are is a matter of what stands before them alone, so they are the same in every replica and run.
     #[serde(skip_serializing_if = "is_all")]
     pub state_use_ppb: u32,
+    /// The engine is vLLM, with these limits; those above, but for the KV pool's, are SGLang's and mean nothing to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vllm: Option<VllmLimits>,
 }
 
 /// Everything, in parts per billion.
@@ -71,6 +74,7 @@ impl Default for EngineLimits {
             retract_decode_steps: 20,
             state_slots: None,
             state_use_ppb: ALL_PPB,
+            vllm: None,
         }
     }
 }
@@ -103,8 +107,15 @@ impl ReplicaConfig {
             ("new_token_ratio_decay_steps", u64::from(limits.new_token_ratio_decay_steps)),
         ];
         let at_least_one = at_least_one.into_iter();
+        let vllm = limits.vllm.iter().flat_map(|vllm| {
+            [
+                ("max_num_batched_tokens", u64::from(vllm.max_num_batched_tokens)),
+                ("max_num_seqs", u64::from(vllm.max_num_seqs)),
+                ("block_tokens", u64::from(vllm.block_tokens)),
+            ]
+        });
         let slots = limits.state_slots.map(|slots| ("state_slots", u64::from(slots)));
-        for (field, value) in at_least_one.chain(slots) {
+        for (field, value) in at_least_one.chain(slots).chain(vllm) {
             if value == 0 {
                 return Err(invalid(field, value, "at least 1"));
             }

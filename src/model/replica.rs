@@ -19,10 +19,11 @@ mod mutation;
 mod prefill;
 mod request;
 mod running;
-mod series;
+pub(crate) mod series;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use arrival::validate_sequence;
 pub use interface::{
     EngineRequest, GapRun, Observation, ReplicaEvent, ReplicaOutput, ReplicaTotals, RequestKey,
     TokenRun,

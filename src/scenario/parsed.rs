@@ -21,7 +21,7 @@ mod workload;
 pub use client::ClientTable;
 pub use cost::{CostTable, EgressPriceTable, EgressTable, GpuPriceTable, ReceiverTable};
 pub use event::{EventTable, FailuresTable, OutageTable, PartitionTable, RttTable};
-pub use fleet::{FleetTable, ReplicaTable};
+pub use fleet::{FleetTable, ReplicaTable, VllmTable};
 pub use generators::{ArtChatTable, ArtWindow, BurstsTable, ServegenService, ServegenTable};
 pub use link::{ConnectTable, SeriesTable};
 pub use load::{

@@ -5,7 +5,7 @@ use crate::site::Ingress;
 use crate::world::{Station, World};
 use gorgo_metrics::{FleetNames, MeasureSpec, OriginLeg, ReplicaSummary, TunerSummary};
 use gorgo_model::network::Connect;
-use gorgo_model::{Femtos, Network, Replica, ReplicaConfig};
+use gorgo_model::{Engine, Femtos, Network, ReplicaConfig};
 use gorgo_routing::tuner::{TuneStep, TunerConfig};
 use gorgo_routing::{Policy, Router, RouterConfig, RoutingRequest, Target};
 use gorgo_scenario::{FailureSpec, Outage};
@@ -108,7 +108,7 @@ impl Setup<'_> {
         replicas
             .iter()
             .map(|replica| {
-                let engine = Replica::new(replica.config.clone()).map_err(|source| {
+                let engine = Engine::new(replica.config.clone()).map_err(|source| {
                     SimError::Replica { name: replica.name.clone(), source: Box::new(source) }
                 })?;
                 Ok(Station {

@@ -13,7 +13,7 @@ use crate::site::{Ingress, Site};
 use crate::stops::Stops;
 use crate::table::Table;
 use gorgo_metrics::{Collector, RunResult, Status, TimelineSample};
-use gorgo_model::{Network, Replica, ReplicaOutput};
+use gorgo_model::{Engine, Network, ReplicaOutput};
 use gorgo_random::Key;
 use gorgo_routing::{Ignored, Router};
 use gorgo_scenario::FailureSpec;
@@ -26,7 +26,7 @@ pub(crate) struct Station {
     pub name: String,
     pub region: RegionId,
     pub overhead: Nanos,
-    pub engine: Replica,
+    pub engine: Engine,
     /// Tells a scheduled wake from those that were scheduled before the plan changed.
     pub wake: u32,
     pub wake_at: Option<Nanos>,

@@ -115,7 +115,7 @@ impl Replica {
 const MOST_TOKENS: u64 = u32::MAX as u64;
 
 /// The sequence must start with the prompt and have room for the output.
-fn validate_sequence(
+pub(crate) fn validate_sequence(
     key: RequestKey,
     prompt: &BlockChain,
     sequence: &BlockChain,

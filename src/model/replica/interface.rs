@@ -157,7 +157,7 @@ impl ReplicaOutput {
     }
 
     /// Adds the times of some tokens.
-    pub(super) fn push_run(&mut self, run: TokenRun) {
+    pub(crate) fn push_run(&mut self, run: TokenRun) {
         self.runs.get_or_insert_default().push(run);
     }
 }

@@ -4,9 +4,9 @@ use crate::{DecodeSegment, Femtos};
 
 /// Steps of length `first`, `first + increment`, `first + 2·increment`, ...
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct StepSeries {
-    pub(super) first: Femtos,
-    pub(super) increment: Femtos,
+pub(crate) struct StepSeries {
+    pub(crate) first: Femtos,
+    pub(crate) increment: Femtos,
 }
 
 impl From<DecodeSegment> for StepSeries {
@@ -17,7 +17,7 @@ impl From<DecodeSegment> for StepSeries {
 
 impl StepSeries {
     /// Length of the first `steps` steps, at most [`MOST_STEPS`].
-    pub(super) fn length(&self, steps: u64) -> Femtos {
+    pub(crate) fn length(&self, steps: u64) -> Femtos {
         debug_assert!(steps <= MOST_STEPS, "{steps} steps");
         // Both counts fit 64 bits: the products are of 128 by 64 bits, half the work of 128 by 128.
         let pairs = steps * steps.saturating_sub(1) / 2;
@@ -25,7 +25,7 @@ impl StepSeries {
     }
 
     /// Length of the step that follows `steps` steps.
-    pub(super) fn step_after(&self, steps: u64) -> Femtos {
+    pub(crate) fn step_after(&self, steps: u64) -> Femtos {
         Femtos(self.first.0 + self.increment.0 * u128::from(steps))
     }
 
@@ -36,7 +36,7 @@ impl StepSeries {
         clippy::cast_precision_loss,
         reason = "a guess that is put right in integers just below; casts from floats saturate"
     )]
-    pub(super) fn steps_to_reach(&self, span: Femtos) -> u64 {
+    pub(crate) fn steps_to_reach(&self, span: Femtos) -> u64 {
         if self.first >= span {
             return 1;
         }
@@ -64,14 +64,14 @@ impl StepSeries {
     }
 
     /// How many whole steps fit in `span`, at most `limit`.
-    pub(super) fn steps_within(&self, span: Femtos, limit: u64) -> u64 {
+    pub(crate) fn steps_within(&self, span: Femtos, limit: u64) -> u64 {
         (self.steps_to_reach(Femtos(span.0 + 1)) - 1).min(limit)
     }
 
     /// Σ over the first `steps` steps, counted from 1, of number × length.
     ///
     /// Σ j·(f + (j − 1)·i) = f·n(n + 1)/2 + i·(n − 1)n(n + 1)/3.
-    pub(super) fn weighted_length(&self, steps: u64) -> u128 {
+    pub(crate) fn weighted_length(&self, steps: u64) -> u128 {
         let pairs = steps * (steps + 1) / 2;
         // Of n(n + 1)/2 and n − 1 one is divisible by 3: two times their product over 3 is whole. Dividing 64-bit
         // numbers is many times faster than dividing 128-bit ones, and runs are short.

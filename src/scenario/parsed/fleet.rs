@@ -27,6 +27,9 @@ pub struct FleetTable {
     /// The short form: a profile by name, instead of `gpu` and `model`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Located<String>>,
+    /// The short form: the engine is vLLM V1, not SGLang. Default: the profile's engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vllm: Option<VllmTable>,
 }
 
 /// A group of equal replicas in one region.
@@ -103,6 +106,24 @@ pub struct ReplicaTable {
     /// False: no prompt is ever found in the cache. Default: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix_cache: Option<bool>,
+    /// The engine is vLLM V1, not SGLang. Default: the profile's engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vllm: Option<VllmTable>,
+}
+
+/// The scheduler of vLLM V1. SGLang's limits mean nothing to it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VllmTable {
+    /// Most tokens that one step computes. Default: the profile's, else 8,192.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_num_batched_tokens: Option<Located<Count>>,
+    /// Most requests that run at once. Default: the profile's, else 1,024.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_num_seqs: Option<Located<Count>>,
+    /// Tokens per KV block; a multiple or a part of the workload's block size. Default: the profile's, else 16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block_tokens: Option<Located<Count>>,
 }
 
 /// The names of `gorgo_model::Schedule`, for the schema.

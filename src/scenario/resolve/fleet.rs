@@ -3,9 +3,11 @@
 use super::Context;
 use crate::ReplicaSpec;
 use crate::data::{self, Profile};
-use crate::parsed::ReplicaTable;
+use crate::parsed::{ReplicaTable, VllmTable};
 use gorgo_config::{Bytes, Count, Diagnostic, Duration, Located};
-use gorgo_model::{CostProfile, EngineLimits, ModelError, Network, ProfileSpec, ReplicaConfig};
+use gorgo_model::{
+    CostProfile, EngineLimits, ModelError, Network, ProfileSpec, ReplicaConfig, VllmLimits,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -205,6 +207,7 @@ impl Context<'_> {
                 None => base.state_slots,
             },
             state_use_ppb: or(table.state_use_ppb.as_ref(), base.state_use_ppb),
+            vllm: self.vllm(table.vllm.as_ref(), base.vllm)?,
         };
         let overhead = table.overhead.map_or(profile.overhead, |span| span.0);
         let kv_pool_tokens = self.pool(table, &profile)?;
@@ -212,6 +215,22 @@ impl Context<'_> {
         let config = ReplicaConfig { profile, kv_pool_tokens, limits, prefix_cache };
         config.validate().map_err(|error| self.config_error(group, &error))?;
         Ok((config, overhead))
+    }
+
+    /// vLLM's limits, where the group or its profile names that engine.
+    fn vllm(
+        &self,
+        table: Option<&VllmTable>,
+        base: Option<VllmLimits>,
+    ) -> Result<Option<VllmLimits>, Diagnostic> {
+        let Some(table) = table else { return Ok(base) };
+        let base = base.unwrap_or_default();
+        Ok(Some(VllmLimits {
+            max_num_batched_tokens: self
+                .small(table.max_num_batched_tokens.as_ref(), base.max_num_batched_tokens)?,
+            max_num_seqs: self.small(table.max_num_seqs.as_ref(), base.max_num_seqs)?,
+            block_tokens: self.small(table.block_tokens.as_ref(), base.block_tokens)?,
+        }))
     }
 
     /// A limit that is kept in 32 bits.
@@ -258,7 +277,10 @@ impl Context<'_> {
             self.table.fleet.replicas.value.iter().position(|other| other.span() == group.span());
         let index = index.unwrap_or(0).to_string();
         if let ModelError::Invalid { field, value, wanted, .. } = error
-            && let Some(place) = self.document.at(&["fleet", "replicas", &index, field])
+            && let Some(place) = self
+                .document
+                .at(&["fleet", "replicas", &index, field])
+                .or_else(|| self.document.at(&["fleet", "replicas", &index, "vllm", field]))
         {
             return self.document.error(place.span(), format!("got {value}, wanted {wanted}"));
         }
@@ -310,5 +332,10 @@ fn explicit(
         schedule: Some(limits.schedule),
         overhead: Some(overhead),
         prefix_cache: Some(config.prefix_cache),
+        vllm: limits.vllm.as_ref().map(|vllm| VllmTable {
+            max_num_batched_tokens: number(vllm.max_num_batched_tokens),
+            max_num_seqs: number(vllm.max_num_seqs),
+            block_tokens: number(vllm.block_tokens),
+        }),
     }
 }

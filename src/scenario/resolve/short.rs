@@ -87,6 +87,7 @@ fn fleet(table: &FleetTable, document: &Document<'_>) -> Result<FleetTable, Diag
             gpu: table.gpu.clone(),
             model: table.model.clone(),
             profile: table.profile.clone(),
+            vllm: table.vllm.clone(),
             ..ReplicaTable::default()
         }));
     }
