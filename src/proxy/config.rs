@@ -51,8 +51,6 @@ pub struct Config {
     pub probe: ProbeConfig,
     /// Scrapes of the engines' metrics.
     pub scrape: ProbeConfig,
-    /// So many failures in a row and a replica is out of service until one success; 0: never.
-    pub unhealthy_after: u32,
     /// What a client may ask of it.
     pub limits: Limits,
     /// How long things may take.

@@ -6,3 +6,4 @@ mod faults_of_clients;
 mod queue;
 mod signals;
 mod support;
+mod tls;
