@@ -22,7 +22,7 @@ const ROWS: [(&str, &str); 9] = [
     ("TPOT P50, ms", "tpot_ms.p50"),
     ("cache hit rate, tokens", "cache.real_token_hit_rate"),
     ("busiest replica's share", "load.busiest_replica_share"),
-    ("requests completed", "requests.completed"),
+    ("goodput, requests/s", "goodput_rps"),
 ];
 
 impl Shown {
