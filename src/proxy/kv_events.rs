@@ -159,7 +159,8 @@ fn of_the_gpu(medium: Option<&Value>) -> Option<()> {
     medium.is_none_or(|medium| medium.is_nil() || medium.as_str() == Some("GPU")).then_some(())
 }
 
-/// Listens to a replica's events for ever. While nobody can be reached nothing is believed.
+/// Listens to a replica's events for ever. As long as nobody can be reached at first nothing is believed; a publisher that
+/// comes back later counts from the beginning, which clears what was believed of it.
 pub(crate) async fn listen(proxy: Arc<Proxy>, replica: Arc<Replica>, endpoint: String) {
     loop {
         let error = listen_once(&proxy, &replica, &endpoint).await;
