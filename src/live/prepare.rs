@@ -44,6 +44,9 @@ impl Writer {
         if let Some(region) = origin.and_then(|origin| origin.region.as_deref()) {
             set(headers::ORIGIN_REGION, region);
         }
+        if let Some(zone) = origin.and_then(|origin| origin.residency.as_deref()) {
+            set(headers::RESIDENCY, zone);
+        }
         all
     }
 
