@@ -3,6 +3,7 @@
 mod admin;
 mod data_path;
 mod faults_of_clients;
+mod faults_of_replicas;
 mod queue;
 mod signals;
 mod support;
