@@ -6,6 +6,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Events of an answer.
 const EVENTS: usize = 16;
+/// An idle engine's metrics: policies that look at load decide by it.
+const METRICS: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 110\r\n\r\nsglang:num_running_reqs 0\nsglang:num_queue_reqs 0\nsglang:num_used_tokens 0\nsglang:max_total_num_tokens 400000\n";
 /// How many replicas there are.
 const REPLICAS: usize = 2;
 
@@ -72,6 +74,7 @@ async fn connection(mut tcp: TcpStream, answer: &[u8]) {
         bytes.drain(..end + 4 + length);
         let answer = match head.split_whitespace().nth(1) {
             _ if head.starts_with("post") => answer,
+            Some("/metrics") => METRICS,
             Some("/health") => b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".as_slice(),
             // What tells a router where to fetch a tokenizer, above all.
             _ => b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",

@@ -53,7 +53,7 @@ impl Target {
     /// This crate's proxy.
     pub fn gorgo(mocks: &Mocks, policy: &str) -> Result<Self, String> {
         let mut text = format!(
-            "listen = \"127.0.0.1:0\"\npolicy = \"{policy}\"\n[router]\nindex = {{ lru = {{ capacity_tokens_per_replica = 400000 }} }}\n[scrape]\noff = true\n"
+            "listen = \"127.0.0.1:0\"\npolicy = \"{policy}\"\n[router]\nindex = {{ lru = {{ capacity_tokens_per_replica = 400000 }} }}\n"
         );
         for (index, address) in mocks.addresses.iter().enumerate() {
             text += &format!("[[replica]]\nname = \"r{index}\"\nurl = \"http://{address}\"\n");

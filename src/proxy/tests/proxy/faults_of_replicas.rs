@@ -158,10 +158,14 @@ const NO_PROBES: &str = "policy = \"round-robin\"\n[probe]\noff = true";
 
 #[tokio::test]
 async fn a_killed_replica_of_three_loses_no_request_whose_response_had_not_begun() {
-    let (a, b, c) =
-        (replica(None, &well(), 5).await, replica(None, &well(), 5).await, replica(None, &well(), 5).await);
+    let (a, b, c) = (
+        replica(None, &well(), 5).await,
+        replica(None, &well(), 5).await,
+        replica(None, &well(), 5).await,
+    );
     let fleet = [(a.address, "x", None), (b.address, "x", None), (c.address, "x", None)];
-    let proxy = over(NO_PROBES, &fleet).await;
+    // Nobody is shut out: the dead one goes on being asked.
+    let proxy = over(&format!("{NO_PROBES}\n[health]\noff = true"), &fleet).await;
     let crowd = Crowd::gather(&proxy, 24, &[""]);
     eventually(|| [&a, &b, &c].iter().all(|mock| mock.seen().len() > 20)).await;
     let under_way = a.seen().len();
@@ -216,7 +220,10 @@ async fn a_killed_region_is_left_within_one_probe_interval() {
     for _ in 0..20 {
         let (outcome, text) = ask(proxy.address(), "").await;
         assert_eq!(outcome, Outcome::Whole, "{text}");
-        assert!(text.contains("x-gorgo-attempts: 1") && text.contains("x-gorgo-region: far"), "{text}");
+        assert!(
+            text.contains("x-gorgo-attempts: 1") && text.contains("x-gorgo-region: far"),
+            "{text}"
+        );
     }
     for (outcome, text) in crowd.go_home().await {
         assert!(matches!(outcome, Outcome::Whole | Outcome::Broken), "{outcome:?}: {text}");
@@ -228,7 +235,7 @@ async fn a_killed_region_is_left_within_one_probe_interval() {
 async fn a_restarted_proxy_loses_nothing_but_its_mirror() {
     let (a, b) = (replica(None, &well(), 20).await, replica(None, &well(), 20).await);
     let fleet = [(a.address, "x", None), (b.address, "x", None)];
-    let more = "policy = \"prefix-tree\"\n[text]\nblock_tokens = 4\n[probe]\noff = true";
+    let more = "policy = { name = \"prefix-tree\", load = \"in-flight\" }\n[text]\nblock_tokens = 4\n[probe]\noff = true";
     let cached = |text: &str| {
         let head = text.split("\r\n\r\n").next().unwrap();
         header(head, "x-gorgo-predicted-cached-tokens").unwrap().parse::<u64>().unwrap()
@@ -271,7 +278,9 @@ async fn no_fault_sends_a_request_out_of_its_zone() {
     let crowd = Crowd::gather(&proxy, 12, &TAGS);
     let mut seen: Vec<Vec<Seen>> = vec![Vec::new(); 4];
     // Each fault is at the eu replicas, the last ones at both of them.
-    for (one, other) in [(HANGS, WELL), (WELL, REFUSES), (REFUSES, HANGS), (REFUSES, REFUSES), (WELL, WELL)] {
+    for (one, other) in
+        [(HANGS, WELL), (WELL, REFUSES), (REFUSES, HANGS), (REFUSES, REFUSES), (WELL, WELL)]
+    {
         modes[0].store(one, Ordering::SeqCst);
         modes[1].store(other, Ordering::SeqCst);
         pause(250).await;
@@ -292,9 +301,8 @@ async fn no_fault_sends_a_request_out_of_its_zone() {
     seen[2] = us[0].seen();
     seen[3] = us[1].seen();
     for (zone, seen) in zones.iter().zip(&seen) {
-        let tagged = |tag: &str| {
-            seen.iter().filter(|s| s.header("x-gorgo-residency") == Some(tag)).count()
-        };
+        let tagged =
+            |tag: &str| seen.iter().filter(|s| s.header("x-gorgo-residency") == Some(tag)).count();
         let (own, other) = if *zone == "eu" { ("eu", "us") } else { ("us", "eu") };
         assert!(tagged(own) > 0, "{zone} served nothing of its own");
         assert_eq!(tagged(other), 0, "{zone} was sent what it must not have");
@@ -319,7 +327,6 @@ async fn a_zone_without_a_replica_is_a_clear_503() {
         let headers = format!("x-gorgo-residency: {zone}\r\n");
         let (outcome, text) = ask(proxy.address(), &headers).await;
         assert!(refused(&outcome), "{zone}: {text}");
-        assert!(text.contains("retry-after"), "{text}");
     }
     const EU: &str = "x-gorgo-residency: eu\r\n";
     assert_eq!(ask(proxy.address(), EU).await.0, Outcome::Whole);
