@@ -31,9 +31,10 @@ pub struct EmulateArgs {
     /// How bytes between the router's region and the replicas are delayed.
     #[arg(long, value_enum, default_value_t = LinksArg::Wan)]
     links: LinksArg,
-    /// Print where the replicas are as JSON on one line, for a program to read, instead of a list.
-    #[arg(long)]
-    print_inventory: bool,
+    /// Print where the replicas are for a program to read, instead of a list: as the file that `gorgo proxy --config` reads,
+    /// or as JSON on one line.
+    #[arg(long, value_name = "FORM", value_enum, num_args = 0..=1, default_missing_value = "toml")]
+    print_inventory: Option<InventoryForm>,
     /// Whose names /metrics has.
     #[arg(long, value_enum, default_value_t = MetricsArg::Sglang)]
     engine_metrics: MetricsArg,
@@ -55,6 +56,15 @@ pub struct EmulateArgs {
     /// End after so many seconds [default: on SIGINT or SIGTERM].
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     seconds: Option<u32>,
+}
+
+/// How the inventory is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum InventoryForm {
+    /// A proxy's configuration.
+    Toml,
+    /// One line of JSON.
+    Json,
 }
 
 /// How bytes are delayed.
@@ -153,10 +163,15 @@ impl EmulateArgs {
         options: gorgo_emulator::Options,
     ) -> Result<Exit, Failure> {
         let running = gorgo_emulator::start(scenario, options).await.map_err(Failure::input)?;
-        if self.print_inventory {
-            println!("{}", serde_json::to_string(&running.inventory()).map_err(Failure::failed)?);
-        } else {
-            print_addresses(&running);
+        match self.print_inventory {
+            Some(InventoryForm::Toml) => print!("{}", running.inventory().to_toml()),
+            Some(InventoryForm::Json) => {
+                println!(
+                    "{}",
+                    serde_json::to_string(&running.inventory()).map_err(Failure::failed)?
+                );
+            }
+            None => print_addresses(&running),
         }
         self.wait().await?;
         let report = running.shutdown().await;

@@ -4,6 +4,7 @@ mod calibrate;
 mod compare;
 mod decisions;
 mod definitions;
+mod demo;
 mod emulate;
 mod exit;
 mod explain;
@@ -75,6 +76,8 @@ enum Command {
     Emulate(emulate::EmulateArgs),
     /// Send a scenario's requests to real URLs, with a simulation's records (needs `--features live`).
     Live(live::LiveArgs),
+    /// The same requests simulated and over real HTTP, side by side: three emulated regions behind the proxy.
+    Demo(demo::DemoArgs),
     /// What every metric means (the same text as `gorgo help metrics`).
     #[command(long_about = definitions::METRICS)]
     Metrics,
@@ -97,6 +100,7 @@ fn main() -> std::process::ExitCode {
         Command::Proxy(args) => proxy::proxy(&args),
         Command::Emulate(args) => emulate::emulate(&args),
         Command::Live(args) => live::live(&args),
+        Command::Demo(args) => demo::demo(&args),
         Command::Metrics => definitions::print(),
     };
     result.unwrap_or_else(Failure::report).into()

@@ -66,6 +66,7 @@ pub struct Report {
 pub struct Running {
     replicas: Vec<ReplicaAddress>,
     router_region: String,
+    block_tokens: u32,
     control: SocketAddr,
     state: Arc<Control>,
     report: Report,
@@ -162,7 +163,7 @@ pub async fn start(scenario: &Resolved, options: Options) -> Result<Running, Emu
         state.start_events();
     }
     let router_region = scenario.regions[scenario.router.region.index()].name.clone();
-    Ok(Running { replicas, router_region, control, state, report, tasks, timer })
+    Ok(Running { replicas, router_region, block_tokens, control, state, report, tasks, timer })
 }
 
 /// The replicas that are asked for, with their number in the fleet.
@@ -333,7 +334,7 @@ impl Running {
             url: format!("http://{}", replica.from_region(region)),
         };
         let replicas = self.replicas.iter().map(replica).collect();
-        Inventory { region: region.to_owned(), replicas }
+        Inventory { region: region.to_owned(), block_tokens: self.block_tokens, replicas }
     }
 
     /// The scenario's events count from now on, unless they do already.

@@ -113,6 +113,7 @@ fn origin(importer: &Importer<'_>, entry: Option<&Entry>) -> Origin {
         state: named(entry.and_then(|entry| entry.state.as_ref())),
         position: Some(at),
         region: importer.region(Some(at)),
+        residency: None,
     }
 }
 

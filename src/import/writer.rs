@@ -278,7 +278,8 @@ impl<'a> Importer<'a> {
             None => {
                 let (country, state) = (location.country.clone(), location.state.clone());
                 let at = locate(&self.options.places, country.as_deref(), state.as_deref());
-                let origin = Origin { country, state, position: None, region: self.region(at) };
+                let region = self.region(at);
+                let origin = Origin { country, state, region, ..Origin::default() };
                 let known = (self.add_origin(origin), at.is_some());
                 self.known.insert(location.clone(), known);
                 known

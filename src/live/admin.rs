@@ -53,7 +53,7 @@ pub(crate) async fn before_run(
     if !admin.flush {
         return Ok(());
     }
-    let probe = Probe::new(options);
+    let probe = Probe::new(options)?;
     for endpoint in endpoints {
         probe.cached(endpoint, options).await?;
         // Behind a proxy the second one may meet another replica.
@@ -140,7 +140,7 @@ struct Probe {
 }
 
 impl Probe {
-    fn new(options: &Options) -> Self {
+    fn new(options: &Options) -> Result<Self, LiveError> {
         let ids = (0..PROBE_TOKENS / 16).map(|block| PROBE - block);
         let prompt = BlockChain::from_raw_ids(ids, Tokens(PROBE_TOKENS), 16);
         let request = Request {
@@ -154,7 +154,7 @@ impl Probe {
             origin: OriginId(0),
         };
         let writer = Writer::new(options);
-        Self { headers: writer.headers(&request, None), body: writer.body(&request) }
+        Ok(Self { headers: writer.headers(&request, None)?, body: writer.body(&request) })
     }
 
     /// How many of its tokens were cached.

@@ -12,12 +12,12 @@ use crate::pool::pooled;
 use crate::prepare::Writer;
 use crate::way::Ways;
 use crate::{LiveError, probe};
-use gorgo_metrics::{FleetNames, RunResult};
+use gorgo_metrics::RunResult;
 use gorgo_random::Key;
 use gorgo_routing::Router;
 use gorgo_scenario::{Requests, Resolved};
-use gorgo_sim::{PolicyRun, RunOptions, Stops, setup_of};
-use gorgo_types::{RegionId, ReplicaId};
+use gorgo_sim::{PolicyRun, RunOptions, StationSetup, Stops, setup_of};
+use gorgo_types::{Nanos, RegionId, ReplicaId};
 use gorgo_workload::Client;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -148,9 +148,10 @@ struct Plan {
     ways: Option<Ways>,
     router: Option<Router>,
     stops: Stops,
-    probe_every: Option<gorgo_types::Nanos>,
-    scrape_every: Option<gorgo_types::Nanos>,
+    probe_every: Option<Nanos>,
+    scrape_every: Option<Nanos>,
     key: Key,
+    zones: Vec<String>,
     label: String,
 }
 
@@ -177,6 +178,7 @@ impl One<'_> {
             handle: Handle::current(),
             inbox: Arc::clone(&inbox),
             stops: plan.stops,
+            zones: plan.zones,
             policy: plan.label,
             round: self.round,
             state: Default::default(),
@@ -228,7 +230,7 @@ impl One<'_> {
             }),
         };
         let router =
-            places.map(|places| router(setup.routers, &setup.names, &places, &setup.tuner));
+            places.map(|places| router(setup.routers, &setup.replicas, &places, &setup.tuner));
         Ok(Plan {
             book,
             client,
@@ -238,6 +240,7 @@ impl One<'_> {
             probe_every,
             scrape_every,
             key,
+            zones: setup.zones,
             label: setup.names.policy,
         })
     }
@@ -284,7 +287,7 @@ fn places(
 /// The router inside the client: its replicas are the targets, in their order.
 fn router(
     routers: Vec<gorgo_sim::RouterSetup>,
-    names: &FleetNames,
+    replicas: &[StationSetup],
     places: &[ReplicaId],
     tuner: &Option<gorgo_routing::tuner::TunerConfig>,
 ) -> Result<Router, LiveError> {
@@ -299,8 +302,13 @@ fn router(
     let [setup] = <[_; 1]>::try_from(routers).map_err(|_| {
         refuse("many URLs and a router in each region", "one URL of a proxy, or one router")
     })?;
-    let region = |place: &ReplicaId| names.replicas[place.index()].1;
-    let fleet: Vec<_> = (0..).map(ReplicaId).zip(places.iter().map(region)).collect();
-    Router::new(setup.config, setup.policy, &fleet)
-        .map_err(|error| LiveError::Scenario(error.into()))
+    let at = |place: &ReplicaId| &replicas[place.index()];
+    let own = || (0..).map(ReplicaId).zip(places.iter().map(at));
+    let fleet: Vec<_> = own().map(|(id, replica)| (id, replica.region)).collect();
+    let wrong = |error: gorgo_routing::RoutingError| LiveError::Scenario(error.into());
+    let mut router = Router::new(setup.config, setup.policy, &fleet).map_err(wrong)?;
+    for (id, replica) in own() {
+        router.set_zone(Nanos::ZERO, id, replica.zone).map_err(wrong)?;
+    }
+    Ok(router)
 }

@@ -13,8 +13,11 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, body::Bytes};
+use gorgo_routing::tuner::TunerConfig;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A change is short.
@@ -52,8 +55,11 @@ pub(crate) fn paths(control: &Arc<Control>, config: &AdminConfig) -> Router {
         .route("/servers", get(servers).post(add))
         .route("/servers/{name}", delete(remove))
         .route("/servers/{name}/drain", post(drain))
-        .route("/policy", get(policy))
+        .route("/policy", get(policy).put(set_policy))
+        .route("/tune", get(tune).put(set_tune))
         .route("/prefix/stats", get(prefix))
+        .route("/cache/clear", post(clear))
+        .route("/flush", post(flush))
         .route("/decisions", get(decisions))
         .layer(from_fn_with_state(Arc::clone(&admin), authenticate))
         .route("/metrics", get(metrics))
@@ -89,7 +95,7 @@ async fn status(State(admin): Shared) -> Json<Value> {
             "listen": config.listen,
             "uptime_s": now.as_s(),
             "replicas": core.members().count(),
-            "replicas_in_service": core.members().filter(|m| m.healthy && !m.draining).count(),
+            "replicas_in_service": core.members().filter(|m| core.serves(m)).count(),
             "in_flight_requests": core.router.in_flight(),
             "queued_requests": core.router.queued(),
             "attempts": settings.attempts,
@@ -105,13 +111,15 @@ async fn servers(State(admin): Shared) -> Json<Value> {
         let one = |member: &crate::core::Member| {
             let replica = &member.replica;
             let known = signals.iter().find(|known| known.replica == replica.id);
+            let health = core.router.health_of(replica.id);
             json!({
                 "name": replica.name,
                 "id": replica.id,
                 "region": replica.region_name,
                 "residency": replica.config.residency,
                 "url": replica.config.endpoint.url,
-                "healthy": member.healthy,
+                "fit": health.is_none_or(|health| health.fit),
+                "circuit": health.map(|health| format!("{:?}", health.circuit).to_lowercase()),
                 "draining": member.draining,
                 "eligible": known.map(|k| k.eligible),
                 "in_flight_requests": known.map(|k| k.in_flight_requests),
@@ -139,10 +147,15 @@ struct NewServer {
     residency: Option<String>,
 }
 
+/// A request's body.
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Wrong> {
+    let wrong = |error| Wrong(StatusCode::BAD_REQUEST, format!("the body: {error}"));
+    serde_json::from_slice(body).map_err(wrong)
+}
+
 async fn add(State(admin): Shared, body: Bytes) -> Result<Response, Wrong> {
     let refuse = |problem: String| Wrong(StatusCode::BAD_REQUEST, problem);
-    let new: NewServer =
-        serde_json::from_slice(&body).map_err(|error| refuse(format!("the body: {error}")))?;
+    let new: NewServer = read(&body)?;
     let region = new.region.unwrap_or_else(|| "default".to_owned());
     for (field, name) in [
         ("name", Some(&new.name)),
@@ -155,7 +168,13 @@ async fn add(State(admin): Shared, body: Bytes) -> Result<Response, Wrong> {
     }
     let endpoint =
         Endpoint::parse(&new.url).map_err(|problem| refuse(format!("field `url`: {problem}")))?;
-    let replica = ReplicaConfig { name: new.name, region, endpoint, residency: new.residency };
+    let replica = ReplicaConfig {
+        name: new.name,
+        region,
+        endpoint,
+        residency: new.residency,
+        kv_events: None,
+    };
     admin.control.add(&replica)?;
     Ok((StatusCode::CREATED, Json(json!({ "added": replica.name }))).into_response())
 }
@@ -179,6 +198,77 @@ async fn policy(State(admin): Shared) -> Json<Value> {
             .collect::<serde_json::Map<_, _>>()
     });
     Json(json!({ "name": config.name, "parameters": config.parameters, "weights": weights }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewPolicy {
+    /// Another policy; without it only weights change.
+    name: Option<String>,
+    #[serde(default)]
+    parameters: Map<String, Value>,
+    #[serde(default)]
+    weights: BTreeMap<String, f64>,
+}
+
+/// Another policy, or other weights of the one that decides.
+async fn set_policy(state: Shared, body: Bytes) -> Result<Json<Value>, Wrong> {
+    let new: NewPolicy = read(&body)?;
+    let control = &state.0.control;
+    match &new.name {
+        Some(name) => control.set_policy(name, new.parameters)?,
+        None if !new.parameters.is_empty() => {
+            let problem = "parameters go with a `name`; `weights` change what may change alone";
+            return Err(Wrong(StatusCode::BAD_REQUEST, problem.to_owned()));
+        }
+        None => {}
+    }
+    control.set_weights(&new.weights)?;
+    Ok(policy(state).await)
+}
+
+/// What the tuner does, and its last steps.
+async fn tune(State(admin): Shared) -> Json<Value> {
+    let config = admin.control.config().tuner;
+    let proxy = admin.control.proxy();
+    let state = proxy.with_core(|core, _| {
+        let steps: Vec<Value> =
+            core.steps.iter().filter_map(|step| serde_json::to_value(step).ok()).collect();
+        let weights: Option<Map<String, Value>> = core.router.tuned_weights().map(|weights| {
+            weights.iter().map(|(name, value)| (name.to_owned(), json!(value))).collect()
+        });
+        json!({ "on": core.router.tuner().is_some(), "config": config, "weights": weights, "steps": steps })
+    });
+    Json(state)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewTuner {
+    on: bool,
+    /// Weights, boxes, objective and strategy; none: those that it had last.
+    config: Option<TunerConfig>,
+}
+
+/// Switches the tuner on, with other bounds perhaps, or off: then the policy keeps the best weights found.
+async fn set_tune(state: Shared, body: Bytes) -> Result<Json<Value>, Wrong> {
+    let new: NewTuner = read(&body)?;
+    state.0.control.set_tuner(new.on, new.config)?;
+    Ok(tune(state).await)
+}
+
+/// Forgets what is believed to be cached; the engines keep it.
+async fn clear(State(admin): Shared) -> Json<Value> {
+    admin.control.proxy().with_core(|core, _| core.router.index_clear());
+    Json(json!({ "cleared": true }))
+}
+
+/// Has every engine drop its cache, and forgets what is believed.
+async fn flush(State(admin): Shared) -> (StatusCode, Json<Value>) {
+    let engines = admin.control.flush().await;
+    let good = engines.values().all(|told| told["ok"] == true);
+    let status = if good { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
+    (status, Json(json!({ "ok": good, "engines": engines })))
 }
 
 async fn prefix(State(admin): Shared) -> Json<Value> {

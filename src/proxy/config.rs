@@ -51,8 +51,6 @@ pub struct Config {
     pub probe: ProbeConfig,
     /// Scrapes of the engines' metrics.
     pub scrape: ProbeConfig,
-    /// So many failures in a row and a replica is out of service until one success; 0: never.
-    pub unhealthy_after: u32,
     /// What a client may ask of it.
     pub limits: Limits,
     /// How long things may take.
@@ -101,6 +99,8 @@ pub struct ReplicaConfig {
     pub endpoint: Endpoint,
     /// The zone whose requests it may serve beside those that name none; none: only those.
     pub residency: Option<String>,
+    /// Where its engine publishes KV events: `tcp://HOST:PORT` or `ipc://PATH`; none: it is not listened to.
+    pub kv_events: Option<String>,
 }
 
 /// A replica's address.

@@ -1,13 +1,23 @@
 //! Changes of a running proxy: replicas that come, go and drain, another policy, another file. What the admin API and
 //! SIGHUP have in common.
 
-use crate::config::{Config, ReplicaConfig};
+use crate::build_policy;
+use crate::config::{Config, PolicyConfig, ReplicaConfig};
 use crate::core::Core;
 use crate::error::ProxyError;
+use crate::exchange::{get, whole};
+use crate::fleet::Replica;
 use crate::proxy::{Proxy, Settings};
-use gorgo_routing::MAX_REPLICAS;
+use gorgo_routing::tuner::TunerConfig;
+use gorgo_routing::{MAX_REPLICAS, registry};
 use gorgo_types::ReplicaId;
+use http::Method;
+use http::uri::PathAndQuery;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinSet;
 
 /// The configuration as it stands, and the way to change it. One change at a time.
 pub(crate) struct Control {
@@ -76,8 +86,10 @@ impl Control {
             core.router.replica_added(now, id, new.region)?;
             core.router.set_zone(now, id, new.zone)?;
             core.enter(Arc::clone(&new));
-            Ok(())
-        })
+            Ok::<_, ProxyError>(())
+        })?;
+        self.proxy.listen_to(&new);
+        Ok(())
     }
 
     /// A replica takes no new requests.
@@ -105,10 +117,113 @@ impl Control {
             let id = id_of(core, name).ok_or_else(|| unknown(name))?;
             core.router.replica_removed(now, id)?;
             if let Some(member) = core.members[id.index()].take() {
-                member.replica.pool.close_idle();
+                member.replica.retire();
             }
             Ok(())
         })
+    }
+
+    /// Another policy decides from now on. Fleet, requests under way and queue stay; a tuner is gone.
+    pub(crate) fn set_policy(
+        &self,
+        name: &str,
+        parameters: Map<String, Value>,
+    ) -> Result<(), ProxyError> {
+        let mut config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, whole) =
+            registry::resolve(name, Value::Object(parameters), serde_json::value::Serializer)
+                .map_err(|error| ProxyError::Refused(error.to_string()))?;
+        let parameters = match whole {
+            Ok(Value::Object(parameters)) => parameters,
+            _ => Map::new(),
+        };
+        let new = PolicyConfig { name: name.to_owned(), parameters };
+        self.install(&new)?;
+        (config.policy, config.tuner) = (new, None);
+        Ok(())
+    }
+
+    fn install(&self, new: &PolicyConfig) -> Result<(), ProxyError> {
+        let policy = build_policy(new)?;
+        let name = policy.name();
+        self.proxy.with_core(|core, _| {
+            core.router.set_policy(policy);
+            let block_tokens = core.router.config().block_tokens;
+            core.log.begin(&new.name, &new.parameters, block_tokens);
+        });
+        self.proxy.change_settings(|settings| settings.policy = name);
+        tracing::info!(policy = name, "the policy has changed");
+        Ok(())
+    }
+
+    /// Other weights of the policy that decides; all of them, or none where one is refused.
+    pub(crate) fn set_weights(&self, weights: &BTreeMap<String, f64>) -> Result<(), ProxyError> {
+        if weights.is_empty() {
+            return Ok(());
+        }
+        let mut config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        self.proxy.with_core(|core, _| {
+            let mut done: Vec<(&str, f64)> = Vec::new();
+            for (name, &value) in weights {
+                match core.router.set_weight(name, value) {
+                    Ok(before) => done.push((name, before)),
+                    Err(error) => {
+                        for (name, before) in done {
+                            // What was good a moment ago still is.
+                            let _ = core.router.set_weight(name, before);
+                        }
+                        return Err(ProxyError::Refused(error.to_string()));
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        self.note_weights(&mut config.policy);
+        Ok(())
+    }
+
+    /// Writes down which weights decide from now on.
+    fn note_weights(&self, policy: &mut PolicyConfig) {
+        self.proxy.with_core(|core, _| {
+            let current = core.router.policy();
+            for (at, weight) in current.tunable().iter().enumerate() {
+                policy.parameters.insert(weight.name.to_owned(), json!(current.weight(at)));
+            }
+            let block_tokens = core.router.config().block_tokens;
+            core.log.begin(&policy.name, &policy.parameters, block_tokens);
+        });
+    }
+
+    /// Attaches a tuner, or takes it away: then the policy keeps the best weights that it found.
+    pub(crate) fn set_tuner(&self, on: bool, new: Option<TunerConfig>) -> Result<(), ProxyError> {
+        let mut config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        if !on {
+            if self.proxy.with_core(|core, _| core.router.untune()) {
+                self.note_weights(&mut config.policy);
+            }
+            return Ok(());
+        }
+        let tuner = new.or_else(|| config.tuner.clone()).ok_or_else(|| {
+            ProxyError::Refused("no tuner is configured: wanted `config`".to_owned())
+        })?;
+        let seed = config.seed;
+        self.proxy.with_core(|core, _| core.router.tune(&tuner, seed))?;
+        config.tuner = Some(tuner);
+        Ok(())
+    }
+
+    /// Has every engine drop its cache, and forgets what is believed of them; what became of it, by name.
+    pub(crate) async fn flush(&self) -> BTreeMap<String, Value> {
+        let replicas: Vec<Arc<Replica>> = self
+            .proxy
+            .with_core(|core, _| core.members().map(|m| Arc::clone(&m.replica)).collect());
+        let mut asking = JoinSet::new();
+        for replica in replicas {
+            asking.spawn(async move { (replica.name.clone(), flush_one(&replica).await) });
+        }
+        let told = asking.join_all().await.into_iter().collect();
+        self.proxy.with_core(|core, _| core.router.index_clear());
+        told
     }
 
     /// Takes over another configuration: fleet, policy, limits on bodies, attempts, models. What cannot change while it
@@ -116,6 +231,7 @@ impl Control {
     pub(crate) fn reload(&self, new: Config) -> Result<(), ProxyError> {
         let mut config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         fixed(&config, &new)?;
+        build_policy(&new.policy)?;
         let gone: Vec<String> = config
             .replicas
             .iter()
@@ -130,10 +246,46 @@ impl Control {
                 self.enter(&new, replica)?;
             }
         }
+        if config.policy != new.policy {
+            self.install(&new.policy)?;
+        }
         self.proxy.change_settings(|settings| *settings = Settings::of(&new, settings.policy));
         *config = new;
         Ok(())
     }
+}
+
+/// Paths that make engines drop their caches: SGLang's, then vLLM's.
+const FLUSH_PATHS: [&str; 2] = ["/flush_cache", "/reset_prefix_cache"];
+/// How long an engine may take for it.
+const FLUSH_TIME: Duration = Duration::from_secs(30);
+
+/// Has an engine drop its cache: the path that did it, or what each said.
+async fn flush_one(replica: &Replica) -> Value {
+    let mut said = Vec::new();
+    for path in FLUSH_PATHS {
+        let target = PathAndQuery::from_static(path);
+        let post = || {
+            let mut request = get(&replica.pool, &target);
+            *request.method_mut() = Method::POST;
+            request
+        };
+        let asking = async {
+            let (response, mut link) = replica.pool.send(post).await.map_err(|e| e.to_string())?;
+            let (head, body) = response.into_parts();
+            if whole(&mut link, body, 1 << 20).await.is_some() {
+                replica.pool.give_back(link);
+            }
+            Ok::<_, String>(head.status)
+        };
+        match tokio::time::timeout(FLUSH_TIME, asking).await {
+            Ok(Ok(status)) if status.is_success() => return json!({ "ok": true, "path": path }),
+            Ok(Ok(status)) => said.push(format!("{path}: status {status}")),
+            Ok(Err(error)) => said.push(format!("{path}: {error}")),
+            Err(_) => said.push(format!("{path}: no answer")),
+        }
+    }
+    json!({ "ok": false, "error": said.join("; ") })
 }
 
 /// Refuses a change of what is fixed at the start.
@@ -145,7 +297,6 @@ fn fixed(old: &Config, new: &Config) -> Result<(), ProxyError> {
         ("seed", old.seed == new.seed),
         ("text", old.text == new.text),
         ("router", old.router == new.router),
-        ("policy", old.policy == new.policy),
         ("tuner", old.tuner == new.tuner),
         ("probe", old.probe == new.probe),
         ("scrape", old.scrape == new.scrape),

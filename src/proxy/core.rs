@@ -8,10 +8,11 @@ use crate::decisions::DecisionLog;
 use crate::fleet::Replica;
 use gorgo_random::{Key, Purpose};
 use gorgo_routing::log::LogLine;
-use gorgo_routing::{Action, Question, Router, RoutingRequest, Target, Ticket};
+use gorgo_routing::tuner::TuneStep;
+use gorgo_routing::{Action, Question, Router, RoutingRequest, Signals, Target, Ticket};
 use gorgo_types::{BlockChain, Nanos, ReplicaId, RequestId, Tokens, ZoneId};
 use http::StatusCode;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -70,10 +71,7 @@ struct Waiter {
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) replica: Arc<Replica>,
-    pub(crate) healthy: bool,
     pub(crate) draining: bool,
-    /// Failures in a row.
-    pub(crate) failures: u32,
 }
 
 /// See the module.
@@ -89,7 +87,12 @@ pub(crate) struct Core {
     pub(crate) planned: Option<Nanos>,
     /// Requests that left the queue because they waited too long.
     pub(crate) timed_out: u64,
+    /// The tuner's last steps, the newest first.
+    pub(crate) steps: VecDeque<TuneStep>,
 }
+
+/// How many steps of a tuner are kept to be shown.
+const STEPS_KEPT: usize = 100;
 
 impl Core {
     pub(crate) fn new(
@@ -107,6 +110,7 @@ impl Core {
             log,
             planned: None,
             timed_out: 0,
+            steps: VecDeque::new(),
         };
         for replica in replicas {
             core.enter(Arc::clone(replica));
@@ -120,8 +124,7 @@ impl Core {
         if self.members.len() <= index {
             self.members.resize_with(index + 1, || None);
         }
-        let member = Member { replica, healthy: true, draining: false, failures: 0 };
-        self.members[index] = Some(member);
+        self.members[index] = Some(Member { replica, draining: false });
     }
 
     /// The members in the order of their ids.
@@ -133,12 +136,20 @@ impl Core {
         self.members.get(replica.index())?.as_ref()
     }
 
+    /// Whether a replica is in service. One that is not fit may be, where nobody fitter is left.
+    pub(crate) fn serves(&self, member: &Member) -> bool {
+        let known = |s: &&Signals| s.replica == member.replica.id;
+        let health = self.router.health_of(member.replica.id);
+        let is_fit = health.is_none_or(|health| health.fit);
+        let eligible = || self.router.signals().iter().find(known).is_some_and(|s| s.eligible);
+        !member.draining && (is_fit || eligible())
+    }
+
     /// Whether some replica takes requests of this zone, though perhaps not now.
     pub(crate) fn any_serves(&self, zone: Option<ZoneId>, excluded: &[ReplicaId]) -> bool {
         self.members().any(|member| {
             let inside = zone.is_none() || member.replica.zone == zone;
-            let serves = member.healthy && !member.draining && inside;
-            serves && !excluded.contains(&member.replica.id)
+            inside && self.serves(member) && !excluded.contains(&member.replica.id)
         })
     }
 
@@ -146,13 +157,8 @@ impl Core {
     /// as not eligible.
     fn decide(&mut self, now: Nanos, ask: &Ask, attempt: u32, excluded: &[ReplicaId]) -> Target {
         let Self { router, key, log, members, .. } = self;
-        let out: Vec<ReplicaId> = excluded
-            .iter()
-            .copied()
-            .filter(|id| {
-                members.get(id.index()).and_then(Option::as_ref).is_some_and(|m| m.healthy)
-            })
-            .collect();
+        let is_member = |id: &&ReplicaId| members.get(id.index()).is_some_and(Option::is_some);
+        let out: Vec<ReplicaId> = excluded.iter().filter(is_member).copied().collect();
         for &replica in &out {
             // It is a member, so the router knows it.
             let _ = router.set_health(now, replica, false);
@@ -277,18 +283,13 @@ impl Core {
         }
     }
 
-    /// An attempt at, or a probe of, a replica came to an end: so many failures in a row and it is out of service, one
-    /// success and it is back. `limit` 0: it always stays.
-    pub(crate) fn heard(&mut self, now: Nanos, replica: ReplicaId, ok: bool, limit: u32) {
-        let Some(member) = self.members.get_mut(replica.index()).and_then(Option::as_mut) else {
-            return;
-        };
-        member.failures = if ok { 0 } else { member.failures.saturating_add(1) };
-        let healthy = limit == 0 || member.failures < limit;
-        if healthy != member.healthy {
-            member.healthy = healthy;
-            tracing::warn!(replica = %member.replica.name, healthy, "health changed");
-            let _ = self.router.set_health(now, replica, healthy);
+    /// Tells the router something of a request, and keeps the step of a tuner's search that it ended.
+    pub(crate) fn tell(&mut self, tell: impl FnOnce(&mut Router)) {
+        tell(&mut self.router);
+        if let Some(step) = self.router.take_tune_step() {
+            tracing::info!(step = step.step, score = step.score, accepted = step.accepted, best = ?step.best, "the tuner's step");
+            self.steps.truncate(STEPS_KEPT - 1);
+            self.steps.push_front(step);
         }
     }
 }

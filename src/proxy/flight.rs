@@ -48,11 +48,8 @@ impl Flight {
     pub(crate) fn headers(&mut self, status: StatusCode) {
         self.status = status;
         let Some(ticket) = self.ticket else { return };
-        let (replica, ok) = (self.placed.replica.id, status.is_success());
-        self.proxy.with_core(|core, now| {
-            core.router.response_headers(now, ticket, ok);
-            core.heard(now, replica, !is_down(status), self.proxy.unhealthy_after());
-        });
+        let ok = status.is_success();
+        self.proxy.with_core(|core, now| core.router.response_headers(now, ticket, ok));
     }
 
     /// The first piece of a good answer's text has come.
@@ -62,7 +59,7 @@ impl Flight {
         };
         self.began = true;
         self.proxy.metrics().first_token(self.dispatched.elapsed());
-        self.proxy.with_core(|core, now| core.router.first_token(now, ticket));
+        self.proxy.with_core(|core, now| core.tell(|router| router.first_token(now, ticket)));
     }
 
     /// The response is whole.
@@ -76,16 +73,16 @@ impl Flight {
             if !status.is_success() {
                 // A client's mistake is no failure of the replica's, and its time tells a tuner nothing.
                 if status.is_server_error() {
-                    core.router.failed(now, ticket);
+                    core.tell(|router| router.failed(now, ticket));
                 } else {
-                    core.router.cancelled(now, ticket);
+                    core.tell(|router| router.cancelled(now, ticket));
                 }
                 return;
             }
             if let Some(cached) = cached.filter(|_| reports) {
                 core.router.cache_reported(now, replica, &self.ask.prompt, Tokens(cached));
             }
-            core.router.finished(now, ticket, None);
+            core.tell(|router| router.finished(now, ticket, None));
         });
         let end = if status.is_success() { End::Completed } else { End::Refused };
         self.count(end);
@@ -100,10 +97,7 @@ impl Flight {
         let Some(ticket) = self.ticket.take() else { return };
         let replica = &self.placed.replica;
         tracing::warn!(replica = %replica.name, request = %self.ask.id, why, "an attempt failed");
-        self.proxy.with_core(|core, now| {
-            core.router.failed(now, ticket);
-            core.heard(now, replica.id, false, self.proxy.unhealthy_after());
-        });
+        self.proxy.with_core(|core, now| core.tell(|router| router.failed(now, ticket)));
         self.count(End::Failed);
     }
 
@@ -115,7 +109,7 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            self.proxy.with_core(|core, now| core.router.cancelled(now, ticket));
+            self.proxy.with_core(|core, now| core.tell(|router| router.cancelled(now, ticket)));
             self.count(End::Cancelled);
         }
     }

@@ -192,7 +192,7 @@ pub(crate) fn understand(
 /// Whether it is worth sending requests here.
 fn health(proxy: &Proxy) -> Response<Body> {
     let (healthy, all) = proxy.with_core(|core, _| {
-        let serves = core.members().filter(|member| member.healthy && !member.draining).count();
+        let serves = core.members().filter(|member| core.serves(member)).count();
         (serves, core.members().count())
     });
     let status = if healthy > 0 { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -208,7 +208,7 @@ async fn models(proxy: &Arc<Proxy>, target: Option<&PathAndQuery>) -> Response<B
         return json(StatusCode::OK, &json!({ "object": "list", "data": models }));
     }
     let replicas = proxy.with_core(|core, _| {
-        let serving = core.members().filter(|member| member.healthy && !member.draining);
+        let serving = core.members().filter(|member| core.serves(member));
         serving.map(|member| Arc::clone(&member.replica)).collect::<Vec<_>>()
     });
     let path = PathAndQuery::from_static("/v1/models");

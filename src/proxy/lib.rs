@@ -16,12 +16,14 @@ mod exchange;
 mod fleet;
 mod flight;
 mod front;
+mod kv_events;
 mod metrics;
 mod proxy;
 mod relay;
 mod server;
 mod signals;
 mod stream;
+mod tls;
 mod upstream;
 
 pub use config::Config;
@@ -62,7 +64,7 @@ pub struct Running {
 pub async fn start(config: Config) -> Result<Running, ProxyError> {
     let (log, writer) = open_log(&config)?;
     let policy = build_policy(&config.policy)?;
-    let parts = Parts { text: text(&config)?, metrics: Metrics::new(), client_tls: None };
+    let parts = Parts { text: text(&config)?, metrics: Metrics::new() };
     let proxy = Proxy::new(&config, parts, |replicas| {
         let fleet: Vec<_> = replicas.iter().map(|replica| (replica.id, replica.region)).collect();
         let mut router = Router::new(config.router, policy, &fleet)?;
@@ -76,6 +78,7 @@ pub async fn start(config: Config) -> Result<Running, ProxyError> {
     })?;
     let control = Arc::new(Control::new(&proxy, config.clone()));
     let (stop, stopped) = watch::channel(false);
+    let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
     let clients = listen(config.listen).await?;
     let address = clients.local_addr().unwrap_or(config.listen);
     let mut doors = JoinSet::new();
@@ -87,7 +90,11 @@ pub async fn start(config: Config) -> Result<Running, ProxyError> {
         doors.spawn(Door::new(desk, &config, None).serve(listener, stopped.clone()));
     }
     let desk = Desk::Clients(Arc::clone(&proxy));
-    doors.spawn(Door::new(desk, &config, None).serve(clients, stopped));
+    doors.spawn(Door::new(desk, &config, acceptor).serve(clients, stopped));
+    let members = proxy.with_core(|core, _| {
+        core.members().map(|member| Arc::clone(&member.replica)).collect::<Vec<_>>()
+    });
+    members.iter().for_each(|replica| proxy.listen_to(replica));
     let mut background = JoinSet::new();
     let timer = Arc::clone(&proxy);
     background.spawn(async move { timer.keep_deadlines().await });
@@ -172,7 +179,7 @@ impl Running {
         control.proxy().with_core(|core, _| {
             core.log.close();
             for member in core.members() {
-                member.replica.pool.close_idle();
+                member.replica.retire();
             }
         });
         if let Some(writer) = writer {

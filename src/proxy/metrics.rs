@@ -228,7 +228,9 @@ impl Metrics {
                 ];
                 self.of_replicas.get_or_create(&labels).set(value);
             };
-            set("healthy", f64::from(u8::from(member.healthy)));
+            let health = core.router.health_of(replica.id);
+            set("fit", f64::from(u8::from(health.is_none_or(|health| health.fit))));
+            set("circuit_openings", health.map_or(0.0, |health| f64::from(health.openings)));
             set("draining", f64::from(u8::from(member.draining)));
             set("idle_connections", replica.pool.idle() as f64);
             let Some(known) = signals.iter().find(|s| s.replica == replica.id) else { continue };

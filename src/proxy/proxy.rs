@@ -8,7 +8,9 @@ use crate::core::{Ask, Core};
 use crate::error::ProxyError;
 use crate::fleet::Replica;
 use crate::front;
+use crate::kv_events;
 use crate::metrics::Metrics;
+use crate::tls;
 use crate::upstream::{Bounds, Pool};
 use bytes::Bytes;
 use gorgo_text::Tokens;
@@ -16,9 +18,10 @@ use gorgo_types::{Nanos, RegionId, ReplicaId, ZoneId};
 use gorgo_wire::Api;
 use http::{HeaderValue, StatusCode};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
+use tokio_rustls::rustls::ClientConfig;
 
 /// Bodies longer than this are hashed beside the tasks that carry bytes.
 const INLINE_BODY_BYTES: usize = 256 << 10;
@@ -33,7 +36,6 @@ pub(crate) struct Settings {
     pub(crate) most_body_bytes: usize,
     pub(crate) body_timeout: Duration,
     pub(crate) pause: Duration,
-    pub(crate) unhealthy_after: u32,
     pub(crate) learn_from_usage: bool,
 }
 
@@ -52,7 +54,8 @@ pub(crate) struct Proxy {
     text: Text,
     metrics: Metrics,
     names: Mutex<Names>,
-    client_tls: Option<Arc<tokio_rustls::rustls::ClientConfig>>,
+    /// Whom to trust at `https` URLs; read when the first such replica comes.
+    trust: OnceLock<Arc<ClientConfig>>,
     /// Wakes the timer where a deadline comes before the one it waits for.
     pub(crate) timer: Notify,
     ordinals: AtomicU64,
@@ -70,7 +73,6 @@ struct Names {
 pub(crate) struct Parts {
     pub(crate) text: Text,
     pub(crate) metrics: Metrics,
-    pub(crate) client_tls: Option<Arc<tokio_rustls::rustls::ClientConfig>>,
 }
 
 impl Settings {
@@ -83,8 +85,6 @@ impl Settings {
             most_body_bytes: config.limits.body_bytes,
             body_timeout: config.timeouts.body,
             pause: config.timeouts.pause,
-            // Without probes nobody would find it back in service.
-            unhealthy_after: config.probe.interval.map_or(0, |_| config.unhealthy_after),
             learn_from_usage: config.learn_from_usage,
         }
     }
@@ -97,15 +97,15 @@ impl Proxy {
         parts: Parts,
         core: impl FnOnce(&[Arc<Replica>]) -> Result<Core, ProxyError>,
     ) -> Result<Arc<Self>, ProxyError> {
-        let Parts { text, metrics, client_tls } = parts;
+        let Parts { text, metrics } = parts;
+        let trust = OnceLock::new();
         let mut names =
             Names { regions: config.region.iter().cloned().collect(), ..Names::default() };
         let mut replicas = Vec::new();
         for (id, replica) in (0..).zip(&config.replicas) {
             let place = names.place(replica)?;
             let id = ReplicaId(id);
-            let made = new_replica(id, place, replica, config, &metrics, client_tls.as_ref());
-            replicas.push(made);
+            replicas.push(new_replica(id, place, replica, config, &metrics, &trust)?);
         }
         let core = core(&replicas)?;
         let boot = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
@@ -116,7 +116,7 @@ impl Proxy {
             text,
             metrics,
             names: Mutex::new(names),
-            client_tls,
+            trust,
             timer: Notify::new(),
             ordinals: AtomicU64::new(0),
             boot,
@@ -161,7 +161,10 @@ impl Proxy {
             };
             let at = self.started + Duration::from_nanos(next.0);
             tokio::select! {
-                () = tokio::time::sleep_until(at.into()) => {}
+                // At the very time that was asked for: a queue with a beat looks at nothing between two of them.
+                () = tokio::time::sleep_until(at.into()) => {
+                    self.with_core(|core, _| core.serve_queue(next));
+                }
                 () = self.timer.notified() => {}
             }
         }
@@ -186,10 +189,6 @@ impl Proxy {
 
     pub(crate) fn policy_name(&self) -> &'static str {
         self.settings().policy
-    }
-
-    pub(crate) fn unhealthy_after(&self) -> u32 {
-        self.settings().unhealthy_after
     }
 
     pub(crate) fn learns_from_reports(&self) -> bool {
@@ -233,6 +232,15 @@ impl Proxy {
         })
     }
 
+    /// Listens to the events of a replica that has joined the fleet, where it publishes any.
+    pub(crate) fn listen_to(self: &Arc<Self>, replica: &Arc<Replica>) {
+        if let Some(endpoint) = replica.config.kv_events.clone() {
+            let task = kv_events::listen(Arc::clone(self), Arc::clone(replica), endpoint);
+            // It joins once.
+            let _ = replica.listener.set(tokio::spawn(task).abort_handle());
+        }
+    }
+
     /// A new replica, not yet in the fleet.
     pub(crate) fn new_replica(
         &self,
@@ -241,8 +249,7 @@ impl Proxy {
         config: &Config,
     ) -> Result<Arc<Replica>, ProxyError> {
         let place = self.names.lock().unwrap_or_else(PoisonError::into_inner).place(replica)?;
-        let tls = self.client_tls.as_ref();
-        Ok(new_replica(id, place, replica, config, &self.metrics, tls))
+        new_replica(id, place, replica, config, &self.metrics, &self.trust)
     }
 
     /// A zone that some replica stands in or stood in.
@@ -278,8 +285,8 @@ fn new_replica(
     replica: &ReplicaConfig,
     config: &Config,
     metrics: &Metrics,
-    tls: Option<&Arc<tokio_rustls::rustls::ClientConfig>>,
-) -> Arc<Replica> {
+    trust: &OnceLock<Arc<ClientConfig>>,
+) -> Result<Arc<Replica>, ProxyError> {
     let bounds = Bounds {
         connect: config.timeouts.connect,
         headers: config.timeouts.response,
@@ -287,7 +294,15 @@ fn new_replica(
         age: config.timeouts.age,
         most_idle: config.limits.idle_per_replica as usize,
     };
-    let tls = tls.filter(|_| replica.endpoint.tls).cloned();
+    let tls = match (replica.endpoint.tls, trust.get()) {
+        (false, _) => None,
+        (true, Some(known)) => Some(Arc::clone(known)),
+        (true, None) => {
+            let read = tls::trust(config.upstream_ca.as_deref())?;
+            Some(Arc::clone(trust.get_or_init(|| read)))
+        }
+    };
     let pool = Pool::new(replica.endpoint.clone(), tls, bounds);
-    Arc::new(Replica::new(id, place, replica.clone(), pool, metrics.of_replica(&replica.name)))
+    let metrics = metrics.of_replica(&replica.name);
+    Ok(Arc::new(Replica::new(id, place, replica.clone(), pool, metrics)))
 }

@@ -70,7 +70,6 @@ async fn ask(proxy: &Proxy, watch: Watch, config: &ProbeConfig, replica: &Replic
     let answered = tokio::time::timeout(config.timeout, exchange(watch, config, replica)).await;
     let answered = answered.ok().flatten();
     proxy.metrics().probed(replica, watch.name(), answered.is_some());
-    let limit = proxy.unhealthy_after();
     let nanos = |span: Duration| Nanos(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX));
     proxy.with_core(|core, now| {
         // It may have left the fleet meanwhile, and another of its number have come.
@@ -78,13 +77,9 @@ async fn ask(proxy: &Proxy, watch: Watch, config: &ProbeConfig, replica: &Replic
             return;
         }
         match (watch, answered) {
-            (Watch::Rtt, Some((took, _))) => {
-                core.router.probe_result(now, replica.id, Some(nanos(took)));
-                core.heard(now, replica.id, true, limit);
-            }
-            (Watch::Rtt, None) => {
-                core.router.probe_result(now, replica.id, None);
-                core.heard(now, replica.id, false, limit);
+            (Watch::Rtt, answered) => {
+                let took = answered.map(|(took, _)| nanos(took));
+                core.router.probe_result(now, replica.id, took);
             }
             (Watch::Metrics, Some((took, Some(load)))) => {
                 let latency = nanos(took);

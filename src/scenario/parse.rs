@@ -173,6 +173,18 @@ impl Parsed {
 }
 
 impl Resolved {
+    /// The names of the fleet's zones, each once, in the order of the fleet.
+    #[must_use]
+    pub fn zones(&self) -> Vec<String> {
+        let mut zones: Vec<String> = Vec::new();
+        for zone in self.replicas.iter().filter_map(|replica| replica.residency.as_ref()) {
+            if !zones.contains(zone) {
+                zones.push(zone.clone());
+            }
+        }
+        zones
+    }
+
     /// The scenario of a file.
     ///
     /// # Errors

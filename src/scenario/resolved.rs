@@ -62,6 +62,8 @@ pub struct ReplicaSpec {
     pub name: String,
     /// The region it stands in.
     pub region: RegionId,
+    /// The zone whose requests it may serve beside those that are bound to none, by name.
+    pub residency: Option<String>,
     /// How it is set up.
     pub config: ReplicaConfig,
     /// Time from a request's arrival until the engine's scheduler sees it.

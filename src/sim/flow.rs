@@ -14,21 +14,21 @@ use gorgo_model::network::Traffic;
 use gorgo_model::{EngineRequest, ReplicaEvent, RequestKey};
 use gorgo_random::{Draw, Key, Purpose};
 use gorgo_routing::{Action, RoutingRequest, Target, Ticket};
-use gorgo_types::{Nanos, ReplicaId, Request, RequestId};
+use gorgo_types::{Nanos, ReplicaId, Request, RequestId, ZoneId};
 use gorgo_workload::{Completed, Outgoing};
 
 /// The link between clients and the router, as a word of keys; links to replicas are numbered by their region.
 const CLIENT_LINK: u64 = u64::MAX;
 
 /// What the router may see of a request.
-fn visible(request: &Request, hops: u32) -> RoutingRequest<'_> {
+fn visible(request: &Request, hops: u32, residency: Option<ZoneId>) -> RoutingRequest<'_> {
     RoutingRequest {
         id: request.id,
         prompt: &request.prompt,
         max_tokens: request.max_tokens,
         session: request.has_session.then_some(request.id.session),
         hops,
-        residency: None,
+        residency,
     }
 }
 
@@ -78,7 +78,8 @@ impl World<'_> {
     pub(crate) fn decide(&mut self, slot: Slot, is_new: bool) -> Result<(), SimError> {
         let flight = self.flights.get_mut(slot);
         let hops = u32::from(flight.passed_on.is_some());
-        let request = visible(&flight.request, hops);
+        let zone = self.residencies[flight.request.origin.index()];
+        let request = visible(&flight.request, hops, zone);
         let router = &mut self.sites[flight.site as usize].router;
         let draw = self
             .key
@@ -122,7 +123,9 @@ impl World<'_> {
 
     fn dispatch(&mut self, slot: Slot, replica: ReplicaId) {
         let flight = self.flights.get_mut(slot);
-        let request = visible(&flight.request, u32::from(flight.passed_on.is_some()));
+        let zone = self.residencies[flight.request.origin.index()];
+        let hops = u32::from(flight.passed_on.is_some());
+        let request = visible(&flight.request, hops, zone);
         let site = &mut self.sites[flight.site as usize];
         let ticket = site.router.dispatched(self.now, &request, replica);
         let station = &mut self.stations[replica.index()];

@@ -8,7 +8,7 @@ use gorgo_metrics::{
 };
 use gorgo_routing::{IndexBound, Reach, RegionReach, RouterConfig};
 use gorgo_scenario::{self as from, PolicySpec, Resolved, RouterSpec};
-use gorgo_types::RegionId;
+use gorgo_types::{RegionId, ZoneId};
 use gorgo_workload::Source;
 
 /// Which policy of a scenario to run, and on which requests.
@@ -50,12 +50,15 @@ pub fn setup_of(run: PolicyRun<'_>) -> Result<Setup<'_>, SimError> {
         replicas: scenario.replicas.iter().map(|r| (r.name.clone(), r.region)).collect(),
         origins: Vec::new(),
     };
+    let zones = scenario.zones();
+    let zone = |name: &str| zones.iter().position(|zone| zone == name).and_then(ZoneId::from_index);
     let replicas = scenario
         .replicas
         .iter()
         .map(|replica| StationSetup {
             name: replica.name.clone(),
             region: replica.region,
+            zone: replica.residency.as_deref().and_then(&zone),
             overhead: replica.overhead,
             config: replica.config.clone(),
         })
@@ -64,6 +67,7 @@ pub fn setup_of(run: PolicyRun<'_>) -> Result<Setup<'_>, SimError> {
         seed: scenario.seed,
         names,
         replicas,
+        zones,
         routers: routers(router, spec, source.block_tokens())?,
         geo_proxy: router.per_region.as_ref().and_then(|per_region| per_region.geo_proxy),
         decision_time: router.decision_time,

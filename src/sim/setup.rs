@@ -9,7 +9,7 @@ use gorgo_model::{Engine, Femtos, Network, ReplicaConfig};
 use gorgo_routing::tuner::{TuneStep, TunerConfig};
 use gorgo_routing::{Policy, Router, RouterConfig, RoutingRequest, Target};
 use gorgo_scenario::{FailureSpec, Outage};
-use gorgo_types::{Nanos, Origin, RegionId, ReplicaId, RequestId};
+use gorgo_types::{Nanos, Origin, RegionId, ReplicaId, RequestId, ZoneId};
 use gorgo_workload::info::origin_name;
 use gorgo_workload::{ClientSpec, Source};
 
@@ -27,6 +27,8 @@ pub struct StationSetup {
     pub name: String,
     /// Its region.
     pub region: RegionId,
+    /// The zone whose requests it may serve beside those without one: an index into [`Setup::zones`].
+    pub zone: Option<ZoneId>,
     /// Time of a request between its arrival and the scheduler: HTTP, tokenizer, IPC.
     pub overhead: Nanos,
     /// The engine.
@@ -67,6 +69,8 @@ pub struct Setup<'a> {
     pub names: FleetNames,
     /// The replicas, in the fleet's order.
     pub replicas: Vec<StationSetup>,
+    /// The names of the fleet's zones; without any, what zones requests are bound to is not asked.
+    pub zones: Vec<String>,
     /// Links between regions.
     pub network: Network,
     /// The routers, at least one.
@@ -168,6 +172,16 @@ impl World<'_> {
                 "{} lie beyond what their GPU profile was measured on: their times are extrapolated",
                 said.join(" and ")
             )
+        })
+    }
+
+    /// What the reader ought to know of requests that are bound to zones, where the fleet has none.
+    pub(crate) fn residency_warning(&self) -> Option<String> {
+        let origins = self.client.source().origins();
+        let bound = self.zones.is_empty() && origins.iter().any(|o| o.residency.is_some());
+        bound.then(|| {
+            "requests are bound to zones (residency), but no replica of the fleet stands in one: they went anywhere"
+                .to_owned()
         })
     }
 

@@ -8,7 +8,7 @@ use crate::error::SimError;
 use crate::world::World;
 use gorgo_model::{ClientLeg, ModelError, Network};
 use gorgo_routing::{Reach, Router};
-use gorgo_types::{Nanos, Origin, RegionId, RequestId};
+use gorgo_types::{Nanos, Origin, RegionId, RequestId, ZoneId};
 
 /// A router and its place in the world.
 #[derive(Debug)]
@@ -87,9 +87,17 @@ impl World<'_> {
             let ingress = self
                 .ingress(origin)
                 .map_err(|source| SimError::Origin { id, source: Box::new(source) })?;
+            self.residencies.push(origin.residency.as_deref().and_then(|name| self.zone(name)));
             self.ingresses.push(ingress.of_origin(self.ingresses.len() as u32));
         }
         Ok(())
+    }
+
+    /// The zone of this name. One that no replica stands in is the one after the last, so that nobody may serve its
+    /// requests; where there are no zones at all, none.
+    fn zone(&self, name: &str) -> Option<ZoneId> {
+        let place = self.zones.iter().position(|zone| zone == name).unwrap_or(self.zones.len());
+        ZoneId::from_index(place).filter(|_| !self.zones.is_empty())
     }
 
     fn ingress(&self, origin: &Origin) -> Result<Ingress, ModelError> {

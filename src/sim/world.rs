@@ -17,7 +17,7 @@ use gorgo_model::{Engine, Network, ReplicaOutput};
 use gorgo_random::Key;
 use gorgo_routing::{Ignored, Router};
 use gorgo_scenario::FailureSpec;
-use gorgo_types::{Nanos, RegionId, ReplicaId, RequestId};
+use gorgo_types::{Nanos, RegionId, ReplicaId, RequestId, ZoneId};
 use gorgo_workload::{Client, Due, Outgoing};
 
 /// A replica with its place in the world.
@@ -49,6 +49,10 @@ pub struct World<'a> {
     /// By origin.
     pub(crate) ingresses: Vec<Ingress>,
     pub(crate) geo_proxy: Option<RegionId>,
+    /// The names of the fleet's zones.
+    pub(crate) zones: Vec<String>,
+    /// By origin: the zone that its requests must not leave.
+    pub(crate) residencies: Vec<Option<ZoneId>>,
     pub(crate) failures: FailureSpec,
     pub(crate) decision_time: Nanos,
     pub(crate) probe_interval: Option<Nanos>,
@@ -91,6 +95,9 @@ impl<'a> World<'a> {
             .collect();
         let site = |(number, given): (u64, RouterSetup)| {
             let mut router = Router::new(given.config, given.policy, &replicas)?;
+            for (&(replica, _), given) in replicas.iter().zip(&setup.replicas) {
+                router.set_zone(Nanos::ZERO, replica, given.zone)?;
+            }
             if let Some(tuner) = &setup.tuner {
                 router.tune(tuner, setup.seed.wrapping_add(number))?;
             }
@@ -116,6 +123,8 @@ impl<'a> World<'a> {
             sites,
             ingresses: Vec::new(),
             geo_proxy: setup.geo_proxy,
+            zones: setup.zones,
+            residencies: Vec::new(),
             network: setup.network.with_key(Key::new(setup.seed)),
             failures: setup.failures,
             decision_time: setup.decision_time,
@@ -359,6 +368,7 @@ impl<'a> World<'a> {
         }
         let told = self.client.source().warnings().into_iter();
         let told = self.stops.warning().into_iter().chain(told);
+        let told = told.chain(self.residency_warning());
         for warning in told.chain(self.extrapolation_warning()).chain(self.network.warning()) {
             self.collector.warn(warning);
         }

@@ -34,7 +34,8 @@ pub struct LatLon {
     pub lon: f64,
 }
 
-/// Where requests come from; the most exact part that is given wins (region, then position, state, country).
+/// Where requests come from; the most exact part that is given wins (region, then position, state, country). And the
+/// zone that they must not leave: clients of one place with other duties are another origin.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
     /// Country name.
@@ -45,4 +46,6 @@ pub struct Origin {
     pub position: Option<LatLon>,
     /// A region of the network, by name: the client sits inside it.
     pub region: Option<String>,
+    /// The zone whose replicas alone may serve its requests, by name.
+    pub residency: Option<String>,
 }

@@ -132,6 +132,8 @@ pub struct OriginShare {
     pub lon: Option<f64>,
     /// A region of the network, by name.
     pub region: Option<String>,
+    /// The zone whose replicas alone may serve its requests: a `residency` of the fleet.
+    pub residency: Option<String>,
 }
 
 impl OriginShare {
@@ -144,6 +146,7 @@ impl OriginShare {
             state: self.state.clone(),
             position,
             region: self.region.clone(),
+            residency: self.residency.clone(),
         }
     }
 }

@@ -24,7 +24,7 @@ impl OriginTable {
 
     /// The index of a line's origin; moves its names out of the line.
     pub(crate) fn intern(&mut self, line: &mut Line) -> Result<OriginId, Box<Fault>> {
-        let names = [&line.country, &line.state, &line.region];
+        let names = [&line.country, &line.state, &line.region, &line.residency];
         if names.iter().all(|name| name.is_none()) && line.lat.is_none() {
             return Ok(OriginId(0));
         }
@@ -51,6 +51,7 @@ impl OriginTable {
             state: line.state.take(),
             position,
             region: line.region.take(),
+            residency: line.residency.take(),
         });
         Ok(id)
     }

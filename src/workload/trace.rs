@@ -359,7 +359,7 @@ impl TraceReader {
         }
         if notes.unused_fields > 0 {
             let n = notes.unused_fields;
-            warnings.push(format!("{file}: slo_class or residency in {n} {of} is not used"));
+            warnings.push(format!("{file}: slo_class in {n} {of} is not used"));
         }
         for name in &notes.unknown {
             warnings.push(format!("{file}: field `{name}` is not known and was passed over"));

@@ -82,11 +82,12 @@ pub(crate) struct Line {
     pub(crate) country: Option<String>,
     pub(crate) state: Option<String>,
     pub(crate) region: Option<String>,
+    pub(crate) residency: Option<String>,
     pub(crate) lat: Option<f64>,
     pub(crate) lon: Option<f64>,
     /// Names of fields that are no trace field, where those are allowed.
     pub(crate) unknown: Vec<String>,
-    /// Whether `slo_class` or `residency` was given.
+    /// Whether `slo_class` was given.
     pub(crate) has_unused: bool,
     seen: u32,
 }
@@ -244,7 +245,8 @@ impl Line {
             Field::Region => self.region = Some(name_of(cursor, name)?),
             Field::Lat => self.lat = Some(degrees(cursor, name, 90.0)?),
             Field::Lon => self.lon = Some(degrees(cursor, name, 180.0)?),
-            Field::SloClass | Field::Residency => {
+            Field::Residency => self.residency = Some(zone_of(cursor, name)?),
+            Field::SloClass => {
                 cursor.string(name, "a string")?;
                 self.has_unused = true;
             }
@@ -312,6 +314,16 @@ fn count(
     let wanted =
         format!("{wanted} ids: {lengths} {tokens} / block size {block_tokens}, rounded up");
     Err(Fault::field(name, format!("{} ids", ids.len()), wanted))
+}
+
+/// The name of a zone. An empty one is refused: it would be a duty that nobody can tell from none.
+fn zone_of(cursor: &mut Cursor<'_>, name: &str) -> Result<String, Box<Fault>> {
+    let mut at = *cursor;
+    let zone = name_of(cursor, name)?;
+    if zone.trim().is_empty() {
+        return Err(at.refuse(name, "the name of a zone"));
+    }
+    Ok(zone)
 }
 
 /// Milliseconds, to the nanosecond: exact where there are at most six decimals and no exponent.

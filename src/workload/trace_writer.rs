@@ -50,9 +50,13 @@ impl<W: Write> TraceWriter<W> {
         if let Some(user) = request.user {
             write!(out, ",\"user_id\":{user}")?;
         }
-        for (name, value) in
-            [("country", &origin.country), ("state", &origin.state), ("region", &origin.region)]
-        {
+        let names = [
+            ("country", &origin.country),
+            ("state", &origin.state),
+            ("region", &origin.region),
+            ("residency", &origin.residency),
+        ];
+        for (name, value) in names {
             if let Some(value) = value {
                 write!(out, ",\"{name}\":{}", serde_json::to_string(value)?)?;
             }

@@ -136,6 +136,7 @@ fn the_most_exact_origin_wins() {
         state: Some("Georgia".to_owned()),
         position: Some(LatLon { lat: 37.5, lon: 127.0 }),
         region: Some("kr".to_owned()),
+        ..Origin::default()
     };
     let without_region = Origin { region: None, ..full.clone() };
     let without_position = Origin { position: None, ..without_region.clone() };

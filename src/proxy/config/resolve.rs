@@ -1,13 +1,15 @@
 //! From the file's tables to a checked [`Config`]: defaults, ranges, names, and errors that stand on the value.
 
 use super::tables::{
-    AdminTable, File, IndexTable, PolicyTable, ProbeTable, ReplicaTable, RouterTable, TunerTable,
+    AdminTable, File, HealthTable, IndexTable, PolicyTable, ProbeTable, ReplicaTable, RouterTable,
+    TunerTable,
 };
 use super::{
     AdminConfig, Config, Endpoint, Limits, LogConfig, PolicyConfig, ProbeConfig, ReplicaConfig,
     ServerTls, TextConfig, Timeouts,
 };
 use gorgo_config::{Count, Diagnostic, Document, Located, PositiveDuration, Reader, Source};
+use gorgo_routing::health::{CircuitConfig, HealthConfig, OutlierConfig};
 use gorgo_routing::registry::{self, RegistryError};
 use gorgo_routing::tuner::{Bounds, StrategyConfig, Tuner, TunerConfig};
 use gorgo_routing::{IndexBound, LearnAt, MAX_REPLICAS, Policy, RouterConfig};
@@ -24,8 +26,6 @@ use toml::de::DeTable;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How long a probe's answer may take, as in scenarios (GORGO v2's router).
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
-/// So many failures in a row and a replica is out of service, as in scenarios (GORGO v1's router).
-const UNHEALTHY_AFTER: u32 = 3;
 /// A prompt of a million tokens as JSON, and some room.
 const BODY_BYTES: usize = 16 << 20;
 
@@ -68,12 +68,11 @@ impl Context<'_> {
             },
             policy,
             learn_from_usage: self.learn_from_usage(&file.router, &router)?,
+            replicas: self.replicas(&file.replica, &router)?,
             attempts: self.small(file.router.attempts.as_ref(), 3, 100)?,
             router,
-            replicas: self.replicas(&file.replica)?,
             probe: self.probe(&file.probe, "/health")?,
             scrape: self.probe(&file.scrape, "/metrics")?,
-            unhealthy_after: file.router.unhealthy_after.unwrap_or(UNHEALTHY_AFTER),
             limits: self.limits(file)?,
             timeouts: timeouts(file),
             admin: match &file.admin {
@@ -176,6 +175,7 @@ impl Context<'_> {
             learn_at: given.learn_at.as_ref().map_or(default.learn_at, |at| at.value),
             release_at: given.release_at.unwrap_or(default.release_at),
             index: self.index(given.index.as_ref())?,
+            health: self.health(&file.health, file.probe.off == Some(true))?,
             max_in_flight_per_replica: match &given.max_in_flight_per_replica {
                 Some(limit) => Some(self.small(Some(limit), 1, most)?),
                 None => None,
@@ -198,6 +198,49 @@ impl Context<'_> {
             None => Diagnostic::whole_file(self.document.name(), error.to_string()),
         })?;
         Ok(config)
+    }
+
+    fn health(
+        &self,
+        given: &Located<HealthTable>,
+        no_probes: bool,
+    ) -> Result<Option<HealthConfig>, Diagnostic> {
+        let table = &given.value;
+        if table.off == Some(true) {
+            return Ok(None);
+        }
+        let default = HealthConfig::default();
+        let circuit = default.circuit;
+        let nanos = |span: Option<PositiveDuration>, default| span.map_or(default, |span| span.0);
+        let probes = if no_probes { 0 } else { default.unhealthy_after_probes };
+        let outliers = table.outliers.as_ref().map(|table| {
+            let default = OutlierConfig::default();
+            OutlierConfig {
+                interval: nanos(table.interval, default.interval),
+                failed_share: table.failed_share.unwrap_or(default.failed_share),
+                min_requests: table.min_requests.unwrap_or(default.min_requests),
+                min_replicas: table.min_replicas.unwrap_or(default.min_replicas),
+                max_ejected_share: table.max_ejected_share.unwrap_or(default.max_ejected_share),
+            }
+        });
+        let health = HealthConfig {
+            unhealthy_after_probes: table.unhealthy_after_probes.unwrap_or(probes),
+            unhealthy_after_scrapes: table
+                .unhealthy_after_scrapes
+                .unwrap_or(default.unhealthy_after_scrapes),
+            healthy_after: table.healthy_after.unwrap_or(default.healthy_after),
+            open_after_failures: table.open_after_failures.unwrap_or(default.open_after_failures),
+            circuit: CircuitConfig {
+                open_for: nanos(table.circuit.open_for, circuit.open_for),
+                open_at_most: nanos(table.circuit.open_at_most, circuit.open_at_most),
+                trials: table.circuit.trials.unwrap_or(circuit.trials),
+                passes: table.circuit.passes.unwrap_or(circuit.passes),
+            },
+            outliers,
+            keep_last: table.keep_last.unwrap_or(default.keep_last),
+        };
+        health.validate().map_err(|error| self.document.blame(given, error.to_string()))?;
+        Ok(Some(health))
     }
 
     fn index(&self, given: Option<&Located<IndexTable>>) -> Result<IndexBound, Diagnostic> {
@@ -295,10 +338,15 @@ impl Context<'_> {
         Ok(config)
     }
 
-    fn replicas(&self, given: &[Located<ReplicaTable>]) -> Result<Vec<ReplicaConfig>, Diagnostic> {
+    fn replicas(
+        &self,
+        given: &[Located<ReplicaTable>],
+        router: &RouterConfig,
+    ) -> Result<Vec<ReplicaConfig>, Diagnostic> {
         let mut replicas: Vec<ReplicaConfig> = Vec::new();
         for place in given {
-            let ReplicaTable { name, region, url, residency, api_key_env } = &place.value;
+            let ReplicaTable { name, region, url, residency, api_key_env, kv_events } =
+                &place.value;
             if replicas.iter().any(|other| other.name == name.value) {
                 let got = format!("{:?} a second time", name.value);
                 return Err(self.wrong(name, got, "each name once"));
@@ -315,6 +363,10 @@ impl Context<'_> {
                     .unwrap_or_else(|| "default".to_owned()),
                 endpoint,
                 residency: self.optional_name(residency.as_ref())?,
+                kv_events: match kv_events {
+                    Some(endpoint) => Some(self.kv_events(endpoint, router)?),
+                    None => None,
+                },
             });
         }
         if replicas.len() > MAX_REPLICAS as usize {
@@ -322,6 +374,25 @@ impl Context<'_> {
             return Err(Diagnostic::whole_file(self.document.name(), problem));
         }
         Ok(replicas)
+    }
+
+    fn kv_events(
+        &self,
+        given: &Located<String>,
+        router: &RouterConfig,
+    ) -> Result<String, Diagnostic> {
+        let endpoint = given.value.as_str();
+        let rest = endpoint.strip_prefix("tcp://").or_else(|| endpoint.strip_prefix("ipc://"));
+        if rest.is_none_or(str::is_empty) {
+            let wanted = "\"tcp://HOST:PORT\" or \"ipc://PATH\"";
+            return Err(self.wrong(given, format!("{endpoint:?}"), wanted));
+        }
+        if router.learn_at != LearnAt::KvEvent {
+            let problem = "got events to listen to, wanted router.learn_at = \"kv-event\" too: an index holds what \
+                           engines say, or what the router guesses";
+            return Err(self.document.blame(given, problem));
+        }
+        Ok(endpoint.to_owned())
     }
 
     fn api_key(&self, variable: &Located<String>) -> Result<HeaderValue, Diagnostic> {

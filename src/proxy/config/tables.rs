@@ -25,6 +25,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) router: RouterTable,
     #[serde(default)]
+    pub(super) health: Located<HealthTable>,
+    #[serde(default)]
     pub(super) probe: ProbeTable,
     #[serde(default)]
     pub(super) scrape: ProbeTable,
@@ -63,7 +65,39 @@ pub(super) struct RouterTable {
     pub(super) serial_queue: Option<bool>,
     pub(super) queue_interval: Option<PositiveDuration>,
     pub(super) attempts: Option<Located<Count>>,
-    pub(super) unhealthy_after: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HealthTable {
+    pub(super) off: Option<bool>,
+    pub(super) unhealthy_after_probes: Option<u32>,
+    pub(super) unhealthy_after_scrapes: Option<u32>,
+    pub(super) healthy_after: Option<u32>,
+    pub(super) open_after_failures: Option<u32>,
+    pub(super) keep_last: Option<bool>,
+    #[serde(default)]
+    pub(super) circuit: CircuitTable,
+    pub(super) outliers: Option<OutlierTable>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CircuitTable {
+    pub(super) open_for: Option<PositiveDuration>,
+    pub(super) open_at_most: Option<PositiveDuration>,
+    pub(super) trials: Option<u32>,
+    pub(super) passes: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OutlierTable {
+    pub(super) interval: Option<PositiveDuration>,
+    pub(super) failed_share: Option<f64>,
+    pub(super) min_requests: Option<u32>,
+    pub(super) min_replicas: Option<u32>,
+    pub(super) max_ejected_share: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -154,6 +188,7 @@ pub(super) struct ReplicaTable {
     pub(super) url: Located<String>,
     pub(super) residency: Option<Located<String>>,
     pub(super) api_key_env: Option<Located<String>>,
+    pub(super) kv_events: Option<Located<String>>,
 }
 
 /// A tuner, as scenarios have it.

@@ -42,6 +42,10 @@ pub struct ReplicaTable {
     pub name: Option<Located<String>>,
     /// The region they stand in.
     pub region: Located<String>,
+    /// The zone whose requests they may serve, beside those that are bound to no zone. Default: none; where no group has
+    /// one, nobody asks where requests may go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub residency: Option<Located<String>>,
     /// How many. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<Located<Count>>,

@@ -48,10 +48,15 @@ impl Context<'_> {
             }
             let name = self.group_name(&group.value)?;
             let region = self.region_id(&group.value.region, network)?;
+            let residency = match &group.value.residency {
+                Some(zone) => Some(self.text(zone, "the name of a zone")?),
+                None => None,
+            };
             let first = counted.entry(name.clone()).or_default();
             part.replicas.extend((*first..*first + count.value.0).map(|index| ReplicaSpec {
                 name: format!("{name}-{index}"),
                 region,
+                residency: residency.clone(),
                 config: config.clone(),
                 overhead,
             }));
@@ -307,6 +312,7 @@ fn explicit(
     ReplicaTable {
         name: Some(name.into()),
         region: given.region.clone(),
+        residency: given.residency.clone(),
         count: Some(count.into()),
         gpu: None,
         model: None,

@@ -38,6 +38,11 @@ async fn nothing_is_told_without_the_token() {
         ("DELETE", "/servers/r0"),
         ("POST", "/servers/r0/drain"),
         ("GET", "/policy"),
+        ("PUT", "/policy"),
+        ("GET", "/tune"),
+        ("PUT", "/tune"),
+        ("POST", "/cache/clear"),
+        ("POST", "/flush"),
         ("GET", "/prefix/stats"),
         ("GET", "/decisions"),
     ] {
@@ -148,5 +153,142 @@ async fn metrics_name_what_the_page_of_the_crate_names() {
     for name in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
         assert!(readme.contains(&format!("`{name}`")), "README.md lacks {name}");
     }
+    // The dashboard asks for nothing that is not there.
+    let dashboard: Value = serde_json::from_str(include_str!("../../grafana.json")).unwrap();
+    let mut asked = 0;
+    for target in dashboard["panels"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array().unwrap())
+    {
+        let expression = target["expr"].as_str().unwrap();
+        let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for name in words.filter(|word| word.starts_with("gorgo_proxy_")) {
+            let plain =
+                ["_total", "_bucket"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+            assert!(page.contains(&format!("# TYPE {plain} ")), "the dashboard asks for {name}");
+            asked += 1;
+        }
+        for signal in
+            expression.split("signal=\"").skip(1).filter_map(|rest| rest.split('"').next())
+        {
+            let source = include_str!("../../metrics.rs");
+            assert!(source.contains(&format!("\"{signal}\"")), "the dashboard asks for {signal}");
+        }
+    }
+    assert!(asked > 15);
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn policies_and_weights_change_while_it_serves() {
+    let (a, b) = (good().await, good().await);
+    let proxy = proxy(ADMIN, &[&a, &b]).await;
+    let mut admin = Client::at(proxy.admin_address().unwrap()).await;
+    let mut client = Client::to(&proxy).await;
+    let new = r#"{"name":"session-affinity"}"#;
+    assert_eq!(ask(&mut admin, "PUT", "/policy", new).await.0, 200);
+    for _ in 0..6 {
+        client.post(r#"{"prompt":"x","user":"me"}"#).await;
+        client.answer().await;
+    }
+    assert_eq!(a.seen().len() * b.seen().len(), 0, "one replica has all of a session");
+    for (wrong, status) in [
+        (r#"{"name":"nobody"}"#, 409),
+        (r#"{"name":"gorgo","parameters":{"w_rtt":-1}}"#, 409),
+        (r#"{"name":"gorgo","parameters":{"w_what":1}}"#, 409),
+        (r#"{"parameters":{"w_rtt":1}}"#, 400),
+        (r#"{"weights":{"w_rtt":1}}"#, 409),
+        ("{", 400),
+    ] {
+        assert_eq!(ask(&mut admin, "PUT", "/policy", wrong).await.0, status, "{wrong}");
+    }
+    let new = r#"{"name":"gorgo","parameters":{"w_rtt":0.5},"weights":{"w_queue":0.25}}"#;
+    let (status, policy) = ask(&mut admin, "PUT", "/policy", new).await;
+    assert_eq!(status, 200, "{policy}");
+    assert_eq!(
+        (&policy["weights"]["w_rtt"], &policy["parameters"]["w_queue"]),
+        (&0.5.into(), &0.25.into())
+    );
+    // All or none.
+    let wrong = r#"{"weights":{"w_queue":0.75,"w_rtt":-1}}"#;
+    assert_eq!(ask(&mut admin, "PUT", "/policy", wrong).await.0, 409);
+    let (_, policy) = ask(&mut admin, "GET", "/policy", "").await;
+    assert_eq!(policy["weights"]["w_queue"], 0.25);
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_tuner_is_off_goes_on_within_its_bounds_and_off_again() {
+    let mock = good().await;
+    let more = ADMIN.replace("\"round-robin\"", "\"gorgo-proxy\"");
+    let proxy = proxy(&more, &[&mock]).await;
+    let mut admin = Client::at(proxy.admin_address().unwrap()).await;
+    assert_eq!(ask(&mut admin, "GET", "/tune", "").await.1["on"], false);
+    assert_eq!(ask(&mut admin, "PUT", "/tune", r#"{"on":true}"#).await.0, 409, "no bounds");
+    let on = |low: &str| {
+        format!(
+            "{{\"on\":true,\"config\":{{\"weights\":[{{\"name\":\"running_factor\",\"low\":{low},\"high\":4.0}}],\"strategy\":{{\"one-fifth\":{{\"window\":8}}}}}}}}"
+        )
+    };
+    assert_eq!(ask(&mut admin, "PUT", "/tune", &on("0")).await.0, 409);
+    let (status, told) = ask(&mut admin, "PUT", "/tune", &on("0.25")).await;
+    assert_eq!((status, &told["on"]), (200, &true.into()), "{told}");
+    let mut client = Client::to(&proxy).await;
+    for _ in 0..40 {
+        client.post(r#"{"prompt":"x"}"#).await;
+        client.answer().await;
+    }
+    let (_, told) = ask(&mut admin, "GET", "/tune", "").await;
+    let steps = told["steps"].as_array().unwrap();
+    assert!(!steps.is_empty(), "{told}");
+    for step in steps {
+        let tried = step["candidate"][0].as_f64().unwrap();
+        assert!((0.25..=4.0).contains(&tried), "{step}");
+    }
+    let tuned = ask(&mut admin, "PUT", "/policy", r#"{"weights":{"running_factor":1}}"#).await;
+    assert_eq!(tuned.0, 409, "the tuner has it");
+    assert_eq!(ask(&mut admin, "PUT", "/tune", r#"{"on":false}"#).await.1["on"], false);
+    let (_, policy) = ask(&mut admin, "GET", "/policy", "").await;
+    assert_eq!(policy["weights"]["running_factor"], steps[0]["best"][0], "the best stays");
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn caches_are_forgotten_and_flushed() {
+    let sglang = Mock::fixed(whole("200 OK", "application/json", "{}")).await;
+    let vllm = Mock::start(|seen, tcp| async move {
+        use tokio::io::AsyncWriteExt;
+        let found = !seen.head.starts_with("POST /flush_cache");
+        let status = if found { "200 OK" } else { "404 Not Found" };
+        tcp.lock().await.write_all(whole(status, "text/plain", "").as_bytes()).await.is_ok()
+    })
+    .await;
+    let more = ADMIN.replace("round-robin", "cache-aware");
+    let proxy = proxy(&more, &[&sglang, &vllm]).await;
+    let mut admin = Client::at(proxy.admin_address().unwrap()).await;
+    let mut client = Client::to(&proxy).await;
+    client.post(&format!("{{\"prompt\":\"{}\"}}", "x".repeat(400))).await;
+    client.answer().await;
+    let (_, stats) = ask(&mut admin, "GET", "/prefix/stats", "").await;
+    let held = |stats: &Value| {
+        let all = stats["tokens_per_replica"].as_object().unwrap();
+        all.values().filter_map(Value::as_u64).sum::<u64>()
+    };
+    assert!(held(&stats) >= 96, "{stats}");
+    assert_eq!(ask(&mut admin, "POST", "/cache/clear", "").await.0, 200);
+    let (_, stats) = ask(&mut admin, "GET", "/prefix/stats", "").await;
+    assert_eq!(held(&stats), 0, "{stats}");
+    let (status, told) = ask(&mut admin, "POST", "/flush", "").await;
+    assert_eq!(status, 200, "{told}");
+    assert_eq!(told["engines"]["r0"]["path"], "/flush_cache");
+    assert_eq!(told["engines"]["r1"]["path"], "/reset_prefix_cache");
+    drop(vllm);
+    let (status, told) = ask(&mut admin, "POST", "/flush", "").await;
+    assert_eq!(
+        (status, &told["engines"]["r0"]["ok"], &told["engines"]["r1"]["ok"]),
+        (502, &true.into(), &false.into())
+    );
     proxy.shutdown().await;
 }

@@ -115,7 +115,7 @@ async fn what_fails_before_the_first_byte_is_made_up_for() {
     let away = Mock::fixed("").await;
     let address = away.address;
     drop(away);
-    let mut text = "listen = \"127.0.0.1:0\"\npolicy = \"round-robin\"\n[router]\nattempts = 4\nunhealthy_after = 0\n[probe]\noff = true\n[scrape]\noff = true\n[log]\ndecision_headers = true\n".to_owned();
+    let mut text = "listen = \"127.0.0.1:0\"\npolicy = \"round-robin\"\n[router]\nattempts = 4\n[health]\noff = true\n[probe]\noff = true\n[scrape]\noff = true\n[log]\ndecision_headers = true\n".to_owned();
     for (name, address) in
         [("a", resets.address), ("b", address), ("c", busy.address), ("d", good.address)]
     {
@@ -141,7 +141,7 @@ async fn attempts_are_bounded_and_the_last_failure_is_told() {
     let busy = Mock::fixed(whole("503 Service Unavailable", "text/plain", "very busy")).await;
     let resets = Mock::start(|_, _| async { false }).await;
     let proxy = proxy(
-        "policy = \"round-robin\"\n[router]\nattempts = 2\nunhealthy_after = 0",
+        "policy = \"round-robin\"\n[router]\nattempts = 2\n[health]\noff = true",
         &[&busy, &resets],
     )
     .await;

@@ -35,7 +35,7 @@ async fn patient(delay_ms: u64, running: u32) -> (Mock, Arc<AtomicBool>) {
 
 fn text(policy: &str, replicas: [&Mock; 2]) -> String {
     format!(
-        "listen = \"127.0.0.1:0\"\npolicy = \"{policy}\"\n[router]\nunhealthy_after = 2\n[probe]\npath = \"/ping?deep=1\"\ninterval = \"20ms\"\n[scrape]\ninterval = \"20ms\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"0123456789abcdef\"\n[[replica]]\nname = \"a\"\nurl = \"http://{}\"\n[[replica]]\nname = \"b\"\nurl = \"http://{}\"\n",
+        "listen = \"127.0.0.1:0\"\npolicy = \"{policy}\"\n[health]\nunhealthy_after_probes = 2\n[probe]\npath = \"/ping?deep=1\"\ninterval = \"20ms\"\n[scrape]\ninterval = \"20ms\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"0123456789abcdef\"\n[[replica]]\nname = \"a\"\nurl = \"http://{}\"\n[[replica]]\nname = \"b\"\nurl = \"http://{}\"\n",
         replicas[0].address, replicas[1].address
     )
 }
@@ -83,7 +83,7 @@ async fn who_falls_ill_is_left_alone_until_well_again() {
     for (is_ill, to_a) in [(false, 2), (true, 2), (false, 4)] {
         ill.store(is_ill, Ordering::SeqCst);
         within(10, async {
-            while servers(&mut admin).await[0]["healthy"] == is_ill {
+            while servers(&mut admin).await[0]["fit"] == is_ill {
                 pause(5).await
             }
         })

@@ -136,6 +136,7 @@ impl Bench {
             .map(|i| StationSetup {
                 name: format!("r{i}"),
                 region: RegionId(i as u32),
+                zone: None,
                 overhead: self.overhead,
                 config: ReplicaConfig {
                     profile: Arc::clone(&profile),
@@ -156,6 +157,7 @@ impl Bench {
                 origins: Vec::new(),
             },
             replicas: stations,
+            zones: Vec::new(),
             network: self.network(),
             routers: vec![RouterSetup {
                 region: RegionId(0),
