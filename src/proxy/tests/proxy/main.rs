@@ -5,6 +5,7 @@ mod configuration;
 mod data_path;
 mod decisions;
 mod faults_of_clients;
+mod faults_of_replicas;
 mod kv_events;
 mod queue;
 mod signals;
