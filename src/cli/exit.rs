@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 /// The codes, as `gorgo --help` prints them.
 pub const CODES: &str = "Exit codes: 0 ok; 1 the run failed, or a check did not hold; 2 usage, scenario or input error; \
-3 the run is invalid (a law of conservation was broken); 130 interrupted";
+3 the run is invalid (a law of conservation was broken, or a live run sent too late); 130 interrupted";
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum Exit {
     Input = 2,
     /// The run broke a law of conservation: its result would be wrong.
     Invalid = 3,
+    /// Somebody interrupted it; what there was has been written.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {

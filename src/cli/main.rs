@@ -3,6 +3,7 @@
 mod compare;
 mod decisions;
 mod definitions;
+mod demo;
 mod emulate;
 mod exit;
 mod explain;
@@ -69,6 +70,8 @@ enum Command {
     Proxy(proxy::ProxyArgs),
     /// Serve a scenario's fleet over HTTP on this machine, at the times of the model (needs `--features live`).
     Emulate(emulate::EmulateArgs),
+    /// The same requests simulated and over real HTTP, side by side: three emulated regions behind the proxy.
+    Demo(demo::DemoArgs),
     /// What every metric means (the same text as `gorgo help metrics`).
     #[command(long_about = definitions::METRICS)]
     Metrics,
@@ -89,6 +92,7 @@ fn main() -> std::process::ExitCode {
         Command::Network(command) => network::network(&command),
         Command::Proxy(args) => proxy::proxy(&args),
         Command::Emulate(args) => emulate::emulate(&args),
+        Command::Demo(args) => demo::demo(&args),
         Command::Metrics => definitions::print(),
     };
     result.unwrap_or_else(Failure::report).into()

@@ -168,7 +168,13 @@ async fn add(State(admin): Shared, body: Bytes) -> Result<Response, Wrong> {
     }
     let endpoint =
         Endpoint::parse(&new.url).map_err(|problem| refuse(format!("field `url`: {problem}")))?;
-    let replica = ReplicaConfig { name: new.name, region, endpoint, residency: new.residency };
+    let replica = ReplicaConfig {
+        name: new.name,
+        region,
+        endpoint,
+        residency: new.residency,
+        kv_events: None,
+    };
     admin.control.add(&replica)?;
     Ok((StatusCode::CREATED, Json(json!({ "added": replica.name }))).into_response())
 }

@@ -99,6 +99,8 @@ pub struct ReplicaConfig {
     pub endpoint: Endpoint,
     /// The zone whose requests it may serve beside those that name none; none: only those.
     pub residency: Option<String>,
+    /// Where its engine publishes KV events: `tcp://HOST:PORT` or `ipc://PATH`; none: it is not listened to.
+    pub kv_events: Option<String>,
 }
 
 /// A replica's address.

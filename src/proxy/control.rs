@@ -86,8 +86,10 @@ impl Control {
             core.router.replica_added(now, id, new.region)?;
             core.router.set_zone(now, id, new.zone)?;
             core.enter(Arc::clone(&new));
-            Ok(())
-        })
+            Ok::<_, ProxyError>(())
+        })?;
+        self.proxy.listen_to(&new);
+        Ok(())
     }
 
     /// A replica takes no new requests.
@@ -115,7 +117,7 @@ impl Control {
             let id = id_of(core, name).ok_or_else(|| unknown(name))?;
             core.router.replica_removed(now, id)?;
             if let Some(member) = core.members[id.index()].take() {
-                member.replica.pool.close_idle();
+                member.replica.retire();
             }
             Ok(())
         })

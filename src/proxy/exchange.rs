@@ -88,11 +88,25 @@ pub(crate) async fn exchange(proxy: &Arc<Proxy>, job: Job) -> Response<Body> {
                 let explain = settings.decision_headers.then(|| explain(proxy, &flight, times));
                 let (mut head, body) = response.into_parts();
                 strip(&mut head.headers);
-                head.headers.insert(names::REQUEST_ID, job.id);
+                head.headers.insert(names::REQUEST_ID, job.id.clone());
                 head.headers.extend(explain.into_iter().flatten());
                 let watch = Watch::new(job.api, is_event_stream(&head.headers));
-                let relay = Relay::new(link, body, flight, watch, settings.pause);
-                return Response::from_parts(head, Body::Relay(Box::new(relay)));
+                let mut relay = Relay::new(link, body, flight, watch, settings.pause);
+                // A replica that dies between its head and the first piece is made up for, too.
+                let begun = if may_retry { relay.first().await } else { Ok(()) };
+                match begun {
+                    Ok(()) => return Response::from_parts(head, Body::Relay(Box::new(relay))),
+                    Err(error) => {
+                        let message = format!("replica `{}`: {error}", replica.name);
+                        let status = StatusCode::BAD_GATEWAY;
+                        let refusal = Refusal::for_now(status, "upstream_error", message);
+                        if !proxy.has_other(&job.ask, &excluded) {
+                            proxy.metrics().refused(refusal.kind);
+                            return refusal.answer();
+                        }
+                        last = Some(refusal);
+                    }
+                }
             }
             Err(fault) => {
                 flight.failed(&fault.to_string());

@@ -6,7 +6,9 @@ use crate::upstream::Pool;
 use gorgo_types::{RegionId, ReplicaId, ZoneId};
 use http::HeaderValue;
 use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
+use tokio::task::AbortHandle;
 
 /// A replica of the fleet. Its id is the router's; its name is the inventory's and never changes its id while it lives.
 pub(crate) struct Replica {
@@ -23,6 +25,8 @@ pub(crate) struct Replica {
     pub(crate) metrics: OfReplica,
     /// Whether a probe, a scrape is under way.
     pub(crate) asking: [AtomicBool; 2],
+    /// Who listens to its events.
+    pub(crate) listener: OnceLock<AbortHandle>,
 }
 
 impl fmt::Debug for Replica {
@@ -32,6 +36,14 @@ impl fmt::Debug for Replica {
 }
 
 impl Replica {
+    /// It has left the fleet: nothing of it goes on but the requests that it has.
+    pub(crate) fn retire(&self) {
+        self.pool.close_idle();
+        if let Some(listener) = self.listener.get() {
+            listener.abort();
+        }
+    }
+
     pub(crate) fn new(
         id: ReplicaId,
         (region, zone): (RegionId, Option<ZoneId>),
@@ -54,6 +66,7 @@ impl Replica {
             pool,
             metrics,
             asking: Default::default(),
+            listener: OnceLock::new(),
         }
     }
 }

@@ -16,6 +16,7 @@ mod exchange;
 mod fleet;
 mod flight;
 mod front;
+mod kv_events;
 mod metrics;
 mod proxy;
 mod relay;
@@ -90,6 +91,10 @@ pub async fn start(config: Config) -> Result<Running, ProxyError> {
     }
     let desk = Desk::Clients(Arc::clone(&proxy));
     doors.spawn(Door::new(desk, &config, acceptor).serve(clients, stopped));
+    let members = proxy.with_core(|core, _| {
+        core.members().map(|member| Arc::clone(&member.replica)).collect::<Vec<_>>()
+    });
+    members.iter().for_each(|replica| proxy.listen_to(replica));
     let mut background = JoinSet::new();
     let timer = Arc::clone(&proxy);
     background.spawn(async move { timer.keep_deadlines().await });
@@ -174,7 +179,7 @@ impl Running {
         control.proxy().with_core(|core, _| {
             core.log.close();
             for member in core.members() {
-                member.replica.pool.close_idle();
+                member.replica.retire();
             }
         });
         if let Some(writer) = writer {

@@ -8,6 +8,7 @@ use crate::core::{Ask, Core};
 use crate::error::ProxyError;
 use crate::fleet::Replica;
 use crate::front;
+use crate::kv_events;
 use crate::metrics::Metrics;
 use crate::tls;
 use crate::upstream::{Bounds, Pool};
@@ -229,6 +230,15 @@ impl Proxy {
                 (StatusCode::INTERNAL_SERVER_ERROR, "the prompt could not be read");
             Err(Refusal::new(status, "internal_error", message))
         })
+    }
+
+    /// Listens to the events of a replica that has joined the fleet, where it publishes any.
+    pub(crate) fn listen_to(self: &Arc<Self>, replica: &Arc<Replica>) {
+        if let Some(endpoint) = replica.config.kv_events.clone() {
+            let task = kv_events::listen(Arc::clone(self), Arc::clone(replica), endpoint);
+            // It joins once.
+            let _ = replica.listener.set(tokio::spawn(task).abort_handle());
+        }
     }
 
     /// A new replica, not yet in the fleet.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use gorgo_wire::{Api, EventStream, Piece, Usage, WireError};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -33,6 +33,12 @@ pub(crate) struct Relay {
     pause: Duration,
     heard: Instant,
     timer: Option<Pin<Box<Sleep>>>,
+    /// The first piece, which was waited for before the head went on.
+    held: Option<Frame<Bytes>>,
+    /// A piece was handed on since there was last nothing to hand on: the writer may not have sent it yet.
+    given: bool,
+    /// How it broke off, to be said as soon as the writer has sent what it has.
+    broken: Option<BodyError>,
 }
 
 /// What is noticed of the bytes that pass.
@@ -112,19 +118,41 @@ impl Relay {
         pause: Duration,
     ) -> Self {
         let heard = Instant::now();
-        let mut relay = Self { link: Some(link), body, flight, watch, pause, heard, timer: None };
+        let (link, timer, held, given, broken) = (Some(link), None, None, false, None);
+        let mut relay =
+            Self { link, body, flight, watch, pause, heard, timer, held, given, broken };
         if relay.body.is_end_stream() {
             relay.end();
         }
         relay
     }
 
+    /// Waits for the first piece, and holds it. Until then nothing has reached the client, so that another replica can
+    /// still be asked.
+    pub(crate) async fn first(&mut self) -> Result<(), BodyError> {
+        match poll_fn(|cx| self.poll_piece(cx)).await {
+            None => Ok(()),
+            Some(Ok(frame)) => {
+                self.held = Some(frame);
+                Ok(())
+            }
+            Some(Err(error)) => Err(error),
+        }
+    }
+
     pub(crate) const fn has_ended(&self) -> bool {
-        self.link.is_none()
+        self.link.is_none() && self.held.is_none() && self.broken.is_none()
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let rest = self.body.size_hint();
+        let held = self.held.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + held);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + held);
+        }
+        hint
     }
 
     /// All of the body has passed.
@@ -136,6 +164,32 @@ impl Relay {
     }
 
     pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(frame) = self.held.take() {
+            self.given = true;
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        match self.poll_piece(cx) {
+            Poll::Ready(Some(Err(error))) if self.given => {
+                // The writer throws away what it has not sent when a body breaks off; at rest it sends first.
+                self.broken = Some(error);
+                self.given = false;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            polled => {
+                self.given = polled.is_ready();
+                polled
+            }
+        }
+    }
+
+    fn poll_piece(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {

@@ -3,6 +3,8 @@
 mod architecture;
 mod bad_input;
 mod commands;
+#[cfg(feature = "live")]
+mod demo;
 mod determinism;
 mod gate;
 mod generated;

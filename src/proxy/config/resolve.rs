@@ -68,9 +68,9 @@ impl Context<'_> {
             },
             policy,
             learn_from_usage: self.learn_from_usage(&file.router, &router)?,
+            replicas: self.replicas(&file.replica, &router)?,
             attempts: self.small(file.router.attempts.as_ref(), 3, 100)?,
             router,
-            replicas: self.replicas(&file.replica)?,
             probe: self.probe(&file.probe, "/health")?,
             scrape: self.probe(&file.scrape, "/metrics")?,
             limits: self.limits(file)?,
@@ -338,10 +338,15 @@ impl Context<'_> {
         Ok(config)
     }
 
-    fn replicas(&self, given: &[Located<ReplicaTable>]) -> Result<Vec<ReplicaConfig>, Diagnostic> {
+    fn replicas(
+        &self,
+        given: &[Located<ReplicaTable>],
+        router: &RouterConfig,
+    ) -> Result<Vec<ReplicaConfig>, Diagnostic> {
         let mut replicas: Vec<ReplicaConfig> = Vec::new();
         for place in given {
-            let ReplicaTable { name, region, url, residency, api_key_env } = &place.value;
+            let ReplicaTable { name, region, url, residency, api_key_env, kv_events } =
+                &place.value;
             if replicas.iter().any(|other| other.name == name.value) {
                 let got = format!("{:?} a second time", name.value);
                 return Err(self.wrong(name, got, "each name once"));
@@ -358,6 +363,10 @@ impl Context<'_> {
                     .unwrap_or_else(|| "default".to_owned()),
                 endpoint,
                 residency: self.optional_name(residency.as_ref())?,
+                kv_events: match kv_events {
+                    Some(endpoint) => Some(self.kv_events(endpoint, router)?),
+                    None => None,
+                },
             });
         }
         if replicas.len() > MAX_REPLICAS as usize {
@@ -365,6 +374,25 @@ impl Context<'_> {
             return Err(Diagnostic::whole_file(self.document.name(), problem));
         }
         Ok(replicas)
+    }
+
+    fn kv_events(
+        &self,
+        given: &Located<String>,
+        router: &RouterConfig,
+    ) -> Result<String, Diagnostic> {
+        let endpoint = given.value.as_str();
+        let rest = endpoint.strip_prefix("tcp://").or_else(|| endpoint.strip_prefix("ipc://"));
+        if rest.is_none_or(str::is_empty) {
+            let wanted = "\"tcp://HOST:PORT\" or \"ipc://PATH\"";
+            return Err(self.wrong(given, format!("{endpoint:?}"), wanted));
+        }
+        if router.learn_at != LearnAt::KvEvent {
+            let problem = "got events to listen to, wanted router.learn_at = \"kv-event\" too: an index holds what \
+                           engines say, or what the router guesses";
+            return Err(self.document.blame(given, problem));
+        }
+        Ok(endpoint.to_owned())
     }
 
     fn api_key(&self, variable: &Located<String>) -> Result<HeaderValue, Diagnostic> {

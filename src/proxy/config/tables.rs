@@ -188,6 +188,7 @@ pub(super) struct ReplicaTable {
     pub(super) url: Located<String>,
     pub(super) residency: Option<Located<String>>,
     pub(super) api_key_env: Option<Located<String>>,
+    pub(super) kv_events: Option<Located<String>>,
 }
 
 /// A tuner, as scenarios have it.

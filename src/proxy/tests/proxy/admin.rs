@@ -153,6 +153,31 @@ async fn metrics_name_what_the_page_of_the_crate_names() {
     for name in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
         assert!(readme.contains(&format!("`{name}`")), "README.md lacks {name}");
     }
+    // The dashboard asks for nothing that is not there.
+    let dashboard: Value = serde_json::from_str(include_str!("../../grafana.json")).unwrap();
+    let mut asked = 0;
+    for target in dashboard["panels"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array().unwrap())
+    {
+        let expression = target["expr"].as_str().unwrap();
+        let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for name in words.filter(|word| word.starts_with("gorgo_proxy_")) {
+            let plain =
+                ["_total", "_bucket"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+            assert!(page.contains(&format!("# TYPE {plain} ")), "the dashboard asks for {name}");
+            asked += 1;
+        }
+        for signal in
+            expression.split("signal=\"").skip(1).filter_map(|rest| rest.split('"').next())
+        {
+            let source = include_str!("../../metrics.rs");
+            assert!(source.contains(&format!("\"{signal}\"")), "the dashboard asks for {signal}");
+        }
+    }
+    assert!(asked > 15);
     proxy.shutdown().await;
 }
 

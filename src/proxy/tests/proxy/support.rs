@@ -57,8 +57,17 @@ impl Mock {
         F: Fn(Seen, Arc<tokio::sync::Mutex<TcpStream>>) -> A + Send + Sync + 'static,
         A: Future<Output = bool> + Send + 'static,
     {
+        Self::start_at(([127, 0, 0, 1], 0).into(), answer).await
+    }
+
+    /// The same where a replica stood before, say.
+    pub async fn start_at<F, A>(address: SocketAddr, answer: F) -> Self
+    where
+        F: Fn(Seen, Arc<tokio::sync::Mutex<TcpStream>>) -> A + Send + Sync + 'static,
+        A: Future<Output = bool> + Send + 'static,
+    {
         let answer: Arc<Answer> = Arc::new(move |seen, tcp| Box::pin(answer(seen, tcp)));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
         let seen = Arc::new(Mutex::new(Vec::new()));
