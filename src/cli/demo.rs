@@ -17,7 +17,6 @@ const BUILT_IN: &str = include_str!("../../scenarios/06_demo.toml");
 
 /// Arguments of `gorgo demo`.
 #[derive(Debug, clap::Args)]
-#[cfg_attr(not(feature = "live"), expect(dead_code, reason = "read where the feature is"))]
 #[command(
     after_help = "Three emulated GPUs in three regions, relays with the round trips between them, the proxy, a load client:
 each a part of its own (`gorgo emulate`, `proxy`, `live`), here in one process."
