@@ -22,7 +22,8 @@ pub struct EmulateArgs {
     /// Serve only this replica of the fleet (repeatable).
     #[arg(long, value_name = "NAME")]
     replica: Vec<String>,
-    /// The first port: replicas in the fleet's order, then the relays, then the control port [default: free ports].
+    /// The first port: replicas in the fleet's order, then the relays, then those of KV events, then the control
+    /// port [default: free ports].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     port_base: Option<u16>,
     /// The address to listen on.
@@ -47,6 +48,10 @@ pub struct EmulateArgs {
     /// Tokens per block of the caches [default: the workload's].
     #[arg(long, value_name = "N")]
     block_tokens: Option<NonZeroU32>,
+    /// Publish what the caches hold, over ZMQ as vLLM does: `tcp` for a port each, or `ipc:DIR` for Unix sockets NAME.kv in
+    /// DIR [default: nowhere].
+    #[arg(long, value_name = "WHERE", value_parser = kv_events)]
+    kv_events: Option<KvEventsArg>,
     /// When the scenario's events begin to count.
     #[arg(long, value_enum, default_value_t = EventsArg::FirstRequest)]
     events: EventsArg,
@@ -56,6 +61,22 @@ pub struct EmulateArgs {
     /// End after so many seconds [default: on SIGINT or SIGTERM].
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     seconds: Option<u32>,
+}
+
+/// Where KV events are published.
+#[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "live"), expect(dead_code, reason = "told by either build"))]
+enum KvEventsArg {
+    Tcp,
+    Ipc(PathBuf),
+}
+
+fn kv_events(text: &str) -> Result<KvEventsArg, String> {
+    match text.strip_prefix("ipc:") {
+        Some(folder) if !folder.is_empty() => Ok(KvEventsArg::Ipc(folder.into())),
+        None if text == "tcp" => Ok(KvEventsArg::Tcp),
+        _ => Err("wanted tcp or ipc:DIR".to_owned()),
+    }
 }
 
 /// How the inventory is written.
@@ -147,6 +168,10 @@ impl EmulateArgs {
             },
             tokens_per_chunk: self.tokens_per_chunk,
             block_tokens: self.block_tokens,
+            kv_events: self.kv_events.as_ref().map(|form| match form {
+                KvEventsArg::Tcp => gorgo_emulator::KvEvents::Tcp,
+                KvEventsArg::Ipc(folder) => gorgo_emulator::KvEvents::Ipc(folder.clone()),
+            }),
             time_zero: match self.events {
                 EventsArg::FirstRequest => TimeZero::FirstRequest,
                 EventsArg::Start => TimeZero::Start,
@@ -206,6 +231,9 @@ fn print_addresses(running: &gorgo_emulator::Running) {
         print!("{:name$}  {:region$}  http://{}", replica.name, replica.region, replica.direct);
         for link in &replica.links {
             print!("  from {}: http://{}", link.from, link.address);
+        }
+        if let Some(endpoint) = &replica.kv_events {
+            print!("  KV events: {endpoint}");
         }
         println!();
     }

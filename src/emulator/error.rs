@@ -25,6 +25,14 @@ pub enum EmulatorError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// Where KV events were to be published that cannot be had.
+    #[error("KV events: cannot publish at {endpoint}: {problem}")]
+    KvEvents {
+        /// Where.
+        endpoint: String,
+        /// The reason.
+        problem: String,
+    },
     /// The system refused something else.
     #[error("{what}: {source}")]
     System {

@@ -2,10 +2,11 @@
 
 use crate::body::{Answer, Body, Form, TokenStream, whole};
 use crate::host::Served;
+use crate::kv_events::Contents;
 use crate::station::{Station, Submitted};
 use crate::token_text::TokenText;
 use gorgo_model::ModelError;
-use gorgo_text::{TextChain, Tokens};
+use gorgo_text::{TextChain, Tokens, token_ids};
 use gorgo_types::{BlockChain, BlockId, Nanos};
 use gorgo_wire::reply::{Finish, Reply, error_body};
 use gorgo_wire::request::Sequence;
@@ -90,7 +91,8 @@ fn begin(
     let asked = Asked::parse(api, body)?;
     let station = &served.station;
     let wanted = wanted(&asked, served.block_tokens, served.tokens_per_chunk, received)?;
-    let Wanted { submitted, form, stream, text } = wanted;
+    let Wanted { mut submitted, form, stream, text } = wanted;
+    submitted.contents = station.publishes().then(|| contents(&asked));
     let prompt_tokens = submitted.prompt.tokens().get();
     let output = submitted.max_tokens;
     let answering = station
@@ -158,7 +160,14 @@ fn wanted(
     let seed = prompt.ids().last().copied().unwrap_or(BlockId(0));
     let finish = if output_tokens < max_tokens { Finish::Stop } else { Finish::Length };
     Ok(Wanted {
-        submitted: Submitted { prompt, output_tokens, max_tokens, sequence, received },
+        submitted: Submitted {
+            prompt,
+            output_tokens,
+            max_tokens,
+            sequence,
+            contents: None,
+            received,
+        },
         form: Form {
             api: asked.api,
             include_usage: asked.include_usage || asked.continuous_usage,
@@ -170,6 +179,25 @@ fn wanted(
         stream: asked.stream,
         text: TokenText::new(known, seed),
     })
+}
+
+/// The token ids of a request's prompt, and of prompt and answer where that is known.
+fn contents(asked: &Asked<'_>) -> Contents {
+    let prompt: Vec<u32> = match &asked.prompt {
+        Prompt::Messages(messages) => {
+            messages.iter().flat_map(|message| token_ids(&message.text)).collect()
+        }
+        Prompt::Texts(texts) => texts.iter().flat_map(|text| token_ids(text)).collect(),
+        Prompt::TokenIds(lists) => lists.concat(),
+    };
+    let sequence = asked.extension.as_ref().and_then(|extension| extension.sequence.as_ref());
+    let sequence = sequence.map_or_else(Vec::new, |sequence| {
+        let kept = usize::try_from(sequence.prompt_tokens_kept).unwrap_or(usize::MAX);
+        let mut ids: Vec<u32> = prompt.iter().take(kept).copied().collect();
+        ids.extend(token_ids(&sequence.text));
+        ids
+    });
+    Contents { prompt, sequence }
 }
 
 fn within(field: &'static str, tokens: u64) -> Result<u64, Refused> {

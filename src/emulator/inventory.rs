@@ -22,6 +22,9 @@ pub struct InventoryReplica {
     pub name: String,
     /// Its region.
     pub region: String,
+    /// Where its KV events are published, as ZMQ names it; none: nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_events: Option<String>,
     /// Where it is reached over the link from the router's region; directly where links are not delayed.
     pub url: String,
 }
@@ -35,7 +38,7 @@ impl Inventory {
             quoted(&self.region),
             self.block_tokens
         );
-        for InventoryReplica { name, region, url } in &self.replicas {
+        for InventoryReplica { name, region, url, .. } in &self.replicas {
             let (name, region, url) = (quoted(name), quoted(region), quoted(url));
             // Writing to a string does not fail.
             let _ = write!(text, "\n[[replica]]\nname = {name}\nregion = {region}\nurl = {url}\n");
@@ -58,6 +61,7 @@ mod tests {
         let replica = InventoryReplica {
             name: "eu\"0".to_owned(),
             region: "azure:eu".to_owned(),
+            kv_events: None,
             url: "http://127.0.0.1:9".to_owned(),
         };
         let inventory =

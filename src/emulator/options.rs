@@ -2,13 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 
 /// How the fleet is served.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where ports are opened; loopback by default.
     pub host: IpAddr,
-    /// The first port: replicas in the fleet's order, then the relays, then the control port. None: free ports.
+    /// The first port: replicas in the fleet's order, then the relays, then those of KV events, then the
+    /// control port. None: free ports.
     pub port_base: Option<u16>,
     /// Only these replicas, by name; empty: all.
     pub only: Vec<String>,
@@ -22,6 +24,8 @@ pub struct Options {
     pub tokens_per_chunk: NonZeroU32,
     /// Tokens per block; none: the scenario's workload's.
     pub block_tokens: Option<NonZeroU32>,
+    /// Where what the caches hold is published; none: nowhere.
+    pub kv_events: Option<KvEvents>,
     /// When the scenario's events begin to count.
     pub time_zero: TimeZero,
     /// What a caller of the control port must show as a bearer token; none: it must come from this machine.
@@ -42,6 +46,7 @@ impl Default for Options {
             engine_metrics: EngineMetrics::Sglang,
             tokens_per_chunk: NonZeroU32::MIN,
             block_tokens: None,
+            kv_events: None,
             time_zero: TimeZero::FirstRequest,
             control_token: None,
             record: false,
@@ -66,6 +71,15 @@ pub enum SetUp {
     /// What the scenario's `[network.connect]` says, TLS's round trips too; nothing where it says nothing, for then the
     /// simulator takes connections to be open.
     Scenario,
+}
+
+/// Where KV events are published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KvEvents {
+    /// On a TCP port for each replica.
+    Tcp,
+    /// On a Unix socket for each replica in this folder, `NAME.kv`.
+    Ipc(PathBuf),
 }
 
 /// Whose names the metrics have.

@@ -6,8 +6,9 @@ use crate::error::EmulatorError;
 use crate::fault::{Fault, Health};
 use crate::host::{Served, host, listen};
 use crate::inventory::{Inventory, InventoryReplica};
+use crate::kv_events::publish;
 use crate::lateness::Lateness;
-use crate::options::{Links, Options, SetUp, TimeZero};
+use crate::options::{KvEvents, Links, Options, SetUp, TimeZero};
 use crate::relay::{Line, relay};
 use crate::station::Station;
 use crate::timer::{Timer, TimerHandle};
@@ -19,8 +20,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
+use zeromq::{PubSocket, Socket};
 
 /// Where a replica is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub struct ReplicaAddress {
     pub direct: SocketAddr,
     /// The relays to it.
     pub links: Vec<LinkAddress>,
+    /// Where its KV events are published, as ZMQ names it; none: nowhere.
+    pub kv_events: Option<String>,
 }
 
 /// A relay.
@@ -122,6 +126,7 @@ pub async fn start(scenario: &Resolved, options: Options) -> Result<Running, Emu
             region,
             direct,
             links: Vec::new(),
+            kv_events: None,
         });
         all.push(served);
     }
@@ -147,6 +152,15 @@ pub async fn start(scenario: &Resolved, options: Options) -> Result<Running, Emu
             }
         }
     }
+    if let Some(form) = &options.kv_events {
+        for (served, address) in all.iter().zip(&mut replicas) {
+            let (socket, endpoint) = kv_socket(form, &address.name, &mut ports).await?;
+            let (to, events) = mpsc::unbounded_channel();
+            served.station.publish(block_tokens, to);
+            tasks.spawn(publish(socket, events));
+            address.kv_events = Some(endpoint);
+        }
+    }
     let outages = outages(scenario, &chosen);
     let state = Arc::new(Control {
         served: all,
@@ -164,6 +178,24 @@ pub async fn start(scenario: &Resolved, options: Options) -> Result<Running, Emu
     }
     let router_region = scenario.regions[scenario.router.region.index()].name.clone();
     Ok(Running { replicas, router_region, block_tokens, control, state, report, tasks, timer })
+}
+
+/// A socket for a replica's KV events, and where it is.
+async fn kv_socket(
+    form: &KvEvents,
+    name: &str,
+    ports: &mut Ports,
+) -> Result<(PubSocket, String), EmulatorError> {
+    let wanted = match form {
+        KvEvents::Tcp => format!("tcp://{}", ports.next()?),
+        KvEvents::Ipc(folder) => format!("ipc://{}", folder.join(format!("{name}.kv")).display()),
+    };
+    let mut socket = PubSocket::new();
+    let bound = socket.bind(&wanted).await.map_err(|problem| EmulatorError::KvEvents {
+        endpoint: wanted.clone(),
+        problem: problem.to_string(),
+    })?;
+    Ok((socket, bound.to_string()))
 }
 
 /// The replicas that are asked for, with their number in the fleet.
@@ -331,6 +363,7 @@ impl Running {
         let replica = |replica: &ReplicaAddress| InventoryReplica {
             name: replica.name.clone(),
             region: replica.region.clone(),
+            kv_events: replica.kv_events.clone(),
             url: format!("http://{}", replica.from_region(region)),
         };
         let replicas = self.replicas.iter().map(replica).collect();

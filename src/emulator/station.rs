@@ -6,6 +6,7 @@
 //! known here: `generate.rs` and `body.rs` turn [`Emitted`] into answers.
 
 use crate::clock::Clock;
+use crate::kv_events::{Book, Contents, Publish};
 use crate::metrics::Histograms;
 use crate::timer::{Due, TimerHandle};
 use gorgo_model::{
@@ -46,6 +47,8 @@ pub(crate) struct Submitted {
     pub output_tokens: u64,
     pub max_tokens: u64,
     pub sequence: Option<BlockChain>,
+    /// What the blocks are made of, where KV events are published.
+    pub contents: Option<Contents>,
     /// When its last byte was received, on the emulator's clock.
     pub received: Nanos,
 }
@@ -113,6 +116,8 @@ struct Live {
     to: mpsc::UnboundedSender<Emitted>,
     received: Nanos,
     last: Nanos,
+    /// What it holds in the book of KV events.
+    held: Vec<BlockChain>,
 }
 
 struct Engine {
@@ -126,6 +131,8 @@ struct Engine {
     scheduled: Option<Nanos>,
     histograms: Histograms,
     record: Option<Vec<Recorded>>,
+    /// Where KV events are published.
+    book: Option<Book>,
 }
 
 /// A replica with its clock.
@@ -185,10 +192,23 @@ impl Station {
             scheduled: None,
             histograms: Histograms::default(),
             record: record.then(Vec::new),
+            book: None,
         };
         let name = name.to_owned();
         let engine = Mutex::new(engine);
         Ok(Arc::new(Self { name, overhead, kv_pool_tokens, clock, timer, engine }))
+    }
+
+    /// Tells what the cache holds from now on.
+    pub(crate) fn publish(&self, block_tokens: u32, to: mpsc::UnboundedSender<Publish>) {
+        let mut engine = self.lock();
+        engine.replica.record_cache_changes();
+        engine.book = Some(Book::new(block_tokens, to));
+    }
+
+    /// Whether it tells what the cache holds.
+    pub(crate) fn publishes(&self) -> bool {
+        self.lock().book.is_some()
     }
 
     /// Its name in the fleet.
@@ -233,6 +253,8 @@ impl Station {
             overhead: self.overhead.saturating_sub(passed),
         };
         let kept = engine.record.is_some().then(|| request.clone());
+        let chains: Vec<BlockChain> =
+            std::iter::once(request.prompt.clone()).chain(request.sequence.clone()).collect();
         if let Err(refused) = engine.replica.arrive(now, key, request) {
             engine.vacant.push(slot);
             return Err(refused);
@@ -240,11 +262,18 @@ impl Station {
         if let (Some(record), Some(request)) = (&mut engine.record, kept) {
             record.push(Recorded::Arrived { at: now, key, request });
         }
+        let mut held = Vec::new();
+        if let (Some(book), Some(contents)) = (&mut engine.book, &asked.contents) {
+            for (chain, tokens) in chains.iter().zip([&contents.prompt, &contents.sequence]) {
+                book.hold(chain, tokens);
+            }
+            held = chains;
+        }
         let (to, emitted) = mpsc::unbounded_channel();
         engine.serial += 1;
         let serial = engine.serial;
         engine.live[slot as usize] =
-            Some(Live { serial, to, received: asked.received, last: asked.received });
+            Some(Live { serial, to, received: asked.received, last: asked.received, held });
         self.plan(&mut engine);
         let output_tokens = asked.output_tokens;
         Ok(Answering { emitted, output_tokens, station: Arc::clone(self), key, serial })
@@ -271,6 +300,10 @@ impl Station {
         let mut engine = self.lock();
         let now = engine.catch_up(self.clock.now());
         engine.fail(now);
+        let changes = engine.replica.take_cache_changes();
+        if let Some(book) = &mut engine.book {
+            book.restarted(changes);
+        }
         self.plan(&mut engine);
     }
 
@@ -281,6 +314,7 @@ impl Station {
         let idle = engine.live.iter().all(Option::is_none);
         if idle {
             engine.fail(now);
+            engine.tell_changes();
             self.plan(&mut engine);
         }
         idle
@@ -354,9 +388,18 @@ impl Engine {
         if self.replica.next_wake().is_some_and(|wake| wake <= now) {
             let mut output = std::mem::take(&mut self.output);
             self.replica.advance(now, &mut output);
+            // Before the requests that brought the blocks are forgotten.
+            self.tell_changes();
             self.pass_on(&output);
             output.clear();
             self.output = output;
+        }
+    }
+
+    /// Publishes how the cache has changed.
+    fn tell_changes(&mut self) {
+        if let Some(book) = &mut self.book {
+            book.changed(self.replica.take_cache_changes());
         }
     }
 
@@ -429,8 +472,11 @@ impl Engine {
 
     /// The key is free.
     fn forget(&mut self, key: RequestKey) {
-        if self.live.get_mut(key.0 as usize).and_then(Option::take).is_some() {
+        if let Some(live) = self.live.get_mut(key.0 as usize).and_then(Option::take) {
             self.vacant.push(key.0);
+            if let Some(book) = &mut self.book {
+                live.held.iter().for_each(|chain| book.let_go(chain));
+            }
         }
     }
 

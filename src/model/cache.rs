@@ -13,10 +13,13 @@
 //! Tokens are the tree's only size; who pays for them is the replica's affair ([`crate::replica`]).
 
 mod check;
+mod journal;
 mod list;
 mod state;
 #[cfg(test)]
 mod tests;
+
+pub use journal::CacheChange;
 
 use gorgo_types::chain::common_prefix;
 use gorgo_types::{BlockChain, BlockId};
@@ -169,6 +172,8 @@ pub struct PrefixCache {
     tokens: u64,
     evictable: u64,
     states: state::States,
+    /// What has changed, where somebody wants to know.
+    journal: Option<Box<journal::Journal>>,
 }
 
 /// Where a walk along a chain ended.
@@ -212,6 +217,7 @@ impl PrefixCache {
             tokens: 0,
             evictable: 0,
             states: state::States::default(),
+            journal: None,
         }
     }
 
@@ -391,7 +397,11 @@ impl PrefixCache {
 
     /// Empties the tree, locks and all.
     pub fn clear(&mut self) {
-        *self = Self { stamp: self.stamp, states: self.states.cleared(), ..Self::new() };
+        let (states, mut journal) = (self.states.cleared(), self.journal.take());
+        if let Some(journal) = &mut journal {
+            journal.cleared();
+        }
+        *self = Self { stamp: self.stamp, states, journal, ..Self::new() };
     }
 
     /// Follows a chain from the end of `node`, at which its first `blocks` blocks end, as far as the tree goes.
@@ -467,6 +477,9 @@ impl PrefixCache {
             newer: NodeId::NONE,
             older: NodeId::NONE,
         };
+        if let Some(journal) = &mut self.journal {
+            journal.stored(chain, walk.blocks, to);
+        }
         let added = self.allocate(fresh, Run::of(chain, walk.blocks, to));
         self.by_first_id.insert(chain.ids()[walk.blocks], added);
         self.nodes[parent.index()].children += 1;
@@ -497,6 +510,9 @@ impl PrefixCache {
         if node.state > 0 {
             self.nodes[leaf.index()].state = 0;
             self.states.forget(leaf);
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.removed(self.runs[leaf.index()].blocks(), self.nodes[leaf.index()].depth);
         }
         let run = std::mem::replace(&mut self.runs[leaf.index()], Run::NONE);
         let known = self.by_first_id.remove(&run.first);

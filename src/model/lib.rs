@@ -14,7 +14,7 @@ pub mod replica;
 pub mod time;
 pub mod vllm;
 
-pub use cache::PrefixCache;
+pub use cache::{CacheChange, PrefixCache};
 pub use engine::Engine;
 pub use error::ModelError;
 pub use limits::{EngineLimits, ReplicaConfig, Schedule};

@@ -34,7 +34,7 @@ pub use mutation::Mutation;
 #[cfg(not(feature = "mutations"))]
 use mutation::Mutation;
 
-use crate::{Femtos, ModelError, PrefillItem, PrefixCache, ReplicaConfig};
+use crate::{CacheChange, Femtos, ModelError, PrefillItem, PrefixCache, ReplicaConfig};
 use gorgo_types::Nanos;
 use hashbrown::HashMap;
 use prefill::BatchItem;
@@ -171,6 +171,16 @@ impl Replica {
     /// start afterwards.
     pub fn step_by_step(&mut self, each: bool) {
         self.step_by_step = each;
+    }
+
+    /// Keeps what enters the prefix cache and leaves it, from now on; [`Self::take_cache_changes`] gives it.
+    pub fn record_cache_changes(&mut self) {
+        self.cache.record_changes();
+    }
+
+    /// What has entered the prefix cache and left it since the last time, in that order.
+    pub fn take_cache_changes(&mut self) -> Vec<CacheChange> {
+        self.cache.take_changes()
     }
 
     /// When `advance` must be called next. Changes with every arrive, cancel, fail and advance.

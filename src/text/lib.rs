@@ -14,4 +14,4 @@ mod written;
 pub use chain::{MAX_TEMPLATE_TOKENS, TextChain, Tokens};
 pub use error::TextError;
 pub use role::Role;
-pub use written::{block_text, block_token_ids, chain_text};
+pub use written::{block_text, block_token_ids, chain_text, token_ids};

@@ -10,6 +10,7 @@
 
 use crate::chain::TOKEN_CHARS;
 use gorgo_types::{BlockChain, BlockId};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Letters of a word but its last character, which is a space.
 const LETTERS: usize = TOKEN_CHARS - 1;
@@ -53,6 +54,29 @@ pub fn block_token_ids(id: BlockId, tokens: u32, vocabulary: u32, ids: &mut Vec<
     }
 }
 
+/// Ids of the tokens of a text under the rule of four characters, for those who want ids: a token's UTF-8 bytes as a
+/// little-endian number where they fit in 32 bits (as those of ASCII do), else 32 bits of their xxh3.
+#[must_use]
+pub fn token_ids(text: &str) -> Vec<u32> {
+    let mut ids = Vec::with_capacity(text.len() / TOKEN_CHARS + 1);
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.char_indices().nth(TOKEN_CHARS).map_or(rest.len(), |(at, _)| at);
+        let (token, after) = rest.split_at(end);
+        rest = after;
+        let bytes = token.as_bytes();
+        ids.push(if bytes.len() <= 4 {
+            let mut four = [0; 4];
+            four[..bytes.len()].copy_from_slice(bytes);
+            u32::from_le_bytes(four)
+        } else {
+            // The lower half of a hash.
+            xxh3_64(bytes) as u32
+        });
+    }
+    ids
+}
+
 /// The text of a chain from block `from` on.
 #[must_use]
 pub fn chain_text(chain: &BlockChain, from: usize) -> String {
@@ -91,6 +115,14 @@ mod tests {
         let mut text = String::new();
         block_text(BlockId(1), 4, &mut text);
         assert_eq!(text, "ths twy owh dio ");
+    }
+
+    #[test]
+    fn token_ids_are_the_bytes_of_tokens() {
+        assert_eq!(token_ids("abcdab"), [0x6463_6261, 0x6261]);
+        let wide = token_ids("日本語のabc");
+        assert_eq!((wide.len(), wide[1]), (2, 0x0063_6261));
+        assert!(token_ids("").is_empty());
     }
 
     proptest! {
