@@ -21,10 +21,7 @@ pub struct ProxyArgs {
 #[cfg(not(feature = "live"))]
 pub fn proxy(args: &ProxyArgs) -> Result<Exit, Failure> {
     let ProxyArgs { config: _, check: _, log_json: _ } = args;
-    Err(Failure::input(
-        "this build cannot serve: wanted one with `--features live`, as in \
-         `cargo run --release --features live -- proxy ...`",
-    ))
+    Err(Failure::lacks_live("proxy"))
 }
 
 /// Runs the command: until SIGTERM or SIGINT, after which answers that have begun may end. SIGHUP reads the file again.
@@ -55,7 +52,10 @@ async fn serve(args: &ProxyArgs, config: gorgo_proxy::Config) -> Result<Exit, Fa
     let (mut term, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
     let mut hang_up = on(SignalKind::hangup())?;
     let running = gorgo_proxy::start(config).await.map_err(Failure::failed)?;
-    eprintln!("serving on http://{}", running.address());
+    eprintln!("serving on {}", running.address());
+    if let Some(admin) = running.admin_address() {
+        eprintln!("admin API on {admin}");
+    }
     loop {
         tokio::select! {
             _ = term.recv() => break,

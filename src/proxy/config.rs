@@ -155,6 +155,8 @@ pub struct Timeouts {
     pub head: Duration,
     /// A request's body, from its head.
     pub body: Duration,
+    /// A client that takes none of what waits for it.
+    pub write: Duration,
     /// Opening a connection to a replica, TLS included.
     pub connect: Duration,
     /// A replica's response headers, from the attempt's begin. An answer that is no stream takes its whole generation.

@@ -18,6 +18,7 @@ mod flight;
 mod front;
 mod kv_events;
 mod metrics;
+mod patience;
 mod proxy;
 mod relay;
 mod server;

@@ -2,8 +2,9 @@
 //! closed in good order when the proxy stops.
 
 use crate::answer::Body;
-use crate::config::Config;
+use crate::config::{Config, Timeouts};
 use crate::front::answer;
+use crate::patience::Patient;
 use crate::proxy::Proxy;
 use crate::stream::Stream;
 use http::{Request, Response};
@@ -50,6 +51,7 @@ pub(crate) struct Door {
     http: http1::Builder,
     tls: Option<TlsAcceptor>,
     head: Duration,
+    write: Duration,
     connections: Arc<Semaphore>,
     drain: Duration,
 }
@@ -62,8 +64,8 @@ impl Door {
             .max_headers(config.limits.headers as usize)
             .max_buf_size(config.limits.header_bytes as usize);
         let connections = Arc::new(Semaphore::new(config.limits.connections as usize));
-        let (head, drain) = (config.timeouts.head, config.timeouts.drain);
-        Self { desk, http, tls, head, connections, drain }
+        let Timeouts { head, write, drain, .. } = config.timeouts;
+        Self { desk, http, tls, head, write, connections, drain }
     }
 
     /// Serves connections until `stop` says true; then those that are open may go on until their answers have ended, for
@@ -123,7 +125,9 @@ impl Door {
         };
         let service =
             service_fn(|request| async { Ok::<_, Infallible>(self.desk.answer(request).await) });
-        let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
+        let mut connection = pin!(
+            self.http.serve_connection(TokioIo::new(Patient::new(stream, self.write)), service)
+        );
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = stopped(&mut stop) => {

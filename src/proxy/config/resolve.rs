@@ -498,6 +498,7 @@ fn timeouts(file: &File) -> Timeouts {
     Timeouts {
         head: span(given.head, 60),
         body: span(given.body, 30),
+        write: span(given.write, 60),
         connect: span(given.connect, 5),
         response: span(given.response, 600),
         pause: span(given.pause, 300),

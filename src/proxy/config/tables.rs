@@ -142,6 +142,7 @@ pub(super) struct LimitsTable {
 pub(super) struct TimeoutsTable {
     pub(super) head: Option<PositiveDuration>,
     pub(super) body: Option<PositiveDuration>,
+    pub(super) write: Option<PositiveDuration>,
     pub(super) connect: Option<PositiveDuration>,
     pub(super) response: Option<PositiveDuration>,
     pub(super) pause: Option<PositiveDuration>,

@@ -120,6 +120,7 @@ idle_per_replica = 4
 [timeouts]
 head = "1s"
 body = "2s"
+write = "9s"
 connect = "3s"
 response = "4s"
 pause = "5s"

@@ -84,3 +84,28 @@ async fn slow_ones_are_cut_off() {
     assert!(head.starts_with("HTTP/1.1 408") && text.contains("body_timeout"), "{head}");
     proxy.shutdown().await;
 }
+
+/// A client that asks and does not read holds its replica's stream, and nothing more than a bounded time.
+#[tokio::test]
+async fn who_does_not_read_is_cut_off() {
+    use tokio::io::AsyncWriteExt;
+    let mock = Mock::start(|_, tcp| async move {
+        let mut tcp = tcp.lock().await;
+        let mut piece = STREAM_HEAD.to_owned();
+        loop {
+            if tcp.write_all(piece.as_bytes()).await.is_err() {
+                return false;
+            }
+            piece = chunk(&event(&"x".repeat(60_000)));
+        }
+    })
+    .await;
+    let proxy = proxy("[timeouts]\nwrite = \"300ms\"", &[&mock]).await;
+    let mut client = Client::to(&proxy).await;
+    client.post(ASK).await;
+    eventually(|| proxy.load() == (1, 0)).await;
+    // Whatever the buffers on the way hold, the stream ends without a byte being read.
+    eventually(|| proxy.load() == (0, 0)).await;
+    drop(client);
+    proxy.shutdown().await;
+}
