@@ -10,6 +10,7 @@ mod emulate;
 mod gate;
 mod generated;
 mod import;
+mod live;
 mod metrics;
 mod predict;
 mod scale;
