@@ -5,6 +5,8 @@
 //!     [--acks default,quick] [--policies round-robin,cache-aware,power-of-two,gorgo] [--sglang-router PYTHON]
 //! ```
 //!
+//! `overhead --soak 600` sends load through one proxy for so long instead and fails if its memory grows.
+//!
 //! Replicas are mocks in a process of their own that answer at once with 16 events; every proxy is a process of its own,
 //! too, so that its CPU time can be read. Client, mocks and proxy share the machine: added times are upper bounds, and what
 //! compares is the ratio of two proxies in the same round. All are up all the time and are measured one after the other,
@@ -14,6 +16,7 @@
 mod load;
 mod mock;
 mod page;
+mod soak;
 mod target;
 
 use load::{Acks, Load};
@@ -29,6 +32,7 @@ struct Options {
     acks: Vec<Acks>,
     policies: Vec<String>,
     python: Option<String>,
+    soak: Option<f64>,
 }
 
 impl Options {
@@ -42,6 +46,7 @@ impl Options {
                 .map(str::to_owned)
                 .to_vec(),
             python: None,
+            soak: None,
         };
         let mut args = args;
         while let Some(name) = args.next() {
@@ -72,6 +77,10 @@ impl Options {
                 }
                 "--policies" => options.policies = value.split(',').map(str::to_owned).collect(),
                 "--sglang-router" => options.python = Some(value),
+                "--soak" => {
+                    let seconds = value.parse().ok().filter(|s| (10.0..=1e6).contains(s));
+                    options.soak = Some(seconds.ok_or_else(|| wrong() + ", wanted 10 or more")?);
+                }
                 _ => return Err(format!("{name}: there is no such option")),
             }
         }
@@ -85,7 +94,10 @@ fn main() {
     let done = match first.as_deref() {
         Some("mocks") => mock::serve(),
         Some("proxy") => target::serve_proxy(&args.next().unwrap_or_default()),
-        _ => Options::read(first.into_iter().chain(args)).and_then(|options| measure(&options)),
+        _ => Options::read(first.into_iter().chain(args)).and_then(|options| match options.soak {
+            Some(seconds) => soak::run(seconds, &options.policies),
+            None => measure(&options),
+        }),
     };
     if let Err(problem) = done {
         eprintln!("{problem}");

@@ -86,6 +86,14 @@ impl Target {
         Ok(Self { name, address, process: Some(process), _files: None })
     }
 
+    /// Memory that its process has in use, in MiB.
+    pub fn memory_mib(&self) -> Option<f64> {
+        let Process(child) = self.process.as_ref()?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.split_whitespace().next()?.parse::<f64>().ok().map(|kib| kib / 1024.0)
+    }
+
     /// CPU time that its process has used, threads and all, in seconds; 0 for the replica itself.
     pub fn cpu_s(&self) -> f64 {
         /// Linux counts in hundredths for every program (`sysconf(_SC_CLK_TCK)`).

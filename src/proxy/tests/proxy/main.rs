@@ -4,6 +4,7 @@ mod admin;
 mod configuration;
 mod data_path;
 mod decisions;
+mod far;
 mod faults_of_clients;
 mod faults_of_replicas;
 mod kv_events;
