@@ -6,6 +6,7 @@ mod commands;
 #[cfg(feature = "live")]
 mod demo;
 mod determinism;
+mod emulate;
 mod gate;
 mod generated;
 mod import;
