@@ -119,7 +119,9 @@ impl Parity {
 impl PolicyParity {
     fn new(simulated: &Summary, live: &Summary) -> Self {
         let numbers = NUMBERS.iter().map(|&(name, value)| {
-            let (simulated, measured) = (value(simulated), value(live));
+            // Rounds are as many times the same requests.
+            let rounds = if name == "completed" { f64::from(rounds(live)) } else { 1.0 };
+            let (simulated, measured) = (value(simulated), value(live).map(|v| v / rounds));
             let error = match (simulated, measured) {
                 (Some(simulated), Some(live)) if live > 0.0 => Some(simulated / live - 1.0),
                 _ => None,
@@ -129,6 +131,12 @@ impl PolicyParity {
         });
         Self { policy: simulated.policy.clone(), numbers: numbers.collect() }
     }
+}
+
+/// How many rounds a live run's summary pools.
+fn rounds(live: &Summary) -> u32 {
+    let rounds = live.live.as_ref().map_or(1, |live| live.rounds.len().max(1));
+    u32::try_from(rounds).unwrap_or(u32::MAX)
 }
 
 /// How far the rounds of a live run are apart.
@@ -171,8 +179,7 @@ fn warnings(simulated: &Summary, live: &Summary) -> Vec<String> {
         let (a, b) = (simulated.seed, live.seed);
         warnings.push(format!("{policy}: the seeds are {a} and {b}: other requests"));
     }
-    let rounds = live.live.as_ref().map_or(1, |live| live.rounds.len().max(1)) as u64;
-    let (a, b) = (simulated.window.measured * rounds, live.window.measured);
+    let (a, b) = (simulated.window.measured * u64::from(rounds(live)), live.window.measured);
     if a != b {
         warnings.push(format!("{policy}: {a} requests are measured simulated, {b} live"));
     }
