@@ -13,7 +13,6 @@ mod work;
 
 /// Arguments of `gorgo live`.
 #[derive(Debug, clap::Args)]
-#[cfg_attr(not(feature = "live"), expect(dead_code, reason = "read where the feature is"))]
 #[command(
     after_help = "One URL is a proxy or an engine. Several are balanced inside the client by the scenario's policy:
   gorgo live SCENARIO --url eastus-0=http://10.0.0.1:30000 --url westus2-0=http://10.0.0.2:30000 --policy gorgo
