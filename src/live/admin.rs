@@ -124,7 +124,8 @@ async fn told(
         if (200..300).contains(&status) {
             return Ok(());
         }
-        let busy = matches!(status, 400 | 409 | 503) && path != "/policy";
+        // A proxy says 502 where one of its engines is at work.
+        let busy = matches!(status, 400 | 409 | 502 | 503) && path != "/policy";
         if !busy || Instant::now() >= until {
             let words: String = text.chars().take(200).collect();
             return Err(refuse(endpoint, &what, format!("status {status}: {}", words.trim())));
