@@ -127,7 +127,7 @@ def main():
         folder = Path(folder)
         trace(folder / "trace.jsonl", given.requests)
         (folder / "clients.toml").write_text(SCENARIO)
-        server = subprocess.Popen([gorgo, "emulate", folder / "clients.toml", "--links", "none", "--print-inventory"], stdout=subprocess.PIPE, text=True)
+        server = subprocess.Popen([gorgo, "emulate", folder / "clients.toml", "--links", "none", "--print-inventory=json"], stdout=subprocess.PIPE, text=True)
         try:
             url = json.loads(server.stdout.readline())["replicas"][0]["url"]
             rounds = {name: [] for name in clients}

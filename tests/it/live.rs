@@ -150,7 +150,7 @@ mod with_sockets {
 
     fn fleet(file: &str) -> (Fleet, Vec<String>) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_gorgo"))
-            .args(["emulate", file, "--print-inventory", "--seconds", "120"])
+            .args(["emulate", file, "--print-inventory=json", "--seconds", "120"])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
