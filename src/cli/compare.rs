@@ -1,9 +1,11 @@
 //! `gorgo compare`: two sides, run by run or seed by seed, and rules that fail when they are surely broken.
 //!
+//! A simulation and a live run of the same scenario are held against each other policy by policy (`compare/parity.rs`).
 //! Two single runs are paired by request (`gorgo-metrics`); sides of several seeds are compared over seeds: read
 //! `compare/rule.rs`, `sides.rs`, `judge.rs` and `show.rs` in this order.
 
 mod judge;
+mod parity;
 mod rule;
 mod show;
 mod sides;
@@ -66,6 +68,13 @@ enum Format {
 /// Runs the command.
 pub fn compare(args: &CompareArgs) -> Result<Exit, Failure> {
     let (base, new) = (SideRuns::read(&args.base), SideRuns::read(&args.new));
+    if args.fail_if.is_empty()
+        && matches!(args.format, Format::Table | Format::Json)
+        && let Some(text) = parity::parity(&args.base, &args.new, args.format, args.quiet)?
+    {
+        print(&text)?;
+        return Ok(Exit::Ok);
+    }
     if args.fail_if.is_empty()
         && matches!(args.format, Format::Table | Format::Json)
         && !is_many(&args.base, &base)

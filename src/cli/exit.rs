@@ -56,6 +56,12 @@ impl Failure {
         Self { exit: Exit::Failed, message: message.to_string() }
     }
 
+    /// The result would be wrong.
+    #[cfg(feature = "live")]
+    pub fn invalid(message: impl fmt::Display) -> Self {
+        Self { exit: Exit::Invalid, message: message.to_string() }
+    }
+
     /// The same failure, told where it happened.
     pub fn within(self, place: &str) -> Self {
         Self { message: format!("{place}: {}", self.message), ..self }

@@ -1,5 +1,6 @@
 //! The binary `gorgo`: one file per command. This one names the commands and turns their ends into exit codes.
 
+mod calibrate;
 mod compare;
 mod decisions;
 mod definitions;
@@ -7,6 +8,7 @@ mod demo;
 mod emulate;
 mod exit;
 mod explain;
+mod live;
 mod load_sweep;
 mod network;
 mod profile;
@@ -60,6 +62,8 @@ enum Command {
     /// Check recorded routing decisions against a policy.
     #[command(subcommand)]
     Decisions(decisions::DecisionsCommand),
+    /// A cost profile from measured requests: live runs, or any with requests.csv.
+    Calibrate(calibrate::CalibrateArgs),
     /// How long GPUs take: list, show, plot and import cost profiles.
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
@@ -70,6 +74,8 @@ enum Command {
     Proxy(proxy::ProxyArgs),
     /// Serve a scenario's fleet over HTTP on this machine, at the times of the model (needs `--features live`).
     Emulate(emulate::EmulateArgs),
+    /// Send a scenario's requests to real URLs, with a simulation's records (needs `--features live`).
+    Live(live::LiveArgs),
     /// The same requests simulated and over real HTTP, side by side: three emulated regions behind the proxy.
     Demo(demo::DemoArgs),
     /// What every metric means (the same text as `gorgo help metrics`).
@@ -88,10 +94,12 @@ fn main() -> std::process::ExitCode {
         Command::Compare(args) => compare::compare(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Decisions(command) => decisions::decisions(&command),
+        Command::Calibrate(args) => calibrate::calibrate(&args),
         Command::Profile(command) => profile::profile(&command),
         Command::Network(command) => network::network(&command),
         Command::Proxy(args) => proxy::proxy(&args),
         Command::Emulate(args) => emulate::emulate(&args),
+        Command::Live(args) => live::live(&args),
         Command::Demo(args) => demo::demo(&args),
         Command::Metrics => definitions::print(),
     };

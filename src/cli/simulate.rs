@@ -101,7 +101,7 @@ pub fn simulate(mut scenario: Resolved, args: &SimulateArgs) -> Result<Exit, Fai
 
 /// Keeps the policies that were asked for, in that order: by label, else by name; a name that the scenario does not
 /// have is taken with its default parameters.
-fn keep_policies(scenario: &mut Resolved, wanted: &[String]) -> Result<(), Failure> {
+pub fn keep_policies(scenario: &mut Resolved, wanted: &[String]) -> Result<(), Failure> {
     if wanted.is_empty() {
         return Ok(());
     }
@@ -320,7 +320,7 @@ fn headline(scenario: &Resolved) -> String {
 }
 
 /// Every warning once, with the policies it concerns.
-fn warnings(runs: &[RunResult]) -> Vec<(String, &str)> {
+pub fn warnings(runs: &[RunResult]) -> Vec<(String, &str)> {
     let mut all: Vec<(Vec<&str>, &str)> = Vec::new();
     for run in runs {
         for warning in &run.summary.warnings {

@@ -5,7 +5,7 @@
 use crate::body::Body;
 use crate::clock::Clock;
 use crate::fault::Fault;
-use crate::host::Served;
+use crate::host::{Served, make_room};
 use crate::routes::{collect, error_response, response};
 use crate::running::{ReplicaAddress, Report};
 use gorgo_types::Nanos;
@@ -92,7 +92,7 @@ pub(crate) async fn serve_control(control: Arc<Control>, listener: TcpListener) 
     let mut connections = JoinSet::new();
     loop {
         let accepted = listener.accept().await;
-        while connections.try_join_next().is_some() {}
+        make_room(&mut connections).await;
         let Ok((stream, peer)) = accepted else {
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;

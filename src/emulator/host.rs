@@ -77,6 +77,8 @@ impl Served {
     }
 }
 
+/// Connections of one port at a time, below the usual limit of descriptors; more wait to be accepted.
+const MOST_CONNECTIONS: usize = 4_096;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1_024;
 
@@ -148,7 +150,7 @@ async fn accept(
 ) {
     loop {
         let accepted = listener.accept().await;
-        while connections.try_join_next().is_some() {}
+        make_room(connections).await;
         match accepted {
             Ok((stream, _)) => {
                 connections.spawn(connection(Arc::clone(served), stream, Arc::clone(broken)));
@@ -159,6 +161,14 @@ async fn accept(
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
+    }
+}
+
+/// Forgets connections that have ended, and waits while there are too many.
+pub(crate) async fn make_room(connections: &mut JoinSet<()>) {
+    while connections.try_join_next().is_some() {}
+    while connections.len() >= MOST_CONNECTIONS {
+        connections.join_next().await;
     }
 }
 

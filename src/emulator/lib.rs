@@ -1,6 +1,6 @@
 //! Replicas that answer over HTTP at the times of the model.
 //!
-//! [`start`] takes a resolved scenario and serves its fleet on loopback ports: each replica is a `gorgo_model::Replica`
+//! [`start`] takes a resolved scenario and serves its fleet on loopback ports: each replica is a `gorgo_model::Engine`
 //! made as the simulator makes it, driven by the wall clock ([`station`]), behind the endpoints of SGLang (`routes`).
 //! Between the routers' regions and the replicas stand relays that delay bytes as the scenario's network says
 //! ([`relay`]). So what a simulation computes can be tried on a proxy and a load client without a GPU. The times are those of

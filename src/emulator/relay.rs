@@ -8,7 +8,7 @@
 //! acknowledgements.
 
 use crate::clock::Clock;
-use crate::host::reset;
+use crate::host::{make_room, reset};
 use crate::lateness::Lateness;
 use crate::options::SetUp;
 use crate::timer::TimerHandle;
@@ -84,7 +84,7 @@ pub(crate) async fn relay(line: Arc<Line>, listener: TcpListener) {
     let mut number = 0;
     loop {
         let accepted = listener.accept().await;
-        while connections.try_join_next().is_some() {}
+        make_room(&mut connections).await;
         match accepted {
             Ok((client, _)) => {
                 connections.spawn(connection(Arc::clone(&line), client, number));

@@ -10,8 +10,8 @@ use crate::kv_events::{Book, Contents, Publish};
 use crate::metrics::Histograms;
 use crate::timer::{Due, TimerHandle};
 use gorgo_model::{
-    EngineRequest, Femtos, ModelError, Observation, Replica, ReplicaConfig, ReplicaEvent,
-    ReplicaOutput, ReplicaTotals, RequestKey,
+    CacheChange, Engine as Replica, EngineRequest, Femtos, ModelError, Observation, ReplicaConfig,
+    ReplicaEvent, ReplicaOutput, ReplicaTotals, RequestKey,
 };
 use gorgo_types::{BlockChain, Nanos, Tokens};
 use gorgo_wire::ReplicaTimes;
@@ -199,11 +199,13 @@ impl Station {
         Ok(Arc::new(Self { name, overhead, kv_pool_tokens, clock, timer, engine }))
     }
 
-    /// Tells what the cache holds from now on.
-    pub(crate) fn publish(&self, block_tokens: u32, to: mpsc::UnboundedSender<Publish>) {
+    /// Tells what the cache holds from now on. False where the engine does not say it.
+    pub(crate) fn publish(&self, block_tokens: u32, to: mpsc::UnboundedSender<Publish>) -> bool {
         let mut engine = self.lock();
-        engine.replica.record_cache_changes();
+        let Replica::Sglang(replica) = &mut engine.replica else { return false };
+        replica.record_cache_changes();
         engine.book = Some(Book::new(block_tokens, to));
+        true
     }
 
     /// Whether it tells what the cache holds.
@@ -300,7 +302,7 @@ impl Station {
         let mut engine = self.lock();
         let now = engine.catch_up(self.clock.now());
         engine.fail(now);
-        let changes = engine.replica.take_cache_changes();
+        let changes = engine.take_changes();
         if let Some(book) = &mut engine.book {
             book.restarted(changes);
         }
@@ -398,8 +400,16 @@ impl Engine {
 
     /// Publishes how the cache has changed.
     fn tell_changes(&mut self) {
+        let changes = self.take_changes();
         if let Some(book) = &mut self.book {
-            book.changed(self.replica.take_cache_changes());
+            book.changed(changes);
+        }
+    }
+
+    fn take_changes(&mut self) -> Vec<CacheChange> {
+        match &mut self.replica {
+            Replica::Sglang(replica) => replica.take_cache_changes(),
+            Replica::Vllm(_) => Vec::new(),
         }
     }
 

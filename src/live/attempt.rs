@@ -7,7 +7,7 @@ use crate::flight::News;
 use bytes::Bytes;
 use gorgo_types::Nanos;
 use gorgo_wire::{Api, EventStream, Piece, ReplicaTimes, Usage, WireError, headers};
-use http::{HeaderMap, Request, Response, header};
+use http::{HeaderMap, Method, Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use std::sync::Arc;
@@ -315,26 +315,38 @@ fn decided(from: &HeaderMap) -> Decided {
     }
 }
 
-/// The body of a path, and how long it took: over an idle connection where there is one.
-pub(crate) async fn scrape(endpoint: &Endpoint, path: &str) -> Result<(Nanos, String), String> {
+/// An answer of another kind: of the admin API, of a probe.
+pub(crate) struct Answer {
+    pub status: u16,
+    pub text: String,
+    /// Until the response's head.
+    pub rtt: Nanos,
+}
+
+/// Asks something else than a completion, over an idle connection where there is one.
+pub(crate) async fn exchange(
+    endpoint: &Endpoint,
+    method: Method,
+    path: &str,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Answer, String> {
     let mut connection = match endpoint.idle() {
         Some(connection) => connection,
         None => endpoint.open().await?,
     };
-    let request = Request::get(endpoint.path(path))
-        .header(header::HOST, &endpoint.authority)
-        .body(Full::default())
-        .map_err(|error| error.to_string())?;
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = method;
+    *request.uri_mut() = endpoint.path(path).parse().map_err(|error| format!("{error}"))?;
+    *request.headers_mut() = headers;
+    request.headers_mut().insert(header::HOST, endpoint.authority.clone());
     let from = std::time::Instant::now();
     let response = connection.send_request(request).await.map_err(|error| words(&error))?;
     let rtt = nanos(from.elapsed());
-    let status = response.status();
+    let status = response.status().as_u16();
     let body = whole(response).await?;
     if connection.ready().await.is_ok() {
         endpoint.give_back(connection);
     }
-    if !status.is_success() {
-        return Err(format!("status {}", status.as_u16()));
-    }
-    Ok((rtt, String::from_utf8_lossy(&body).into_owned()))
+    Ok(Answer { status, text: String::from_utf8_lossy(&body).into_owned(), rtt })
 }

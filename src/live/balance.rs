@@ -6,7 +6,7 @@
 use crate::clock::Clock;
 use gorgo_random::{Key, Purpose};
 use gorgo_routing::{Action, Router, RoutingRequest, Scrape, Target, Ticket};
-use gorgo_types::{Nanos, ReplicaId, Request};
+use gorgo_types::{Nanos, ReplicaId, Request, ZoneId};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -44,6 +44,7 @@ struct State {
 
 struct Waiting {
     request: Arc<Request>,
+    zone: Option<ZoneId>,
     attempt: u16,
     tell: oneshot::Sender<Result<Place, Turned>>,
 }
@@ -65,14 +66,14 @@ impl Drop for InQueue<'_> {
 }
 
 /// What the router may see of a request.
-fn visible(request: &Request) -> RoutingRequest<'_> {
+fn visible(request: &Request, residency: Option<ZoneId>) -> RoutingRequest<'_> {
     RoutingRequest {
         id: request.id,
         prompt: &request.prompt,
         max_tokens: request.max_tokens,
         session: request.has_session.then_some(request.id.session),
         hops: 0,
-        residency: None,
+        residency,
     }
 }
 
@@ -85,13 +86,20 @@ impl Balancer {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Decides on a request, and waits in the queue where it must.
-    pub async fn place(&self, request: &Arc<Request>, attempt: u16) -> Result<Place, Turned> {
+    /// Decides on a request, and waits in the queue where it must. One that is bound to a zone goes to replicas of it alone.
+    pub async fn place(
+        &self,
+        request: &Arc<Request>,
+        zone: Option<ZoneId>,
+        attempt: u16,
+    ) -> Result<Place, Turned> {
         let (mut answer, key) = {
             let mut state = self.lock();
             let now = self.clock.now();
-            match state.decide(now, self.key, request, attempt) {
-                Target::Replica(replica) => return Ok(state.dispatch(now, request, replica)),
+            match state.decide(now, self.key, (request, zone), attempt) {
+                Target::Replica(replica) => {
+                    return Ok(state.dispatch(now, (request, zone), replica));
+                }
                 Target::Reject => return Err(Turned::Away),
                 Target::Queue => {}
             }
@@ -106,7 +114,7 @@ impl Balancer {
             }
             let (tell, answer) = oneshot::channel();
             let request = Arc::clone(request);
-            state.waiting[key] = Some(Waiting { request, attempt, tell });
+            state.waiting[key] = Some(Waiting { request, zone, attempt, tell });
             (answer, number)
         };
         let _in_queue = InQueue { balancer: self, key };
@@ -136,16 +144,16 @@ impl Balancer {
                     }
                 }
                 Action::Retry(key) => {
-                    let Some(Waiting { request, attempt, .. }) = &state.waiting[key as usize]
+                    let Some(Waiting { request, zone, attempt, .. }) = &state.waiting[key as usize]
                     else {
                         continue;
                     };
-                    let (request, attempt) = (Arc::clone(request), *attempt);
-                    match state.decide(now, self.key, &request, attempt) {
+                    let (request, zone, attempt) = (Arc::clone(request), *zone, *attempt);
+                    match state.decide(now, self.key, (&request, zone), attempt) {
                         Target::Queue => state.router.requeue(now, key),
                         Target::Reject => state.answer(now, key, Err(Turned::Away)),
                         Target::Replica(replica) => {
-                            let place = state.dispatch(now, &request, replica);
+                            let place = state.dispatch(now, (&request, zone), replica);
                             state.answer(now, key, Ok(place));
                         }
                     }
@@ -167,20 +175,31 @@ impl Balancer {
 
 impl State {
     /// The simulator's draw, so that both decide alike on the same signals.
-    fn decide(&mut self, now: Nanos, key: Key, request: &Request, attempt: u16) -> Target {
+    fn decide(
+        &mut self,
+        now: Nanos,
+        key: Key,
+        (request, zone): (&Request, Option<ZoneId>),
+        attempt: u16,
+    ) -> Target {
         let id = request.id;
         let key = key.with(Purpose::Decision).word(id.session).word(u64::from(id.turn));
         let draw = key.word(u64::from(attempt)).draw().bits();
-        self.router.decide(now, &visible(request), draw).target
+        self.router.decide(now, &visible(request, zone), draw).target
     }
 
-    fn dispatch(&mut self, now: Nanos, request: &Request, replica: ReplicaId) -> Place {
+    fn dispatch(
+        &mut self,
+        now: Nanos,
+        (request, zone): (&Request, Option<ZoneId>),
+        replica: ReplicaId,
+    ) -> Place {
         // The decision's lists are in the order of the candidates.
         let candidate = self.router.signals().iter().position(|seen| seen.replica == replica);
         let score = candidate.and_then(|at| self.router.decision().scores().get(at).copied());
         let cached = candidate.map(|at| self.router.signals()[at].cached_tokens);
         Place {
-            ticket: self.router.dispatched(now, &visible(request), replica),
+            ticket: self.router.dispatched(now, &visible(request, zone), replica),
             replica,
             score: score.filter(|score| score.is_finite()).unwrap_or(0.0),
             predicted_cached_tokens: cached.unwrap_or(0),

@@ -12,7 +12,7 @@ use crate::progress::{Progress, Recent};
 use crate::way::{Way, Ways};
 use gorgo_metrics::{RequestRecord, RunResult, Status};
 use gorgo_sim::{SimError, Stops, record_of};
-use gorgo_types::Nanos;
+use gorgo_types::{Nanos, ZoneId};
 use gorgo_workload::{Client, Completed, Due, Outgoing};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -105,6 +105,8 @@ pub(crate) struct Engine {
     pub handle: Handle,
     pub inbox: Arc<Inbox>,
     pub stops: Stops,
+    /// The names of the fleet's zones.
+    pub zones: Vec<String>,
     pub policy: String,
     pub round: u32,
     pub state: State,
@@ -236,14 +238,23 @@ impl Engine {
             None => Way::default(),
         };
         let origin = origins.get(outgoing.request.origin.index());
-        let headers = self.writer.headers(&outgoing.request, origin);
+        let headers = self.writer.headers(&outgoing.request, origin)?;
         let body = self.writer.body(&outgoing.request);
         let due = outgoing.sent.saturating_add(way.connect).saturating_add(way.out);
         self.state.bytes += body.len();
         self.state.waiting.push(Reverse((due, number)));
-        let job = Job { outgoing, body, headers, way, due };
+        let residency = origin.and_then(|origin| origin.residency.as_deref());
+        let zone = residency.and_then(|name| self.zone(name));
+        let job = Job { outgoing, body, headers, zone, way, due };
         self.state.jobs.insert(number, Waiting { number, measured, job });
         Ok(())
+    }
+
+    /// The zone of this name, by the simulator's rule: one that no replica stands in is the one after the last, so that
+    /// nobody may serve its requests; where there are no zones at all, none.
+    fn zone(&self, name: &str) -> Option<ZoneId> {
+        let place = self.zones.iter().position(|zone| zone == name).unwrap_or(self.zones.len());
+        ZoneId::from_index(place).filter(|_| !self.zones.is_empty())
     }
 
     /// Sends everything whose time has come; waits awake where it comes at once.

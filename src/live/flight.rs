@@ -10,7 +10,7 @@ use bytes::Bytes;
 use gorgo_metrics::{RequestRecord, Status, TtftParts};
 use gorgo_routing::Router;
 use gorgo_sim::record_of;
-use gorgo_types::{Nanos, ReplicaId, Request};
+use gorgo_types::{Nanos, ReplicaId, Request, ZoneId};
 use gorgo_workload::Outgoing;
 use http::HeaderMap;
 use std::sync::Arc;
@@ -31,6 +31,8 @@ pub(crate) struct Job {
     pub outgoing: Outgoing,
     pub body: Bytes,
     pub headers: HeaderMap,
+    /// The zone that it may not leave, where the client's own router has zones.
+    pub zone: Option<ZoneId>,
     pub way: Way,
     /// When its bytes should go.
     pub due: Nanos,
@@ -147,7 +149,7 @@ impl Flight<'_> {
         let (mut at, mut routing) = (0, Nanos::ZERO);
         self.place = None;
         if let Some(balancer) = &field.balancer {
-            let placed = balancer.place(&self.request, self.record.attempts).await;
+            let placed = balancer.place(&self.request, self.job.zone, self.record.attempts).await;
             let waited = clock.now().saturating_sub(start);
             let place = placed.map_err(|turned| match turned {
                 Turned::Away => (Status::Rejected, "no replica may be chosen".to_owned()),

@@ -25,6 +25,8 @@ mod run;
 mod way;
 
 pub use error::LiveError;
+pub use gorgo_wire::Api;
+pub use http::{HeaderName, HeaderValue};
 pub use options::{Admin, ClientLegs, Hearer, Lengths, Options, Patience, Prompts, Target};
 pub use progress::Progress;
 pub use run::{LiveOutcome, PolicyOutcome, run};

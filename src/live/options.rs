@@ -249,6 +249,16 @@ impl Target {
     }
 }
 
+impl fmt::Display for Target {
+    /// As [`Target::parse`] reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.replica {
+            Some(replica) => write!(f, "{replica}={}", self.url),
+            None => write!(f, "{}", self.url),
+        }
+    }
+}
+
 impl fmt::Debug for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Never the token.

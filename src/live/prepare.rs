@@ -1,6 +1,7 @@
 //! From a request of the workload to bytes: made ahead of its time, since a long prompt takes longer to write than a
 //! request may be late.
 
+use crate::LiveError;
 use crate::options::{Lengths, Options, Prompts};
 use bytes::Bytes;
 use gorgo_text::{block_token_ids, chain_text};
@@ -29,25 +30,39 @@ impl Writer {
     }
 
     /// The headers of a request. Its id is the workload's, so that other people's logs of it pair with the records.
-    pub fn headers(&self, request: &Request, origin: Option<&Origin>) -> HeaderMap {
+    ///
+    /// # Errors
+    /// When the zone that it may not leave is no header: it is not sent without.
+    pub fn headers(
+        &self,
+        request: &Request,
+        origin: Option<&Origin>,
+    ) -> Result<HeaderMap, LiveError> {
         let mut all = self.headers.clone();
         let mut set = |name: &'static str, text: &str| {
-            // A name with characters that no header may hold is left out.
-            if let Ok(value) = HeaderValue::from_str(text) {
-                all.insert(HeaderName::from_static(name), value);
-            }
+            let value = HeaderValue::from_bytes(text.as_bytes()).ok()?;
+            all.insert(HeaderName::from_static(name), value);
+            Some(())
         };
         set(headers::REQUEST_ID, &request.id.to_string());
         if request.has_session {
             set(headers::SESSION, &request.id.session.to_string());
         }
         if let Some(region) = origin.and_then(|origin| origin.region.as_deref()) {
+            // A region's name that no header may hold is no loss: the proxy asks its own tables then.
             set(headers::ORIGIN_REGION, region);
         }
         if let Some(zone) = origin.and_then(|origin| origin.residency.as_deref()) {
             set(headers::RESIDENCY, zone);
         }
-        all
+        if let Some(zone) = origin.and_then(|origin| origin.residency.as_deref()) {
+            set(headers::RESIDENCY, zone).ok_or_else(|| LiveError::Option {
+                option: "residency",
+                got: format!("{zone:?} for request {}", request.id),
+                wanted: "a name that a header can hold".to_owned(),
+            })?;
+        }
+        Ok(all)
     }
 
     /// The body of a request.
@@ -196,12 +211,20 @@ mod tests {
     fn the_workloads_names_go_with_the_request() {
         let key = (header::AUTHORIZATION, HeaderValue::from_static("Bearer x"));
         let writer = writer(|options| options.headers = vec![key]);
-        let origin = Origin { region: Some("azure:eastus".to_owned()), ..Origin::default() };
-        let headers = writer.headers(&request(&[1], 5), Some(&origin));
+        let named = |name: &str| Some(name.to_owned());
+        let (region, residency) = (named("azure:eastus"), named("eu"));
+        let origin = Origin { region, residency, ..Origin::default() };
+        let headers = writer.headers(&request(&[1], 5), Some(&origin)).unwrap();
         let text = |name: &str| headers[name].to_str().unwrap().to_owned();
         assert_eq!(text("x-request-id"), "7.2");
         assert_eq!(text("x-session-id"), "7");
         assert_eq!(text("x-gorgo-origin-region"), "azure:eastus");
+        assert_eq!(text("x-gorgo-residency"), "eu");
         assert_eq!(text("authorization"), "Bearer x");
+        let origin = Origin { residency: named("e\nu"), ..Origin::default() };
+        assert!(
+            writer.headers(&request(&[1], 5), Some(&origin)).is_err(),
+            "never without its zone"
+        );
     }
 }

@@ -1,9 +1,11 @@
 //! What the router inside the client is told of its replicas: round trips, and what their metrics say.
 
-use crate::attempt::scrape;
+use crate::attempt::{Answer, exchange};
 use crate::flight::Field;
+use bytes::Bytes;
 use gorgo_routing::Scrape;
 use gorgo_types::{Nanos, ReplicaId};
+use http::{HeaderMap, Method};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -60,12 +62,13 @@ pub(crate) async fn start(
 async fn once(field: &Field, replica: ReplicaId, path: &'static str) {
     let Some(balancer) = &field.balancer else { return };
     let endpoint = &field.endpoints[replica.index()];
-    let asked = tokio::time::timeout(PATIENCE, scrape(endpoint, path)).await;
-    let answer = asked.ok().and_then(Result::ok);
+    let asked = exchange(endpoint, Method::GET, path, HeaderMap::new(), Bytes::new());
+    let asked = tokio::time::timeout(PATIENCE, asked).await;
+    let answer = asked.ok().and_then(Result::ok).filter(|answer| answer.status == 200);
     if path == HEALTH {
-        return balancer.probed(replica, answer.map(|(rtt, _)| rtt));
+        return balancer.probed(replica, answer.map(|answer| answer.rtt));
     }
-    let Some((latency, text)) = answer else { return };
+    let Some(Answer { rtt: latency, text, .. }) = answer else { return };
     if let Some(mut scrape) = numbers(&text) {
         scrape.latency = latency;
         scrape.taken_at = field.clock.now().saturating_sub(Nanos(latency.0 / 2));

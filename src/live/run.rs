@@ -12,12 +12,12 @@ use crate::pool::pooled;
 use crate::prepare::Writer;
 use crate::way::Ways;
 use crate::{LiveError, probe};
-use gorgo_metrics::{FleetNames, RunResult};
+use gorgo_metrics::RunResult;
 use gorgo_random::Key;
 use gorgo_routing::Router;
 use gorgo_scenario::{Requests, Resolved};
-use gorgo_sim::{PolicyRun, RunOptions, Stops, setup_of};
-use gorgo_types::{RegionId, ReplicaId};
+use gorgo_sim::{PolicyRun, RunOptions, StationSetup, Stops, setup_of};
+use gorgo_types::{Nanos, RegionId, ReplicaId};
 use gorgo_workload::Client;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -73,6 +73,9 @@ pub async fn run(scenario: &Resolved, options: &Options) -> Result<LiveOutcome, 
     let stop = options.stop.child_token();
     let _guard = stop.clone().drop_guard();
     let options = Options { stop, ..options.clone() };
+    // What is wrong with names is told before anybody is asked.
+    let fleet: Vec<_> = scenario.replicas.iter().map(|r| (r.name.clone(), r.region)).collect();
+    places(&options.targets, &fleet)?;
     let requests = scenario.requests()?;
     let endpoints = endpoints(&options)?;
     reach(&endpoints, &options).await?;
@@ -145,9 +148,10 @@ struct Plan {
     ways: Option<Ways>,
     router: Option<Router>,
     stops: Stops,
-    probe_every: Option<gorgo_types::Nanos>,
-    scrape_every: Option<gorgo_types::Nanos>,
+    probe_every: Option<Nanos>,
+    scrape_every: Option<Nanos>,
     key: Key,
+    zones: Vec<String>,
     label: String,
 }
 
@@ -174,6 +178,7 @@ impl One<'_> {
             handle: Handle::current(),
             inbox: Arc::clone(&inbox),
             stops: plan.stops,
+            zones: plan.zones,
             policy: plan.label,
             round: self.round,
             state: Default::default(),
@@ -197,7 +202,7 @@ impl One<'_> {
             options: RunOptions::default(),
         };
         let setup = setup_of(run)?;
-        let places = places(&self.options.targets, &setup.names)?;
+        let places = places(&self.options.targets, &setup.names.replicas)?;
         let key = Key::new(setup.seed);
         let routers: Vec<RegionId> = setup.routers.iter().map(|router| router.region).collect();
         let mut client = Client::new(setup.source, &setup.client)?;
@@ -225,7 +230,7 @@ impl One<'_> {
             }),
         };
         let router =
-            places.map(|places| router(setup.routers, &setup.names, &places, &setup.tuner));
+            places.map(|places| router(setup.routers, &setup.replicas, &places, &setup.tuner));
         Ok(Plan {
             book,
             client,
@@ -235,18 +240,22 @@ impl One<'_> {
             probe_every,
             scrape_every,
             key,
+            zones: setup.zones,
             label: setup.names.policy,
         })
     }
 }
 
 /// Which replica of the scenario answers at each target; none: there is one target, and it may be a proxy.
-fn places(targets: &[Target], names: &FleetNames) -> Result<Option<Vec<ReplicaId>>, LiveError> {
+fn places(
+    targets: &[Target],
+    fleet: &[(String, RegionId)],
+) -> Result<Option<Vec<ReplicaId>>, LiveError> {
     if let [Target { replica: None, .. }] = targets {
         return Ok(None);
     }
     let known = || {
-        let names: Vec<&str> = names.replicas.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = fleet.iter().map(|(name, _)| name.as_str()).collect();
         names.join(", ")
     };
     let refuse =
@@ -254,9 +263,9 @@ fn places(targets: &[Target], names: &FleetNames) -> Result<Option<Vec<ReplicaId
     let mut places = Vec::with_capacity(targets.len());
     for (at, target) in targets.iter().enumerate() {
         let place = match &target.replica {
-            Some(replica) => names.replicas.iter().position(|(name, _)| name == replica),
+            Some(replica) => fleet.iter().position(|(name, _)| name == replica),
             // Unnamed ones are the fleet in its order, if they are as many.
-            None => (targets.len() == names.replicas.len()).then_some(at),
+            None => (targets.len() == fleet.len()).then_some(at),
         };
         let Some(place) = place else {
             let wanted = format!("REPLICA=URL, with a replica of the scenario ({})", known());
@@ -267,7 +276,7 @@ fn places(targets: &[Target], names: &FleetNames) -> Result<Option<Vec<ReplicaId
         };
         let place = ReplicaId(place as u32);
         if places.contains(&place) {
-            let name = &names.replicas[place.index()].0;
+            let name = &fleet[place.index()].0;
             return refuse(format!("two URLs for `{name}`"), "one for each replica".to_owned());
         }
         places.push(place);
@@ -278,7 +287,7 @@ fn places(targets: &[Target], names: &FleetNames) -> Result<Option<Vec<ReplicaId
 /// The router inside the client: its replicas are the targets, in their order.
 fn router(
     routers: Vec<gorgo_sim::RouterSetup>,
-    names: &FleetNames,
+    replicas: &[StationSetup],
     places: &[ReplicaId],
     tuner: &Option<gorgo_routing::tuner::TunerConfig>,
 ) -> Result<Router, LiveError> {
@@ -293,8 +302,13 @@ fn router(
     let [setup] = <[_; 1]>::try_from(routers).map_err(|_| {
         refuse("many URLs and a router in each region", "one URL of a proxy, or one router")
     })?;
-    let region = |place: &ReplicaId| names.replicas[place.index()].1;
-    let fleet: Vec<_> = (0..).map(ReplicaId).zip(places.iter().map(region)).collect();
-    Router::new(setup.config, setup.policy, &fleet)
-        .map_err(|error| LiveError::Scenario(error.into()))
+    let at = |place: &ReplicaId| &replicas[place.index()];
+    let own = || (0..).map(ReplicaId).zip(places.iter().map(at));
+    let fleet: Vec<_> = own().map(|(id, replica)| (id, replica.region)).collect();
+    let wrong = |error: gorgo_routing::RoutingError| LiveError::Scenario(error.into());
+    let mut router = Router::new(setup.config, setup.policy, &fleet).map_err(wrong)?;
+    for (id, replica) in own() {
+        router.set_zone(Nanos::ZERO, id, replica.zone).map_err(wrong)?;
+    }
+    Ok(router)
 }

@@ -18,6 +18,7 @@ mod distribution;
 mod error;
 mod live;
 mod numbers;
+mod parity;
 mod record;
 mod rolling;
 mod spec;
@@ -34,6 +35,7 @@ pub use error::Invalid;
 pub use hdrhistogram::Histogram;
 pub use live::{LiveSummary, RoundNumbers};
 pub use numbers::Numbers;
+pub use parity::{NumberParity, OrderParity, Parity, PolicyParity};
 pub use record::{RequestRecord, Status, TtftParts};
 pub use rolling::{Rolling, rolling};
 pub use spec::{

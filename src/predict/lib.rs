@@ -4,12 +4,13 @@
 //! same choices on simulated replicas and so knows their real load at every moment; [`snapshot()`] has nothing but what
 //! the router saw of the chosen replica; [`regression`] is the plain least squares that both are held against. What the
 //! logs leave open is in [`Assumptions`], and [`fit()`] finds it on one log, so that others can be foretold with it.
-//! [`score`] says how good a prediction is.
+//! [`score`] says how good a prediction is. [`calibrate`] makes a cost profile of measured requests.
 //!
 //! No files, no clock, no words for people: `src/cli/decisions/predict.rs` has those. Read [`recorded`] next, then
 //! [`replay`](mod@replay).
 
 pub mod assumptions;
+pub mod calibrate;
 pub mod fit;
 pub mod probes;
 pub mod recorded;

@@ -85,7 +85,7 @@ fn features(row: &Recorded, replicas: usize) -> Option<Vec<f64>> {
 const DEPENDENT: f64 = 1e-9;
 
 /// Least squares by modified Gram-Schmidt. A column that depends on those before it has the coefficient 0.
-fn least_squares(rows: &[Vec<f64>], measured: &[f64]) -> Vec<f64> {
+pub(crate) fn least_squares(rows: &[Vec<f64>], measured: &[f64]) -> Vec<f64> {
     let width = rows.first().map_or(0, Vec::len);
     let mut columns: Vec<Vec<f64>> =
         (0..width).map(|column| rows.iter().map(|row| row[column]).collect()).collect();

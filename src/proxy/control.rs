@@ -232,6 +232,7 @@ impl Control {
         let mut config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         fixed(&config, &new)?;
         build_policy(&new.policy)?;
+        self.proxy.can_reach(&new)?;
         let gone: Vec<String> = config
             .replicas
             .iter()
@@ -246,8 +247,11 @@ impl Control {
                 self.enter(&new, replica)?;
             }
         }
-        if config.policy != new.policy {
+        if config.policy != new.policy || config.tuner != new.tuner {
             self.install(&new.policy)?;
+            if let Some(tuner) = &new.tuner {
+                self.proxy.with_core(|core, _| core.router.tune(tuner, new.seed))?;
+            }
         }
         self.proxy.change_settings(|settings| *settings = Settings::of(&new, settings.policy));
         *config = new;
@@ -297,7 +301,6 @@ fn fixed(old: &Config, new: &Config) -> Result<(), ProxyError> {
         ("seed", old.seed == new.seed),
         ("text", old.text == new.text),
         ("router", old.router == new.router),
-        ("tuner", old.tuner == new.tuner),
         ("probe", old.probe == new.probe),
         ("scrape", old.scrape == new.scrape),
         ("admin", old.admin == new.admin),

@@ -1,6 +1,6 @@
 //! A reverse proxy around the routing crate: sockets and clocks here, decisions there.
 //!
-//! [`start`] listens and serves until [`Running::shutdown`]. A request is read whole ([`front`](self)), its prompt cut into
+//! [`start`] listens and serves until [`Running::shutdown`]. A request is read whole (`front.rs`), its prompt cut into
 //! blocks, placed by the router under one lock (`core.rs`), sent (`exchange.rs`, `upstream.rs`), and its answer passed on
 //! piece by piece (`relay.rs`). What the router is told besides comes from `signals.rs`. README.md is for those who run it;
 //! read `config.rs` next.

@@ -241,6 +241,16 @@ impl Proxy {
         }
     }
 
+    /// Whether replicas of a configuration can be trusted, where any of them wants to be: before anything changes.
+    pub(crate) fn can_reach(&self, config: &Config) -> Result<(), ProxyError> {
+        let wanted = config.replicas.iter().any(|replica| replica.endpoint.tls);
+        if wanted && self.trust.get().is_none() {
+            let read = tls::trust(config.upstream_ca.as_deref())?;
+            self.trust.get_or_init(|| read);
+        }
+        Ok(())
+    }
+
     /// A new replica, not yet in the fleet.
     pub(crate) fn new_replica(
         &self,

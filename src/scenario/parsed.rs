@@ -11,6 +11,7 @@ mod event;
 mod fleet;
 mod generators;
 mod link;
+mod live;
 mod load;
 mod measure;
 mod network;
@@ -24,6 +25,7 @@ pub use event::{EventTable, FailuresTable, OutageTable, PartitionTable, RttTable
 pub use fleet::{FleetTable, ReplicaTable, VllmTable};
 pub use generators::{ArtChatTable, ArtWindow, BurstsTable, ServegenService, ServegenTable};
 pub use link::{ConnectTable, SeriesTable};
+pub use live::{LiveApi, LiveLegs, LiveLengths, LiveTable};
 pub use load::{
     ConcurrentTable, DiurnalTable, GammaTable, LoadTable, RampTable, RateTable, RecordedTable,
     SpikeTable, SweepTable, SynchronousTable, ThroughputTable,
@@ -83,6 +85,9 @@ pub struct ScenarioTable {
     /// What things cost.
     #[serde(default)]
     pub cost: CostTable,
+    /// Real URLs, and how they are spoken to: for `gorgo live`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<Located<LiveTable>>,
     /// Cost profiles of the scenario's own, beside the built-in ones of `data/gpus`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<std::collections::BTreeMap<String, serde_json::Value>>")]

@@ -12,6 +12,7 @@ mod event;
 mod fleet;
 mod generators;
 mod link;
+mod live;
 mod load;
 mod measure;
 mod network;
@@ -59,6 +60,7 @@ pub(crate) fn resolve(
     let client = context.client()?;
     let measure = context.measure()?;
     let (moved, outages) = context.events(network.network.clone(), &fleet.replicas)?;
+    let live = context.live()?;
     let cost = context.cost(&network.network, &fleet.replicas, &fleet.profiles, &router)?;
     let explicit = ScenarioTable {
         fleet: FleetTable { replicas: fleet.groups.into(), ..FleetTable::default() },
@@ -66,6 +68,7 @@ pub(crate) fn resolve(
         workload: Some(demand.workload_table.into()),
         load: demand.load_table.into(),
         cost: cost.table,
+        live: live.clone().map(Located::nowhere),
         profiles: fleet.profiles.into_iter().map(Located::nowhere).collect(),
         ..table.clone()
     };
@@ -84,6 +87,7 @@ pub(crate) fn resolve(
         router,
         measure,
         cost: cost.params,
+        live,
         base: base.to_owned(),
         explicit,
     })

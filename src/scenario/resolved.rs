@@ -2,7 +2,7 @@
 //! id, every number has been checked. What has not been read yet is the workload's own file: `workload.rs` does that.
 //! How it comes about: `resolve.rs`.
 
-use crate::parsed::ScenarioTable;
+use crate::parsed::{LiveTable, ScenarioTable};
 use crate::workload::DemandSpec;
 use crate::{ScenarioError, SeriesSpec};
 use gorgo_model::network::Connect;
@@ -47,6 +47,8 @@ pub struct Resolved {
     pub measure: MeasureParams,
     /// What things cost.
     pub cost: CostParams,
+    /// How `gorgo live` sends the requests; none: its options alone say.
+    pub live: Option<LiveTable>,
     /// Where a relative path of the workload starts.
     pub(crate) base: PathBuf,
     /// The same as a file would say it, as far as it cannot be told from the fields above.

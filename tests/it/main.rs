@@ -6,9 +6,11 @@ mod commands;
 #[cfg(feature = "live")]
 mod demo;
 mod determinism;
+mod emulate;
 mod gate;
 mod generated;
 mod import;
+mod live;
 mod metrics;
 mod predict;
 mod scale;

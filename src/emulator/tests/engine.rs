@@ -4,10 +4,10 @@
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod common;
 
-use common::{Client, ask, ms, running, scenario};
+use common::{Client, FLEET, ask, ms, running, scenario_of};
 use gorgo_emulator::station::Recorded;
-use gorgo_emulator::{Links, Options};
-use gorgo_model::{Replica, ReplicaEvent, ReplicaOutput};
+use gorgo_emulator::{Links, Options, start};
+use gorgo_model::{Engine, ReplicaEvent, ReplicaOutput};
 use gorgo_text::block_text;
 use gorgo_types::BlockId;
 use gorgo_wire::body::{Ask, Said};
@@ -36,9 +36,9 @@ fn body(blocks: &[u64], output_tokens: u64, api: Api) -> Vec<u8> {
 }
 
 /// Plays what an engine was told to a new replica, in runs of steps, and gives what it reports.
-fn played(recorded: &[Recorded], mut replica: Replica) -> Vec<ReplicaEvent> {
+fn played(recorded: &[Recorded], mut replica: Engine) -> Vec<ReplicaEvent> {
     let mut out = ReplicaOutput::default();
-    let until = |replica: &mut Replica, at, out: &mut ReplicaOutput| {
+    let until = |replica: &mut Engine, at, out: &mut ReplicaOutput| {
         while let Some(wake) = replica.next_wake().filter(|wake| *wake <= at) {
             replica.advance(wake, out);
         }
@@ -68,8 +68,17 @@ fn played(recorded: &[Recorded], mut replica: Replica) -> Vec<ReplicaEvent> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_requests_are_served_as_the_model_serves_them() {
+    fifty_requests(FLEET).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vllm_serves_them_as_its_model_does() {
+    fifty_requests(&FLEET.replacen("overhead = \"5ms\"", "overhead = \"5ms\"\nvllm = {}", 1)).await;
+}
+
+async fn fifty_requests(fleet: &str) {
     let options = Options { links: Links::None, record: true, ..Options::default() };
-    let running = running(options).await;
+    let running = start(&scenario_of(fleet), options).await.unwrap();
     let address = running.replicas()[0].direct;
     let mut tasks = tokio::task::JoinSet::new();
     for i in 0..50_u64 {
@@ -98,7 +107,7 @@ async fn fifty_requests_are_served_as_the_model_serves_them() {
         .iter()
         .filter_map(|told| if let Recorded::Reported(event) = told { Some(*event) } else { None })
         .collect();
-    let replica = Replica::new(scenario().replicas[0].config.clone()).unwrap();
+    let replica = Engine::new(scenario_of(fleet).replicas[0].config.clone()).unwrap();
     assert_eq!(played(&recorded, replica), reported);
     let mut simulated: Vec<u64> = reported
         .iter()

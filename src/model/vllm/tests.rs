@@ -1,3 +1,5 @@
+//! The rules of vLLM one by one, on replicas small enough to reckon by hand.
+
 use super::*;
 use crate::{CostProfile, EngineLimits, GapRun};
 use gorgo_types::{BlockChain, Tokens};

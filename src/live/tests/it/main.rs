@@ -2,5 +2,7 @@
 //! what it sends.
 
 mod answers;
+mod rounds;
+mod secure;
 mod sending;
 mod support;

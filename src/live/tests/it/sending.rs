@@ -216,5 +216,5 @@ async fn a_target_that_nobody_listens_at_is_told_at_once() {
     assert!(matches!(&error, LiveError::Unreachable { .. }), "{error}");
     let unknown = options(&["http://127.0.0.1:1", "nowhere=http://127.0.0.1:2"]);
     let error = gorgo_live::run(&scenario(1, ""), &unknown).await.unwrap_err();
-    assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
+    assert!(error.to_string().contains("wanted REPLICA=URL"), "{error}");
 }

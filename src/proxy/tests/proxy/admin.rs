@@ -125,6 +125,9 @@ async fn another_file_is_taken_over_or_refused_as_a_whole() {
     client.post("{\"prompt\":\"x\"}").await;
     client.answer().await;
     assert_eq!((a.seen().len(), b.seen().len()), (1, 1));
+    // Another policy, whose session stays where it is.
+    proxy.reload(text("session-affinity", &b)).unwrap();
+    proxy.reload(text("round-robin", &b)).unwrap();
     let mut other = text("round-robin", &a);
     other.seed = 7;
     assert!(proxy.reload(other).unwrap_err().to_string().contains("`seed` needs a restart"));
