@@ -158,10 +158,7 @@ enum FormatArg {
 /// What a build without sockets says.
 #[cfg(not(feature = "live"))]
 pub fn live(_: &LiveArgs) -> Result<Exit, Failure> {
-    Err(Failure::input(
-        "this build has no sockets: wanted one with `--features live`, as in \
-         `cargo run --release --features live -- live ...`",
-    ))
+    Err(Failure::lacks_live("live"))
 }
 
 /// Runs the command.

@@ -1,7 +1,7 @@
 //! The parts of the demo: simulated in one go; or replicas, relays, proxy and client on loopback, from start to end.
 
 use crate::exit::Failure;
-use gorgo_emulator::Inventory;
+use gorgo_emulator::{Inventory, Links, SetUp};
 use gorgo_live::{CancellationToken, ClientLegs, Options, Progress, Target};
 use gorgo_metrics::RunResult;
 use gorgo_proxy::Config;
@@ -43,9 +43,10 @@ pub(super) fn simulate(scenario: &Resolved) -> Result<Simulated, Failure> {
 
 /// Starts everything, sends the requests, and ends everything, however it went.
 pub(super) async fn measure(scenario: &Resolved, quiet: bool) -> Result<Measured, Failure> {
-    let emulator = gorgo_emulator::start(scenario, gorgo_emulator::Options::default())
-        .await
-        .map_err(Failure::failed)?;
+    // New connections cost what the simulated ones do.
+    let links = Links::Relay(SetUp::Scenario);
+    let options = gorgo_emulator::Options { links, ..gorgo_emulator::Options::default() };
+    let emulator = gorgo_emulator::start(scenario, options).await.map_err(Failure::failed)?;
     let outcome = behind_proxy(scenario, &emulator.inventory(), quiet).await;
     let report = emulator.shutdown().await;
     let mut measured = outcome?;
