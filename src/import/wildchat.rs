@@ -11,7 +11,7 @@
 //! What becomes of a conversation is in `conversation` and `writer`.
 
 use crate::columns::{Column, Kind, Numbers, Texts, Values, find, open};
-use crate::conversation::{Conversation, Location, Message, Role};
+use crate::conversation::{Conversation, Location, Message};
 use crate::error::{ImportError, RowPlace};
 use crate::tally::Imported;
 use crate::writer::{ImportOptions, Importer, Progress};
