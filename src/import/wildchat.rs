@@ -15,6 +15,7 @@ use crate::conversation::{Conversation, Location, Message};
 use crate::error::{ImportError, RowPlace};
 use crate::tally::Imported;
 use crate::writer::{ImportOptions, Importer, Progress};
+use gorgo_text::Role;
 use parquet::data_type::{ByteArray, DataType};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use std::fs::File;
