@@ -3,7 +3,7 @@
 //! Whoever has something to say takes the lock, moves the replica on to now and says it, so the replica's calls are in
 //! order of time as it wants them, and everything that it reports bears the model's own time, however late the machine is.
 //! A request's overhead counts from when its last byte was received: what parsing took is not added. How HTTP looks is not
-//! known here: `generate.rs` and `body.rs` turn [`Emitted`] into answers.
+//! known here: `generate.rs` and `body.rs` turn `Emitted` into answers.
 
 use crate::clock::Clock;
 use crate::kv_events::{Book, Contents, Publish};
