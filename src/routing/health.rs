@@ -8,7 +8,7 @@
 //! count for nothing: whoever tells the router decides what is the replica's failure ([`crate::Router::failed`]).
 //!
 //! What a replica has shown is kept here, by id; whether it may be chosen is the fleet's to know. Nothing happens by
-//! itself: circuits half-open when the router is next polled or asked after [`Health::deadline`].
+//! itself: circuits half-open when the router is next polled or asked after `Health::deadline`.
 
 pub mod config;
 mod record;
