@@ -94,17 +94,17 @@ pub fn demo(args: &DemoArgs) -> Result<Exit, Failure> {
 impl DemoArgs {
     fn scenario(&self) -> Result<gorgo_scenario::Resolved, Failure> {
         use gorgo_scenario::{Parsed, Resolved};
-        let mut sets = self.set.clone();
-        sets.push(format!("measure.stop={}s", self.seconds));
+        let mut sets = vec![format!("measure.stop={}s", self.seconds)];
+        if self.scenario.is_none() {
+            // More than are sent in that time.
+            sets.push(format!("workload.wildchat.requests={}", 60 * self.seconds));
+        }
+        // What is asked for has the last word.
+        sets.extend_from_slice(&self.set);
         let scenario = match &self.scenario {
             Some(path) => Resolved::from_file(path, &sets),
-            None => {
-                // Many enough for any length that is allowed.
-                sets.push(format!("workload.wildchat.requests={}", 60 * self.seconds));
-                let parsed =
-                    Parsed::new("06_demo.toml", BUILT_IN, &sets).map_err(Failure::input)?;
-                return parsed.resolve(std::path::Path::new("")).map_err(Failure::input);
-            }
+            None => Parsed::new("06_demo.toml", BUILT_IN, &sets)
+                .and_then(|parsed| parsed.resolve(std::path::Path::new(""))),
         };
         scenario.map_err(Failure::input)
     }

@@ -23,6 +23,17 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// How a run ends that failed: it broke a law, its input was wrong, or neither.
+    const fn of(is_invalid: bool, is_input: bool) -> Self {
+        match (is_invalid, is_input) {
+            (true, _) => Self::Invalid,
+            (false, true) => Self::Input,
+            (false, false) => Self::Failed,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
@@ -76,26 +87,13 @@ impl Failure {
 
 impl From<gorgo_sim::SimError> for Failure {
     fn from(error: gorgo_sim::SimError) -> Self {
-        let exit = if error.is_invalid() {
-            Exit::Invalid
-        } else if error.is_input() {
-            Exit::Input
-        } else {
-            Exit::Failed
-        };
-        Self { exit, message: chain(&error) }
+        Self { exit: Exit::of(error.is_invalid(), error.is_input()), message: chain(&error) }
     }
 }
 
 impl From<gorgo_sweep::SweepError> for Failure {
     fn from(error: gorgo_sweep::SweepError) -> Self {
-        let exit = if error.is_invalid() {
-            Exit::Invalid
-        } else if error.is_input() {
-            Exit::Input
-        } else {
-            Exit::Failed
-        };
+        let exit = Exit::of(error.is_invalid(), error.is_input());
         Self { exit, message: error.to_string() }
     }
 }
