@@ -101,12 +101,12 @@ impl DemoArgs {
         }
         // What is asked for has the last word.
         sets.extend_from_slice(&self.set);
-        let scenario = match &self.scenario {
-            Some(path) => Resolved::from_file(path, &sets),
+        match &self.scenario {
+            Some(path) => Resolved::from_file(path, &sets).map_err(Failure::input),
             None => Parsed::new("06_demo.toml", BUILT_IN, &sets)
-                .and_then(|parsed| parsed.resolve(std::path::Path::new(""))),
-        };
-        scenario.map_err(Failure::input)
+                .and_then(|parsed| parsed.resolve(std::path::Path::new("")))
+                .map_err(Failure::input),
+        }
     }
 
     /// Indices of the policies to run.
