@@ -1,6 +1,6 @@
 //! A script run on the fast engine.
 //!
-//! It drives [`Replica`] as the simulator does (what happens at a time is told before the boundaries at that time are
+//! It drives [`SglangReplica`] as the simulator does (what happens at a time is told before the boundaries at that time are
 //! processed; a wake is answered when it is due) and collects the same [`Outcome`] as the slow engine. Keys are used
 //! again as soon as a request is over.
 
