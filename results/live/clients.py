@@ -75,7 +75,7 @@ def ours(gorgo, folder, url):
 
 def aiperf(binary, folder, url, tokenizer):
     home = folder / "hf"
-    snapshot = home / "hub" / "models--local--tiny" / "snapshots" / "0"
+    snapshot = home / "hub" / "models--local--four-characters" / "snapshots" / "0"
     if not snapshot.exists():
         snapshot.parent.mkdir(parents=True)
         shutil.copytree(tokenizer, snapshot)
@@ -84,7 +84,7 @@ def aiperf(binary, folder, url, tokenizer):
         (refs / "main").write_text("0")
     out = folder / "aiperf"
     shutil.rmtree(out, ignore_errors=True)
-    run([binary, "profile", "-m", "emulated", "--url", url, "--endpoint-type", "completions", "--streaming", "--tokenizer", "local/tiny",
+    run([binary, "profile", "-m", "emulated", "--url", url, "--endpoint-type", "completions", "--streaming", "--tokenizer", "local/four-characters",
          "--input-file", folder / "trace.jsonl", "--custom-dataset-type", "mooncake_trace", "--fixed-schedule",
          "--extra-inputs", "ignore_eos:true", "--use-server-token-count", "--ui", "none", "--output-artifact-dir", out, "--random-seed", "1"],
         env={**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"})
