@@ -19,10 +19,10 @@ mod tests;
 use crate::replica::series::StepSeries;
 use crate::replica::validate_sequence;
 use crate::{
-    EngineRequest, Femtos, ModelError, Observation, PrefillItem, ReplicaConfig, ReplicaEvent,
-    ReplicaOutput, ReplicaTotals, RequestKey,
+    CacheChange, EngineRequest, Femtos, ModelError, Observation, PrefillItem, ReplicaConfig,
+    ReplicaEvent, ReplicaOutput, ReplicaTotals, RequestKey,
 };
-use gorgo_types::Nanos;
+use gorgo_types::{BlockChain, BlockId, Nanos};
 use hashbrown::HashMap;
 use pool::{Block, Pool};
 use request::{Live, Place, Slot};
@@ -173,6 +173,27 @@ impl VllmReplica {
     /// As [`crate::Replica::step_by_step`].
     pub fn step_by_step(&mut self, each: bool) {
         self.step_by_step = each;
+    }
+
+    /// As [`crate::Replica::record_cache_changes`], of the engine's own blocks ([`VllmReplica::block_id`]). As vLLM says it:
+    /// a block that is computed twice is told twice, stored and removed.
+    pub fn record_cache_changes(&mut self) {
+        self.pool.record_changes();
+    }
+
+    /// As [`crate::Replica::take_cache_changes`].
+    pub fn take_cache_changes(&mut self) -> Vec<CacheChange> {
+        self.pool.take_changes()
+    }
+
+    /// What the engine block `index` of a chain, of `block_tokens` tokens, is told as; none: the chain has no such block, or
+    /// neither block size is a multiple of the other.
+    #[must_use]
+    pub fn block_id(chain: &BlockChain, index: u32, block_tokens: u32) -> Option<BlockId> {
+        let own = chain.block_tokens();
+        let fits = block_tokens > 0
+            && (own.is_multiple_of(block_tokens) || block_tokens.is_multiple_of(own));
+        fits.then(|| request::content(chain, index, block_tokens)).flatten()
     }
 
     /// As [`crate::Replica::next_wake`].
@@ -380,7 +401,7 @@ impl VllmReplica {
         self.running.clear();
         self.batch.clear();
         self.cancels.clear();
-        self.pool = Pool::new(self.pool.blocks(), self.config.prefix_cache);
+        self.pool.clear();
         self.iteration = Iteration::Idle;
         self.reschedule();
         lost

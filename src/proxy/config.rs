@@ -101,6 +101,20 @@ pub struct ReplicaConfig {
     pub residency: Option<String>,
     /// Where its engine publishes KV events: `tcp://HOST:PORT` or `ipc://PATH`; none: it is not listened to.
     pub kv_events: Option<String>,
+    /// How much it is meant to bear against the others, from 1 to [`gorgo_routing::MAX_WEIGHT`].
+    pub weight: u32,
+}
+
+impl ReplicaConfig {
+    /// Whether this is the same replica, of another weight perhaps: weights change while it serves.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let Self { name, region, endpoint, residency, kv_events, weight: _ } = self;
+        *name == other.name
+            && *region == other.region
+            && *endpoint == other.endpoint
+            && *residency == other.residency
+            && *kv_events == other.kv_events
+    }
 }
 
 /// A replica's address.
@@ -185,6 +199,8 @@ pub struct AdminConfig {
 pub struct LogConfig {
     /// `decisions.jsonl`; none: not written.
     pub decisions: Option<PathBuf>,
+    /// `tune.jsonl`, what the tuner tries; none: not written.
+    pub tuner: Option<PathBuf>,
     /// How many of the last decisions the admin API shows.
     pub decisions_kept: u32,
     /// Whether responses carry headers that explain the decision.

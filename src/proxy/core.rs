@@ -6,9 +6,10 @@
 use crate::answer::Refusal;
 use crate::decisions::DecisionLog;
 use crate::fleet::Replica;
+use crate::journal::Journal;
 use gorgo_random::{Key, Purpose};
 use gorgo_routing::log::LogLine;
-use gorgo_routing::tuner::TuneStep;
+use gorgo_routing::tuner::{TuneHead, TuneStep, TunerConfig, TunerError};
 use gorgo_routing::{Action, Question, Router, RoutingRequest, Signals, Target, Ticket};
 use gorgo_types::{BlockChain, Nanos, ReplicaId, RequestId, Tokens, ZoneId};
 use http::StatusCode;
@@ -83,6 +84,8 @@ pub(crate) struct Core {
     next_key: u32,
     key: Key,
     pub(crate) log: DecisionLog,
+    /// What the tuner tries, step by step; each tuner has a file of its own.
+    pub(crate) tuning: Journal,
     /// When the timer wakes.
     pub(crate) planned: Option<Nanos>,
     /// Requests that left the queue because they waited too long.
@@ -100,6 +103,7 @@ impl Core {
         replicas: &[Arc<Replica>],
         seed: u64,
         log: DecisionLog,
+        tuning: Journal,
     ) -> Self {
         let mut core = Self {
             router,
@@ -108,6 +112,7 @@ impl Core {
             next_key: 0,
             key: Key::new(seed),
             log,
+            tuning,
             planned: None,
             timed_out: 0,
             steps: VecDeque::new(),
@@ -173,8 +178,7 @@ impl Core {
             .bits();
         let target = router.decide(now, &request, draw).target;
         if log.is_wanted() {
-            let question =
-                Question { now, request, candidates: router.signals(), draw, home: None };
+            let question = Question::new(now, request, router.signals(), draw, None);
             let line = LogLine::new(&question, router.decision(), router.policy());
             log.write(&line.tuned(router.tuned_weights()));
         }
@@ -283,11 +287,24 @@ impl Core {
         }
     }
 
+    /// Has a tuner change the policy's weights from now on. Of one that was at work the best weights stay.
+    pub(crate) fn tune(&mut self, config: &TunerConfig, seed: u64) -> Result<(), TunerError> {
+        self.router.untune();
+        self.router.tune(config, seed)?;
+        if let Some(tuner) = self.router.tuner() {
+            self.tuning.head(&TuneHead::of(self.router.name(), tuner));
+        }
+        Ok(())
+    }
+
     /// Tells the router something of a request, and keeps the step of a tuner's search that it ended.
     pub(crate) fn tell(&mut self, tell: impl FnOnce(&mut Router)) {
         tell(&mut self.router);
         if let Some(step) = self.router.take_tune_step() {
             tracing::info!(step = step.step, score = step.score, accepted = step.accepted, best = ?step.best, "the tuner's step");
+            if let Ok(row) = serde_json::to_vec(&step) {
+                self.tuning.row(row);
+            }
             self.steps.truncate(STEPS_KEPT - 1);
             self.steps.push_front(step);
         }

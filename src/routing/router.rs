@@ -182,7 +182,8 @@ impl Router {
             }
         };
         let candidates = self.fleet.signals();
-        let question = Question { now, request: *request, candidates, draw, home };
+        let weighted = self.fleet.is_weighted();
+        let question = Question { now, request: *request, candidates, draw, home, weighted };
         let unusual = home.is_some() || request.residency.is_some();
         if candidates.is_empty() || unusual || self.fleet.any_never_scraped() {
             decide(&*self.policy, &question, &mut self.decision);

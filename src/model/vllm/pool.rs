@@ -5,7 +5,9 @@
 //! queue, last blocks of a request first; those that are not go to its head. A new block is taken from the head, and
 //! what it was known by is forgotten. A block that is found again leaves the queue. One block is never used.
 
-use gorgo_types::BlockId;
+use super::request::content;
+use crate::CacheChange;
+use gorgo_types::{BlockChain, BlockId};
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
@@ -50,6 +52,12 @@ pub(super) struct Pool {
     /// Those in the queue that are known.
     free_known: u32,
     caches: bool,
+    /// What was cached and what was evicted, where anybody wants to know.
+    #[expect(
+        clippy::box_collection,
+        reason = "a pool without it is no larger than a pointer more"
+    )]
+    journal: Option<Box<Vec<CacheChange>>>,
 }
 
 impl Pool {
@@ -62,9 +70,41 @@ impl Pool {
             free: 0,
             free_known: 0,
             caches,
+            journal: None,
         };
         (0..blocks).for_each(|block| pool.append(block));
         pool
+    }
+
+    /// Everything is lost.
+    pub(super) fn clear(&mut self) {
+        let mut journal = self.journal.take();
+        if let Some(journal) = &mut journal {
+            journal.push(CacheChange::Cleared);
+        }
+        *self = Self { journal, ..Self::new(self.blocks(), self.caches) };
+    }
+
+    /// Keeps every change from now on until it is taken.
+    pub(super) fn record_changes(&mut self) {
+        self.journal.get_or_insert_default();
+    }
+
+    pub(super) fn take_changes(&mut self) -> Vec<CacheChange> {
+        self.journal.as_deref_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Engine blocks `from` to `to` of a chain, of `size` tokens each, are named: one event, as vLLM's `cache_full_blocks`
+    /// makes it. What nobody can ask for is not told.
+    pub(super) fn stored(&mut self, chain: &BlockChain, (from, to): (u32, u32), size: u32) {
+        let Some(journal) = self.journal.as_deref_mut().filter(|_| self.caches) else { return };
+        let whole = chain.tokens().get() / u64::from(size);
+        let known = (from..to).take_while(|&index| u64::from(index) < whole);
+        let blocks: Vec<BlockId> = known.filter_map(|index| content(chain, index, size)).collect();
+        if !blocks.is_empty() {
+            let parent = from.checked_sub(1).and_then(|before| content(chain, before, size));
+            journal.push(CacheChange::Stored { parent, blocks });
+        }
     }
 
     fn anchor(&self) -> Block {
@@ -149,6 +189,9 @@ impl Pool {
     fn forget(&mut self, block: Block) -> bool {
         let known = std::mem::replace(&mut self.entries[block as usize].known, Known::No);
         let Known::As(content) = known else { return known == Known::Unnamed };
+        if let Some(journal) = &mut self.journal {
+            journal.push(CacheChange::Removed { blocks: vec![content] });
+        }
         match self.by_content.get_mut(&content) {
             Some(Same::Many(blocks)) => {
                 blocks.retain(|&other| other != block);

@@ -178,10 +178,15 @@ impl VllmReplica {
             }
             live.blocks.push(block);
         }
+        let named = live.named;
         while live.named < tokens / size {
             let known = live.known(live.named, size);
             self.pool.name(live.blocks[live.named as usize], known);
             live.named += 1;
+        }
+        if named < live.named {
+            let chain = live.sequence.as_ref().unwrap_or(&live.prompt);
+            self.pool.stored(chain, (named, live.named), size);
         }
     }
 

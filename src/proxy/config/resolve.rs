@@ -12,7 +12,7 @@ use gorgo_config::{Count, Diagnostic, Document, Located, PositiveDuration, Reade
 use gorgo_routing::health::{CircuitConfig, HealthConfig, OutlierConfig};
 use gorgo_routing::registry::{self, RegistryError};
 use gorgo_routing::tuner::{Bounds, StrategyConfig, Tuner, TunerConfig};
-use gorgo_routing::{IndexBound, LearnAt, MAX_REPLICAS, Policy, RouterConfig};
+use gorgo_routing::{IndexBound, LearnAt, MAX_REPLICAS, MAX_WEIGHT, Policy, RouterConfig};
 use gorgo_text::MAX_TEMPLATE_TOKENS;
 use http::HeaderValue;
 use serde_json::{Map, Value};
@@ -81,6 +81,7 @@ impl Context<'_> {
             },
             log: LogConfig {
                 decisions: file.log.decisions.as_ref().map(|path| self.path(path)),
+                tuner: file.log.tuner.as_ref().map(|path| self.path(path)),
                 decisions_kept: match &file.log.decisions_kept {
                     Some(kept) if kept.value > 10_000 => {
                         return Err(self.wrong(kept, kept.value, "at most 10000"));
@@ -345,7 +346,7 @@ impl Context<'_> {
     ) -> Result<Vec<ReplicaConfig>, Diagnostic> {
         let mut replicas: Vec<ReplicaConfig> = Vec::new();
         for place in given {
-            let ReplicaTable { name, region, url, residency, api_key_env, kv_events } =
+            let ReplicaTable { name, region, url, residency, api_key_env, kv_events, weight } =
                 &place.value;
             if replicas.iter().any(|other| other.name == name.value) {
                 let got = format!("{:?} a second time", name.value);
@@ -367,6 +368,7 @@ impl Context<'_> {
                     Some(endpoint) => Some(self.kv_events(endpoint, router)?),
                     None => None,
                 },
+                weight: self.small(weight.as_ref(), 1, MAX_WEIGHT)?,
             });
         }
         if replicas.len() > MAX_REPLICAS as usize {

@@ -177,6 +177,7 @@ pub(super) struct AdminTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct LogTable {
     pub(super) decisions: Option<String>,
+    pub(super) tuner: Option<String>,
     pub(super) decisions_kept: Option<Located<u32>>,
     pub(super) decision_headers: Option<bool>,
 }
@@ -190,6 +191,7 @@ pub(super) struct ReplicaTable {
     pub(super) residency: Option<Located<String>>,
     pub(super) api_key_env: Option<Located<String>>,
     pub(super) kv_events: Option<Located<String>>,
+    pub(super) weight: Option<Located<Count>>,
 }
 
 /// A tuner, as scenarios have it.
