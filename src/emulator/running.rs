@@ -9,7 +9,7 @@ use crate::inventory::{Inventory, InventoryReplica};
 use crate::kv_events::publish;
 use crate::lateness::Lateness;
 use crate::line::Line;
-use crate::options::{KvEvents, Links, Options, SetUp, TimeZero};
+use crate::options::{KvEvents, Links, Options, TimeZero};
 use crate::relay::{Relay, relay};
 use crate::station::Station;
 use crate::timer::{Timer, TimerHandle};

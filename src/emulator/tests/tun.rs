@@ -83,8 +83,8 @@ async fn opening_and_slow_start_take_their_round_trips() {
     assert_eq!(answer.status, 200);
     assert!(ms(answer.e2e) > RTT_MS, "{:?}", answer.e2e);
     // One network, one device.
-    let again =
-        start(&scenario_of(FLEET), Options { links: Links::Tun(NETWORK), ..Options::default() });
+    let scenario = scenario_of(FLEET);
+    let again = start(&scenario, Options { links: Links::Tun(NETWORK), ..Options::default() });
     let error = again.await.err().expect("it is in use").to_string();
     assert!(error.contains("is nobody's yet"), "{error}");
     running.shutdown().await;
