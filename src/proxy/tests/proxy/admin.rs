@@ -352,7 +352,7 @@ async fn the_tuner_is_off_goes_on_within_its_bounds_and_off_again() {
     proxy.shutdown().await;
     let written = file("tune.jsonl");
     let head: TuneHead = serde_json::from_str(&written[0]).unwrap();
-    assert_eq!((head.policy.as_str(), head.strategy.as_str()), ("gorgo-proxy", "one-fifth"));
+    assert_eq!((head.policy.as_str(), head.strategy.as_str()), ("gorgo-proxy", "one_fifth"));
     assert_eq!(head.weights, ["running_factor"]);
     let rows: Vec<TuneStep> =
         written[1..].iter().map(|row| serde_json::from_str(row).unwrap()).collect();

@@ -12,3 +12,5 @@ mod queue;
 mod signals;
 mod support;
 mod tls;
+#[cfg(feature = "tokenizer")]
+mod tokenizer;
