@@ -1,12 +1,12 @@
 //! Either engine behind one interface, as a fleet may have both.
 
 use crate::{
-    CacheChange, EngineRequest, ModelError, Observation, Replica, ReplicaConfig, ReplicaOutput,
-    ReplicaTotals, RequestKey, VllmReplica,
+    CacheChange, EngineRequest, ModelError, Observation, ReplicaConfig, ReplicaOutput,
+    ReplicaTotals, RequestKey, SglangReplica, VllmReplica,
 };
 use gorgo_types::Nanos;
 
-/// A replica's engine. Every call is that of [`Replica`], whose documentation holds for both.
+/// A replica's engine. Every call is that of [`crate::Replica`], whose documentation holds for both.
 #[derive(Clone, Debug)]
 #[expect(
     clippy::large_enum_variant,
@@ -14,7 +14,7 @@ use gorgo_types::Nanos;
 )]
 pub enum Engine {
     /// SGLang's scheduler and radix cache.
-    Sglang(Replica),
+    Sglang(SglangReplica),
     /// vLLM V1's scheduler and block cache.
     Vllm(Box<VllmReplica>),
 }
@@ -32,41 +32,41 @@ impl Engine {
     /// The engine that the limits ask for.
     ///
     /// # Errors
-    /// As [`Replica::new`].
+    /// As [`crate::Replica::new`].
     pub fn new(config: ReplicaConfig) -> Result<Self, ModelError> {
         Ok(match config.limits.vllm {
-            None => Self::Sglang(Replica::new(config)?),
+            None => Self::Sglang(SglangReplica::new(config)?),
             Some(_) => Self::Vllm(Box::new(VllmReplica::new(config)?)),
         })
     }
 
-    /// See [`Replica::config`].
+    /// See [`crate::Replica::config`].
     #[must_use]
     pub const fn config(&self) -> &ReplicaConfig {
         either!(self, replica => replica.config())
     }
 
-    /// See [`Replica::record_token_runs`].
+    /// See [`crate::Replica::record_token_runs`].
     pub fn record_token_runs(&mut self, record: bool) {
         either!(self, replica => replica.record_token_runs(record));
     }
 
-    /// See [`Replica::step_by_step`].
+    /// See [`crate::Replica::step_by_step`].
     pub fn step_by_step(&mut self, each: bool) {
         either!(self, replica => replica.step_by_step(each));
     }
 
-    /// See [`Replica::record_cache_changes`].
+    /// See [`SglangReplica::record_cache_changes`].
     pub fn record_cache_changes(&mut self) {
         either!(self, replica => replica.record_cache_changes());
     }
 
-    /// See [`Replica::take_cache_changes`].
+    /// See [`SglangReplica::take_cache_changes`].
     pub fn take_cache_changes(&mut self) -> Vec<CacheChange> {
         either!(self, replica => replica.take_cache_changes())
     }
 
-    /// See [`Replica::arrive`].
+    /// See [`crate::Replica::arrive`].
     ///
     /// # Errors
     /// As there.
@@ -80,14 +80,14 @@ impl Engine {
         either!(self, replica => replica.arrive(now, key, request))
     }
 
-    /// See [`Replica::next_wake`].
+    /// See [`crate::Replica::next_wake`].
     #[must_use]
     #[inline]
     pub fn next_wake(&self) -> Option<Nanos> {
         either!(self, replica => replica.next_wake())
     }
 
-    /// See [`Replica::advance`].
+    /// See [`crate::Replica::advance`].
     ///
     /// # Panics
     /// As there.
@@ -96,19 +96,19 @@ impl Engine {
         either!(self, replica => replica.advance(now, out));
     }
 
-    /// See [`Replica::observe`].
+    /// See [`crate::Replica::observe`].
     #[must_use]
     pub fn observe(&self, now: Nanos) -> Observation {
         either!(self, replica => replica.observe(now))
     }
 
-    /// See [`Replica::totals`].
+    /// See [`crate::Replica::totals`].
     #[must_use]
     pub const fn totals(&self) -> ReplicaTotals {
         either!(self, replica => replica.totals())
     }
 
-    /// See [`Replica::cancel`].
+    /// See [`crate::Replica::cancel`].
     ///
     /// # Panics
     /// As there.
@@ -116,7 +116,7 @@ impl Engine {
         either!(self, replica => replica.cancel(now, key))
     }
 
-    /// See [`Replica::fail`].
+    /// See [`crate::Replica::fail`].
     ///
     /// # Panics
     /// As there.
@@ -124,7 +124,7 @@ impl Engine {
         either!(self, replica => replica.fail(now))
     }
 
-    /// See [`Replica::check`].
+    /// See [`crate::Replica::check`].
     ///
     /// # Errors
     /// As there.

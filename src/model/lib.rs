@@ -2,7 +2,7 @@
 //!
 //! A passive library: it has no clock, no I/O and no event queue of its own. A [`Replica`] is told what arrives
 //! when, says when it must be looked at next, and reports what happened; the simulator drives it in virtual time.
-//! The exact rules stand in `README.md` beside this file. Read [`replica`] next, then [`cache`] and [`profile`].
+//! The exact rules stand in `README.md` beside this file. Read [`replica`] next, then [`sglang`], [`cache`] and [`profile`].
 
 pub mod cache;
 pub mod engine;
@@ -11,6 +11,7 @@ pub mod limits;
 pub mod network;
 pub mod profile;
 pub mod replica;
+pub mod sglang;
 pub mod time;
 pub mod vllm;
 
@@ -31,5 +32,6 @@ pub use replica::{
     EngineRequest, GapRun, Observation, Replica, ReplicaEvent, ReplicaOutput, ReplicaTotals,
     RequestKey, TokenRun,
 };
+pub use sglang::SglangReplica;
 pub use time::Femtos;
 pub use vllm::{VllmLimits, VllmReplica};

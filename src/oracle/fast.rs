@@ -1,16 +1,16 @@
 //! A script run on the fast engine.
 //!
-//! It drives [`Replica`] as the simulator does (what happens at a time is told before the boundaries at that time are
+//! It drives [`SglangReplica`] as the simulator does (what happens at a time is told before the boundaries at that time are
 //! processed; a wake is answered when it is due) and collects the same [`Outcome`] as the slow engine. Keys are used
 //! again as soon as a request is over.
 
 use crate::script::{Action, Index, Outcome, Script};
-use gorgo_model::{Femtos, Replica, ReplicaEvent, ReplicaOutput, RequestKey};
+use gorgo_model::{Femtos, ReplicaEvent, ReplicaOutput, RequestKey, SglangReplica};
 use gorgo_types::Nanos;
 use std::collections::BTreeMap;
 
 struct Driver {
-    replica: Replica,
+    replica: SglangReplica,
     out: ReplicaOutput,
     /// By key: which request has it.
     keys: Vec<Option<Index>>,
@@ -23,7 +23,7 @@ struct Driver {
 /// # Errors
 /// Where the engine breaks one of its own laws.
 pub fn run_fast(script: &Script) -> Result<Outcome, String> {
-    let replica = Replica::new(script.config.clone()).map_err(|e| e.to_string())?;
+    let replica = SglangReplica::new(script.config.clone()).map_err(|e| e.to_string())?;
     run_replica(replica, script, true)
 }
 
@@ -32,7 +32,7 @@ pub fn run_fast(script: &Script) -> Result<Outcome, String> {
 /// # Errors
 /// As [`run_fast`].
 pub fn run_replica(
-    mut replica: Replica,
+    mut replica: SglangReplica,
     script: &Script,
     checked: bool,
 ) -> Result<Outcome, String> {

@@ -16,7 +16,9 @@
 use crate::recorded::MOST_TOKENS;
 use crate::{Assumptions, Outcome, PredictError, Recorded, RecordedLog, round_trips};
 use gorgo_model::network::Pool;
-use gorgo_model::{EngineRequest, Replica, ReplicaConfig, ReplicaEvent, ReplicaOutput, RequestKey};
+use gorgo_model::{
+    EngineRequest, ReplicaConfig, ReplicaEvent, ReplicaOutput, RequestKey, SglangReplica,
+};
 use gorgo_types::{BlockChain, BlockId, Nanos, Tokens};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -96,7 +98,7 @@ struct Line<'a> {
     /// Tokens of each row's answer.
     outputs: &'a [u32],
     assumptions: &'a Assumptions,
-    engine: Replica,
+    engine: SglangReplica,
     rtt: Nanos,
     pool: Pool,
     /// When the engine's front end has tokenized everything that it has.
@@ -116,7 +118,7 @@ impl<'a> Line<'a> {
         assumptions: &'a Assumptions,
     ) -> Result<Self, PredictError> {
         let profile = assumptions.engine()?;
-        let engine = Replica::new(ReplicaConfig {
+        let engine = SglangReplica::new(ReplicaConfig {
             kv_pool_tokens: profile.kv_pool_tokens,
             limits: profile.limits.clone(),
             profile: Arc::new(profile),

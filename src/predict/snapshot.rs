@@ -9,7 +9,8 @@
 use crate::replay::prompt;
 use crate::{Assumptions, Foretold, Outcome, PredictError, Recorded, RecordedLog, round_trips};
 use gorgo_model::{
-    CostProfile, EngineRequest, Replica, ReplicaConfig, ReplicaEvent, ReplicaOutput, RequestKey,
+    CostProfile, EngineRequest, ReplicaConfig, ReplicaEvent, ReplicaOutput, RequestKey,
+    SglangReplica,
 };
 use gorgo_types::{Nanos, Tokens};
 use std::sync::Arc;
@@ -72,7 +73,7 @@ fn in_engine(
 ) -> Result<(f64, f64), PredictError> {
     let running = row.seen().running_requests.min(MOST_REQUESTS);
     let queued = row.seen().queued_requests.min(MOST_REQUESTS);
-    let mut engine = Replica::new(ReplicaConfig {
+    let mut engine = SglangReplica::new(ReplicaConfig {
         kv_pool_tokens: profile.kv_pool_tokens,
         limits: profile.limits.clone(),
         profile: Arc::clone(profile),

@@ -3,6 +3,7 @@
 //! The file's own form is in `config/tables.rs`, and how the one becomes the other in `config/resolve.rs`. Nothing is
 //! opened here but the file itself and those that it names (tokens, certificates are read by `tls.rs`).
 
+mod regions;
 mod resolve;
 mod tables;
 
@@ -47,6 +48,8 @@ pub struct Config {
     pub attempts: u32,
     /// The fleet.
     pub replicas: Vec<ReplicaConfig>,
+    /// The proxies of other regions; none: this one reaches every replica itself.
+    pub peers: Vec<PeerConfig>,
     /// RTT probes.
     pub probe: ProbeConfig,
     /// Scrapes of the engines' metrics.
@@ -115,6 +118,15 @@ impl ReplicaConfig {
             && *residency == other.residency
             && *kv_events == other.kv_events
     }
+}
+
+/// The proxy of another region, through which its replicas are reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerConfig {
+    /// Its region, by name.
+    pub region: String,
+    /// Where it serves clients.
+    pub endpoint: Endpoint,
 }
 
 /// A replica's address.

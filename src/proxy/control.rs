@@ -9,7 +9,7 @@ use crate::exchange::{get, whole};
 use crate::fleet::Replica;
 use crate::proxy::{Proxy, Settings};
 use gorgo_routing::tuner::TunerConfig;
-use gorgo_routing::{MAX_REPLICAS, registry};
+use gorgo_routing::{MAX_REPLICAS, Reach, registry};
 use gorgo_types::ReplicaId;
 use http::Method;
 use http::uri::PathAndQuery;
@@ -325,6 +325,8 @@ fn fixed(old: &Config, new: &Config) -> Result<(), ProxyError> {
         ("seed", old.seed == new.seed),
         ("text", old.text == new.text),
         ("router", old.router == new.router),
+        ("peer", old.peers == new.peers),
+        ("region", old.region == new.region || old.router.reach == Reach::All),
         ("probe", old.probe == new.probe),
         ("scrape", old.scrape == new.scrape),
         ("admin", old.admin == new.admin),

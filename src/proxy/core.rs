@@ -10,7 +10,7 @@ use crate::journal::Journal;
 use gorgo_random::{Key, Purpose};
 use gorgo_routing::log::LogLine;
 use gorgo_routing::tuner::{TuneHead, TuneStep, TunerConfig, TunerError};
-use gorgo_routing::{Action, Question, Router, RoutingRequest, Signals, Target, Ticket};
+use gorgo_routing::{Action, Question, Reach, Router, RoutingRequest, Signals, Target, Ticket};
 use gorgo_types::{BlockChain, Nanos, ReplicaId, RequestId, Tokens, ZoneId};
 use http::StatusCode;
 use std::collections::{BTreeMap, VecDeque};
@@ -26,6 +26,8 @@ pub(crate) struct Ask {
     pub(crate) session: Option<u64>,
     /// The zone that it must not leave.
     pub(crate) zone: Option<ZoneId>,
+    /// How many proxies have passed it on before this one.
+    pub(crate) hops: u32,
 }
 
 impl Ask {
@@ -35,7 +37,7 @@ impl Ask {
             prompt: &self.prompt,
             max_tokens: self.max_tokens,
             session: self.session,
-            hops: 0,
+            hops: self.hops,
             residency: self.zone,
         }
     }
@@ -150,11 +152,19 @@ impl Core {
         !member.draining && (is_fit || eligible())
     }
 
-    /// Whether some replica takes requests of this zone, though perhaps not now.
-    pub(crate) fn any_serves(&self, zone: Option<ZoneId>, excluded: &[ReplicaId]) -> bool {
+    /// Whether some replica within reach takes requests of this zone, though perhaps not now.
+    pub(crate) fn any_serves(&self, ask: &Ask, excluded: &[ReplicaId]) -> bool {
+        let Ask { zone, hops, .. } = *ask;
+        let reach = self.router.config().reach;
         self.members().any(|member| {
             let inside = zone.is_none() || member.replica.zone == zone;
-            inside && self.serves(member) && !excluded.contains(&member.replica.id)
+            let within = match reach {
+                Reach::All => true,
+                Reach::Region(reach) => {
+                    member.replica.region == reach.region || hops < reach.max_hops
+                }
+            };
+            inside && within && self.serves(member) && !excluded.contains(&member.replica.id)
         })
     }
 
@@ -178,7 +188,7 @@ impl Core {
             .bits();
         let target = router.decide(now, &request, draw).target;
         if log.is_wanted() {
-            let question = Question::new(now, request, router.signals(), draw, None);
+            let question = Question::new(now, request, router.signals(), draw, router.home());
             let line = LogLine::new(&question, router.decision(), router.policy());
             log.write(&line.tuned(router.tuned_weights()));
         }
@@ -202,7 +212,7 @@ impl Core {
                 Some(placed) => Place::At(placed),
                 None => Place::Nowhere(self.refusal(ask)),
             },
-            Target::Queue if attempt == 0 || self.any_serves(ask.zone, excluded) => {
+            Target::Queue if attempt == 0 || self.any_serves(ask, excluded) => {
                 let key = self.next_key;
                 if !self.router.enqueue(now, key, ask.prompt.tokens()) {
                     return Place::Nowhere(self.refusal(ask));
@@ -229,7 +239,7 @@ impl Core {
 
     /// Why there is no place.
     fn refusal(&self, ask: &Ask) -> Refusal {
-        if self.any_serves(ask.zone, &[]) {
+        if self.any_serves(ask, &[]) {
             let message = "all replicas are at their limit and the queue is full";
             Refusal::for_now(StatusCode::TOO_MANY_REQUESTS, "queue_full", message)
         } else {

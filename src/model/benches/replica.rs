@@ -7,8 +7,8 @@
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gorgo_model::{
-    CostProfile, EngineLimits, EngineRequest, Replica, ReplicaConfig, ReplicaEvent, ReplicaOutput,
-    RequestKey,
+    CostProfile, EngineLimits, EngineRequest, ReplicaConfig, ReplicaEvent, ReplicaOutput,
+    RequestKey, SglangReplica,
 };
 use gorgo_random::{Draw, Key, Purpose};
 use gorgo_types::{BlockChain, Nanos, Tokens};
@@ -72,7 +72,7 @@ fn workload(block: u32) -> Vec<(Nanos, EngineRequest)> {
 }
 
 /// Drives a replica through a workload; returns how many requests finished.
-fn drive(replica: &mut Replica, workload: &[(Nanos, EngineRequest)]) -> u64 {
+fn drive(replica: &mut SglangReplica, workload: &[(Nanos, EngineRequest)]) -> u64 {
     let (mut out, mut finished) = (ReplicaOutput::default(), 0);
     let mut free_keys: Vec<RequestKey> = (0..1 << 16).rev().map(RequestKey).collect();
     let mut arrivals = workload.iter().peekable();
@@ -107,7 +107,7 @@ fn replica(criterion: &mut Criterion) {
         let workload = workload(block);
         group.bench_function(format!("blocks of {block}"), |bencher| {
             bencher.iter_batched(
-                || Replica::new(config()).expect("a configuration"),
+                || SglangReplica::new(config()).expect("a configuration"),
                 |mut replica| {
                     assert_eq!(drive(&mut replica, &workload), REQUESTS as u64);
                     replica

@@ -4,6 +4,7 @@
 //! the constant `false` and the branches that ask it are gone.
 
 use super::Replica;
+use super::scheduler::Scheduler;
 
 macro_rules! mutations {
     ($($(#[doc = $doc:literal])* $name:ident,)*) => {
@@ -60,7 +61,7 @@ mutations! {
     EndLeavesNoState,
 }
 
-impl Replica {
+impl<S: Scheduler> Replica<S> {
     /// Plants a fault.
     #[cfg(feature = "mutations")]
     pub const fn set_mutation(&mut self, mutation: Mutation) {
@@ -69,22 +70,14 @@ impl Replica {
 
     /// Whether this fault has been planted.
     #[cfg(feature = "mutations")]
-    pub(super) fn faulty(&self, mutation: Mutation) -> bool {
+    pub(crate) fn faulty(&self, mutation: Mutation) -> bool {
         self.mutation == Some(mutation)
     }
 
     /// Whether this fault has been planted: never.
     #[cfg(not(feature = "mutations"))]
     #[expect(clippy::unused_self, reason = "a build with planted faults looks at it")]
-    pub(super) const fn faulty(&self, _: Mutation) -> bool {
+    pub(crate) const fn faulty(&self, _: Mutation) -> bool {
         false
-    }
-
-    /// Evicts from the cache; returns the tokens freed.
-    pub(super) fn evict(&mut self, wanted: u64) -> u64 {
-        if self.faulty(Mutation::EvictMostRecent) {
-            return self.cache.evict_newest(wanted);
-        }
-        self.cache.evict(wanted)
     }
 }

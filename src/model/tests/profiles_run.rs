@@ -5,8 +5,8 @@
 mod reference;
 
 use gorgo_model::{
-    CostProfile, EngineRequest, Femtos, PrefillItem, ProfileSpec, Replica, ReplicaConfig,
-    ReplicaEvent, ReplicaOutput, RequestKey,
+    CostProfile, EngineRequest, Femtos, PrefillItem, ProfileSpec, ReplicaConfig, ReplicaEvent,
+    ReplicaOutput, RequestKey, SglangReplica,
 };
 use gorgo_types::{BlockChain, Nanos, Tokens};
 use std::sync::Arc;
@@ -27,14 +27,14 @@ fn profiles() -> Vec<Arc<CostProfile>> {
     files.into_iter().map(read).collect()
 }
 
-fn replica(profile: &Arc<CostProfile>) -> Replica {
+fn replica(profile: &Arc<CostProfile>) -> SglangReplica {
     let config = ReplicaConfig {
         profile: Arc::clone(profile),
         kv_pool_tokens: profile.kv_pool_tokens,
         limits: profile.limits.clone(),
         prefix_cache: true,
     };
-    Replica::new(config).unwrap()
+    SglangReplica::new(config).unwrap()
 }
 
 /// A request whose prompt no other one shares.
@@ -113,7 +113,7 @@ fn throughput_saturates_where_the_profile_says() {
         let mut replica = replica(&profile);
         let mut out = ReplicaOutput::default();
         let mut sent = 0;
-        let mut send = |replica: &mut Replica, now| {
+        let mut send = |replica: &mut SglangReplica, now| {
             let key = RequestKey(sent);
             sent += 1;
             let request = request(&profile, u64::from(sent), PROMPT, OUTPUT);

@@ -2,8 +2,8 @@
 //! the slow engine in `src/oracle`.
 
 use gorgo_model::{
-    CostProfile, EngineLimits, EngineRequest, ModelError, Replica, ReplicaConfig, ReplicaEvent,
-    ReplicaOutput, RequestKey,
+    CostProfile, EngineLimits, EngineRequest, ModelError, ReplicaConfig, ReplicaEvent,
+    ReplicaOutput, RequestKey, SglangReplica,
 };
 use gorgo_types::{BlockChain, Nanos, Tokens};
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use std::sync::Arc;
 const BLOCK: u64 = 16;
 
 /// A replica that keeps `slots` states and computes 100 tokens at a time.
-fn replica(slots: Option<u32>) -> Result<Replica, ModelError> {
-    Replica::new(ReplicaConfig {
+fn replica(slots: Option<u32>) -> Result<SglangReplica, ModelError> {
+    SglangReplica::new(ReplicaConfig {
         profile: Arc::new(CostProfile::constant(Nanos(1_000), 10, Nanos(100), 1, 0)),
         kv_pool_tokens: 100_000,
         limits: EngineLimits {
@@ -31,7 +31,7 @@ fn chain(first: u64, tokens: u64) -> BlockChain {
 }
 
 /// Runs a request of so many tokens of prompt and answer alone; returns how many tokens were cached.
-fn cached(replica: &mut Replica, first: u64, input: u64, output: u64, known: bool) -> u64 {
+fn cached(replica: &mut SglangReplica, first: u64, input: u64, output: u64, known: bool) -> u64 {
     let request = EngineRequest {
         prompt: chain(first, input),
         output_tokens: Tokens(output),
@@ -109,7 +109,7 @@ fn a_share_of_the_places_can_be_gone_on_from_and_it_is_the_same_everywhere() {
             state_use_ppb: ppb,
             ..EngineLimits::default()
         };
-        Replica::new(ReplicaConfig {
+        SglangReplica::new(ReplicaConfig {
             profile: Arc::new(CostProfile::constant(Nanos(1_000), 10, Nanos(100), 1, 0)),
             kv_pool_tokens: 100_000,
             limits,

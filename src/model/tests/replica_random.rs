@@ -4,8 +4,8 @@
 //! Whether the times are the *right* ones is the business of `src/oracle`, which simulates step by step.
 
 use gorgo_model::{
-    CostProfile, EngineLimits, EngineRequest, Femtos, GapRun, Replica, ReplicaConfig, ReplicaEvent,
-    ReplicaOutput, RequestKey, Schedule, TokenRun,
+    CostProfile, EngineLimits, EngineRequest, Femtos, GapRun, ReplicaConfig, ReplicaEvent,
+    ReplicaOutput, RequestKey, Schedule, SglangReplica, TokenRun,
 };
 use gorgo_types::{BlockChain, Nanos, Tokens};
 use proptest::prelude::*;
@@ -71,7 +71,7 @@ fn chain(seed: u64, tokens: u64) -> BlockChain {
     BlockChain::from_raw_ids(contents, Tokens(tokens), 8).unwrap()
 }
 
-fn replica(setup: &Setup) -> Replica {
+fn replica(setup: &Setup) -> SglangReplica {
     let limits = EngineLimits {
         max_prefill_tokens: setup.chunk + 40,
         chunked_prefill_tokens: setup.chunk,
@@ -91,7 +91,7 @@ fn replica(setup: &Setup) -> Replica {
         limits,
         prefix_cache: setup.prefix_cache,
     };
-    let mut replica = Replica::new(config).unwrap();
+    let mut replica = SglangReplica::new(config).unwrap();
     replica.record_token_runs(true);
     replica
 }
@@ -144,7 +144,7 @@ enum Cuts {
 }
 
 /// Plays a history.
-fn play(setup: &Setup, ops: &[(u64, Op)], cuts: Cuts) -> (Replica, Outcome) {
+fn play(setup: &Setup, ops: &[(u64, Op)], cuts: Cuts) -> (SglangReplica, Outcome) {
     let mut replica = replica(setup);
     replica.step_by_step(cuts == Cuts::EachStep);
     let shams = cuts == Cuts::AtShams;
@@ -195,7 +195,7 @@ fn play(setup: &Setup, ops: &[(u64, Op)], cuts: Cuts) -> (Replica, Outcome) {
 }
 
 /// Makes a run of steps end early.
-fn cut(replica: &mut Replica, now: Nanos) {
+fn cut(replica: &mut SglangReplica, now: Nanos) {
     let request = EngineRequest {
         prompt: chain(0, 1),
         output_tokens: Tokens(1),

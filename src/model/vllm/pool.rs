@@ -5,9 +5,8 @@
 //! queue, last blocks of a request first; those that are not go to its head. A new block is taken from the head, and
 //! what it was known by is forgotten. A block that is found again leaves the queue. One block is never used.
 
-use super::request::content;
 use crate::CacheChange;
-use gorgo_types::{BlockChain, BlockId};
+use gorgo_types::BlockId;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
@@ -94,16 +93,18 @@ impl Pool {
         self.journal.as_deref_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Engine blocks `from` to `to` of a chain, of `size` tokens each, are named: one event, as vLLM's `cache_full_blocks`
-    /// makes it. What nobody can ask for is not told.
-    pub(super) fn stored(&mut self, chain: &BlockChain, (from, to): (u32, u32), size: u32) {
+    pub(super) const fn records(&self) -> bool {
+        self.journal.is_some()
+    }
+
+    /// Blocks that follow one are named: one event, as vLLM's `cache_full_blocks` makes it. What nobody can ask for is not
+    /// told.
+    pub(super) fn stored(&mut self, parent: Option<Known>, known: impl Iterator<Item = Known>) {
         let Some(journal) = self.journal.as_deref_mut().filter(|_| self.caches) else { return };
-        let whole = chain.tokens().get() / u64::from(size);
-        let known = (from..to).take_while(|&index| u64::from(index) < whole);
-        let blocks: Vec<BlockId> = known.filter_map(|index| content(chain, index, size)).collect();
+        let id = |known| if let Known::As(id) = known { Some(id) } else { None };
+        let blocks: Vec<BlockId> = known.map_while(id).collect();
         if !blocks.is_empty() {
-            let parent = from.checked_sub(1).and_then(|before| content(chain, before, size));
-            journal.push(CacheChange::Stored { parent, blocks });
+            journal.push(CacheChange::Stored { parent: parent.and_then(id), blocks });
         }
     }
 

@@ -1,10 +1,11 @@
 //! One step: who computes how many tokens, and what comes of it.
 
-use super::request::{Live, Place, Slot};
-use super::{DecodeRun, Iteration, Part, VllmReplica};
+use super::{Part, VllmReplica};
+use crate::replica::count;
+use crate::replica::request::{Place, Slot};
+use crate::replica::scheduler::{DecodeRun, Iteration};
 use crate::replica::series::StepSeries;
-use crate::{Femtos, GapRun, PrefillItem, ReplicaEvent, ReplicaOutput, TokenRun};
-use gorgo_types::Tokens;
+use crate::{Femtos, PrefillItem, ReplicaEvent, ReplicaOutput};
 
 /// Why nobody else joins a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,44 +21,45 @@ enum Queue {
 impl VllmReplica {
     /// Forms the next step and takes its memory.
     pub(super) fn start_step(&mut self, at: Femtos, out: &mut ReplicaOutput) -> Iteration {
-        self.batch.clear();
-        let mut budget = self.limits.max_num_batched_tokens;
+        self.state.batch.clear();
+        let mut budget = self.state.limits.max_num_batched_tokens;
         let preempted = self.continue_running(&mut budget, out);
         let queue = if preempted { Queue::Open } else { self.admit(&mut budget) };
-        if self.batch.is_empty() {
+        if self.state.batch.is_empty() {
             assert!(
-                self.running.is_empty() && self.waiting.is_empty(),
+                self.state.running.is_empty() && self.waiting.is_empty(),
                 "a step computes something"
             );
             return Iteration::Idle;
         }
-        self.prefills.clear();
+        self.state.prefills.clear();
         let (mut sequences, mut context) = (0_u32, 0_u64);
-        for part in &self.batch {
-            let live = self.requests[part.slot as usize].as_ref().expect("who is in a step lives");
+        for part in &self.state.batch {
+            let live = self.requests.at(part.slot);
             if part.new_tokens == 1 && live.emitted > 0 {
                 sequences += 1;
-                context += u64::from(live.tokens());
+                context += u64::from(live.known_tokens());
             } else {
                 let (new_tokens, cached_tokens) = (part.new_tokens, live.computed);
-                self.prefills.push(PrefillItem { new_tokens, cached_tokens });
+                self.state.prefills.push(PrefillItem { new_tokens, cached_tokens });
             }
         }
-        let all_decode = self.prefills.is_empty() && self.batch.len() == self.running.len();
+        let all_decode =
+            self.state.prefills.is_empty() && self.state.batch.len() == self.state.running.len();
         if all_decode && queue != Queue::Open {
             return Iteration::Decode(self.plan_run(at, context, queue == Queue::LacksMemory));
         }
-        Iteration::Step { start: at, end: at + self.duration(sequences, context) }
+        Iteration::Batch { start: at, end: at + self.duration(sequences, context) }
     }
 
     /// A step of prefills and decodes together reads the weights once: the decodes add what they cost beyond a lone
     /// sequence without context. This is an assumption; measured are prefills and decodes by themselves.
     fn duration(&self, sequences: u32, context: u64) -> Femtos {
         let profile = &self.config.profile;
-        if self.prefills.is_empty() {
+        if self.state.prefills.is_empty() {
             return profile.decode_step(sequences, context);
         }
-        let prefill = profile.prefill(&self.prefills);
+        let prefill = profile.prefill(&self.state.prefills);
         if sequences == 0 {
             return prefill;
         }
@@ -69,14 +71,14 @@ impl VllmReplica {
     fn continue_running(&mut self, budget: &mut u32, out: &mut ReplicaOutput) -> bool {
         let mut preempted = false;
         let mut index = 0;
-        while index < self.running.len() && *budget > 0 {
-            let slot = self.running[index];
-            let live = self.live(slot);
-            let new_tokens = (live.tokens() - live.computed).min(*budget);
+        while index < self.state.running.len() && *budget > 0 {
+            let slot = self.state.running[index];
+            let live = self.requests.at(slot);
+            let new_tokens = (live.known_tokens() - live.computed).min(*budget);
             let wanted = live.computed + new_tokens;
-            while self.lacks(slot, wanted) > self.pool.free() {
+            while self.lacks(slot, wanted) > self.state.pool.free() {
                 // The last to be admitted gives up its memory; it can be this one.
-                let victim = self.running.pop().expect("this one runs");
+                let victim = self.state.running.pop().expect("this one runs");
                 self.preempt(victim, out);
                 preempted = true;
                 if victim == slot {
@@ -84,7 +86,7 @@ impl VllmReplica {
                 }
             }
             self.grow(slot, wanted);
-            self.batch.push(Part { slot, new_tokens });
+            self.state.batch.push(Part { slot, new_tokens });
             *budget -= new_tokens;
             index += 1;
         }
@@ -93,48 +95,41 @@ impl VllmReplica {
 
     /// Those that wait are admitted in their order, until the first that does not fit.
     fn admit(&mut self, budget: &mut u32) -> Queue {
-        let size = self.limits.block_tokens;
+        let size = self.state.limits.block_tokens;
         while let Some(&slot) = self.waiting.front() {
-            if self.running.len() >= self.limits.max_num_seqs as usize {
+            if self.state.running.len() >= self.state.limits.max_num_seqs as usize {
                 return Queue::Closed;
             }
             if *budget == 0 {
                 return Queue::Open;
             }
             self.find_prefix(slot);
-            let found = self.found.len() as u32;
-            let idle = self.found.iter().filter(|&&block| self.pool.is_free(block)).count() as u32;
+            let found = self.state.found.len() as u32;
+            let idle =
+                self.state.found.iter().filter(|&&block| self.state.pool.is_free(block)).count()
+                    as u32;
             // The whole prompt must fit, although only a chunk of it may be computed now.
-            let tokens = self.live(slot).tokens();
-            if tokens.div_ceil(size) - found + idle > self.pool.free() {
+            let tokens = self.requests.at(slot).known_tokens();
+            if tokens.div_ceil(size) - found + idle > self.state.pool.free() {
                 return Queue::LacksMemory;
             }
             self.waiting.pop_front();
-            for &block in &self.found {
-                self.pool.hold(block);
+            for &block in &self.state.found {
+                self.state.pool.hold(block);
             }
-            let cached = found * size;
-            let is_first = {
-                let blocks = std::mem::take(&mut self.found);
-                let live = self.live_mut(slot);
-                live.blocks.clone_from(&blocks);
-                (live.named, live.computed, live.place) = (found, cached, Place::Running);
-                let is_first = live.admitted.is_none();
-                self.found = blocks;
-                is_first
-            };
-            if is_first {
-                let now = self.boundary_time();
-                let live = self.live_mut(slot);
-                live.admitted = Some(now);
-                live.cached_tokens = cached;
+            let (now, cached) = (self.boundary_time(), found * size);
+            let live = self.requests.at_mut(slot);
+            live.held.blocks.clone_from(&self.state.found);
+            (live.held.named, live.computed, live.place) = (found, cached, Place::Running);
+            if !std::mem::replace(&mut live.held.was_admitted, true) {
+                (live.admitted, live.cached_tokens) = (now, cached);
                 self.totals.cached_tokens += u64::from(cached);
                 self.totals.hit_requests += u64::from(cached > 0);
             }
             let new_tokens = (tokens - cached).min(*budget);
             self.grow(slot, cached + new_tokens);
-            self.running.push(slot);
-            self.batch.push(Part { slot, new_tokens });
+            self.state.running.push(slot);
+            self.state.batch.push(Part { slot, new_tokens });
             *budget -= new_tokens;
         }
         Queue::Closed
@@ -142,31 +137,31 @@ impl VllmReplica {
 
     /// The longest prefix of whole blocks in the cache; at least one token is left to be computed.
     fn find_prefix(&mut self, slot: Slot) {
-        self.found.clear();
+        self.state.found.clear();
         if !self.config.prefix_cache {
             return;
         }
-        let size = self.limits.block_tokens;
-        let live = self.requests[slot as usize].as_ref().expect("who waits lives");
-        for index in 0..(live.tokens() - 1) / size {
+        let size = self.state.limits.block_tokens;
+        let live = self.requests.at(slot);
+        for index in 0..(live.known_tokens() - 1) / size {
             let super::pool::Known::As(content) = live.known(index, size) else { return };
-            let Some(block) = self.pool.find(content) else { return };
-            self.found.push(block);
+            let Some(block) = self.state.pool.find(content) else { return };
+            self.state.found.push(block);
         }
     }
 
     /// Blocks that a request needs beyond its own for so many tokens.
     fn lacks(&self, slot: Slot, tokens: u32) -> u32 {
-        let own = self.live(slot).blocks.len() as u32;
-        tokens.div_ceil(self.limits.block_tokens).saturating_sub(own)
+        let own = self.requests.at(slot).held.blocks.len() as u32;
+        tokens.div_ceil(self.state.limits.block_tokens).saturating_sub(own)
     }
 
     /// Takes the blocks for so many tokens, and names those that are full then.
     pub(super) fn grow(&mut self, slot: Slot, tokens: u32) {
-        let size = self.limits.block_tokens;
-        let live = self.requests[slot as usize].as_mut().expect("who runs lives");
-        while (live.blocks.len() as u32) < tokens.div_ceil(size) {
-            let (block, evicted) = self.pool.take();
+        let size = self.state.limits.block_tokens;
+        let live = self.requests.at_mut(slot);
+        while (live.held.blocks.len() as u32) < tokens.div_ceil(size) {
+            let (block, evicted) = self.state.pool.take();
             if evicted {
                 let decodes = live.emitted > 0;
                 let evicted = if decodes {
@@ -176,117 +171,91 @@ impl VllmReplica {
                 };
                 *evicted += u64::from(size);
             }
-            live.blocks.push(block);
+            live.held.blocks.push(block);
         }
-        let named = live.named;
-        while live.named < tokens / size {
-            let known = live.known(live.named, size);
-            self.pool.name(live.blocks[live.named as usize], known);
-            live.named += 1;
+        let named = live.held.named;
+        while live.held.named < tokens / size {
+            let known = live.known(live.held.named, size);
+            self.state.pool.name(live.held.blocks[live.held.named as usize], known);
+            live.held.named += 1;
         }
-        if named < live.named {
-            let chain = live.sequence.as_ref().unwrap_or(&live.prompt);
-            self.pool.stored(chain, (named, live.named), size);
+        if named < live.held.named && self.state.pool.records() {
+            let parent = named.checked_sub(1).map(|before| live.known(before, size));
+            let known = (named..live.held.named).map(|index| live.known(index, size));
+            self.state.pool.stored(parent, known);
         }
     }
 
     /// A request loses its memory and waits again, before all others.
     fn preempt(&mut self, slot: Slot, out: &mut ReplicaOutput) {
         let at = self.boundary_time();
-        let live = self.requests[slot as usize].as_mut().expect("who runs lives");
-        let blocks = std::mem::take(&mut live.blocks);
-        (live.computed, live.named, live.place) = (0, 0, Place::Waiting);
+        let live = self.requests.at_mut(slot);
+        let blocks = std::mem::take(&mut live.held.blocks);
+        (live.computed, live.held.named, live.place) = (0, 0, Place::Waiting);
         out.events.push(ReplicaEvent::Retracted { key: live.key, at });
-        self.pool.release(&blocks);
+        self.state.pool.release(&blocks);
         self.waiting.push_front(slot);
         self.totals.retracted += 1;
     }
 
     /// A step has been computed: who has all its tokens emits one.
     pub(super) fn end_step(&mut self, start: Femtos, end: Femtos, out: &mut ReplicaOutput) {
-        let batch = std::mem::take(&mut self.batch);
-        self.totals.kv_token_time += u128::from(self.used_tokens()) * (end - start).0;
-        if self.prefills.is_empty() {
+        let batch = std::mem::take(&mut self.state.batch);
+        self.totals.kv_token_time += u128::from(self.state.used_tokens()) * (end - start).0;
+        if self.state.prefills.is_empty() {
             self.totals.decode_busy += end - start;
             self.totals.decode_steps += 1;
         } else {
             self.totals.prefill_busy += end - start;
             self.totals.prefill_batches += 1;
-            let in_range = self.config.profile.prefill_in_range(&self.prefills);
+            let in_range = self.config.profile.prefill_in_range(&self.state.prefills);
             self.totals.extrapolated_prefill_batches += u64::from(!in_range);
         }
+        let (at, record) = (self.boundary_time(), self.record_token_runs);
         for part in &batch {
-            let live = self.requests[part.slot as usize].as_mut().expect("who is in a step lives");
+            let live = self.requests.at_mut(part.slot);
             if part.new_tokens > 1 || live.emitted == 0 {
                 self.totals.prefill_tokens += u64::from(part.new_tokens);
             }
             live.computed += part.new_tokens;
-            if live.computed < live.tokens() {
+            if live.computed < live.known_tokens() {
                 self.totals.partial_chunks += 1;
                 continue;
             }
-            self.emit(part.slot, end, out);
+            live.emit(at, end, record, out);
+            self.totals.emitted_tokens += 1;
         }
-        self.batch = batch;
+        self.state.batch = batch;
         self.end_finished(out);
-    }
-
-    fn emit(&mut self, slot: Slot, end: Femtos, out: &mut ReplicaOutput) {
-        let at = self.boundary_time();
-        let live = self.requests[slot as usize].as_mut().expect("who emits lives");
-        let key = live.key;
-        if live.emitted == 0 {
-            let Live { ready, cached_tokens, .. } = *live;
-            let admitted = live.admitted.expect("who emits was admitted");
-            assert!(ready <= admitted && admitted <= at, "no event before its cause");
-            let cached_tokens = Tokens(u64::from(cached_tokens));
-            out.events.push(ReplicaEvent::FirstToken { key, at, ready, admitted, cached_tokens });
-        } else {
-            let first = end - live.last_token;
-            out.gaps.push(GapRun { first, increment: Femtos::ZERO, steps: 1, sequences: 1 });
-        }
-        if self.record_token_runs {
-            let (first, increment) = (Femtos::ZERO, Femtos::ZERO);
-            out.push_run(TokenRun { key, first_at: end, first, increment, steps: 1 });
-        }
-        live.emitted += 1;
-        live.last_token = end;
-        self.totals.emitted_tokens += 1;
     }
 
     /// Those that have emitted their last token let go of their memory, in the order of the batch.
     pub(super) fn end_finished(&mut self, out: &mut ReplicaOutput) {
         let at = self.boundary_time();
-        let running = std::mem::take(&mut self.running);
+        let running = std::mem::take(&mut self.state.running);
         let mut left = Vec::with_capacity(running.len());
         for slot in running {
-            let live = self.live(slot);
+            let live = self.requests.at(slot);
             if live.emitted < live.output_tokens {
                 left.push(slot);
                 continue;
             }
-            let key = self.release(slot).key;
+            let key = self.release(slot);
             self.totals.finished += 1;
             out.events.push(ReplicaEvent::Finished { key, at });
         }
-        self.running = left;
-    }
-
-    /// Tokens of the blocks that are held.
-    pub(super) fn used_tokens(&self) -> u64 {
-        let held = self.pool.blocks() - self.pool.free();
-        u64::from(held) * u64::from(self.limits.block_tokens)
+        self.state.running = left;
     }
 
     /// As many decode steps as are sure to be alike.
     fn plan_run(&self, at: Femtos, context: u64, until_next_block: bool) -> DecodeRun {
-        let sequences = super::count(self.running.len());
+        let sequences = count(self.state.running.len());
         let segment = self.config.profile.decode_segment(sequences, context);
         let series = StepSeries::from(segment);
         let mut steps = segment.steps;
-        let size = self.limits.block_tokens;
-        for &slot in &self.running {
-            let live = self.live(slot);
+        let size = self.state.limits.block_tokens;
+        for &slot in &self.state.running {
+            let live = self.requests.at(slot);
             steps = steps.min(u64::from(live.output_tokens - live.emitted));
             if until_next_block {
                 // A block is full at the start of the step that computes its last token.
@@ -295,16 +264,7 @@ impl VllmReplica {
                 steps = steps.min(u64::from(to_full.max(2)) - 1);
             }
         }
-        if let Some(&(ready, _)) = self.coming.front() {
-            let wait = Femtos::from_nanos(ready).saturating_sub(at);
-            steps = steps.min(series.steps_to_reach(wait));
-        }
-        if let Some(&(asked, ..)) = self.cancels.front() {
-            let wait = Femtos::from_nanos(asked).saturating_sub(at);
-            steps = steps.min(series.steps_to_reach(wait));
-        }
-        steps = if self.step_by_step { 1 } else { self.steps_with_memory(steps) };
-        assert!(steps > 0, "a run has a step");
-        DecodeRun { start: at, series, steps, end: at + series.length(steps) }
+        let steps = self.steps_until_news(at, series, steps, true);
+        DecodeRun::new(at, series, self.steps_with_memory(steps))
     }
 }

@@ -1,7 +1,7 @@
 //! The rules of vLLM one by one, on replicas small enough to reckon by hand.
 
 use super::*;
-use crate::{CostProfile, EngineLimits, GapRun};
+use crate::{CostProfile, EngineLimits, GapRun, ReplicaEvent, ReplicaTotals};
 use gorgo_types::{BlockChain, Tokens};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -147,6 +147,31 @@ fn a_crash_and_a_cancel_give_all_memory_back() {
     assert_eq!(replica.fail(Nanos(75_000_000)).len(), 3);
     assert_eq!(replica.observe(Nanos(75_000_000)).used_tokens, 0);
     replica.check().unwrap();
+}
+
+#[test]
+fn who_is_behind_a_cancelled_one_is_looked_at_after_the_step() {
+    // Of ten blocks the first takes three or four; the second never fits beside it, the third does.
+    let admitted_at = |each_step: bool| {
+        let mut replica = replica(10, 4, 100, 8);
+        replica.step_by_step(each_step);
+        let mut out = ReplicaOutput::default();
+        for (key, prompt, output) in [(0, 9, 20), (1, 36, 1), (2, 4, 1)] {
+            let request = request(&[u64::from(key) * 50 + 1], prompt, output);
+            replica.arrive(Nanos::ZERO, RequestKey(key), request).unwrap();
+        }
+        // Prefill ends at 10.09 ms; a step takes about 5.1 ms, and the run of steps two of them.
+        replica.advance(Nanos(11_000_000), &mut out);
+        assert!(replica.cancel(Nanos(11_000_000), RequestKey(1)));
+        out.append(&mut drain(&mut replica));
+        let admitted = out.events.iter().find_map(|event| match *event {
+            ReplicaEvent::FirstToken { key: RequestKey(2), admitted, .. } => Some(admitted),
+            _ => None,
+        });
+        admitted.expect("the third is served")
+    };
+    assert_eq!(admitted_at(false), admitted_at(true));
+    assert!(admitted_at(false) < Nanos(16_000_000), "{}", admitted_at(false));
 }
 
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 //! The faults are in the fast engine itself, behind its feature `mutations`:
 //! `cargo test -p gorgo-oracle --features mutations --test mutations -- --nocapture`.
 
-use gorgo_model::{Mutation, Replica};
+use gorgo_model::{Mutation, SglangReplica};
 use gorgo_oracle::cases::{Size, case};
 use gorgo_oracle::engine::run_slow;
 use gorgo_oracle::fast::run_replica;
@@ -15,7 +15,7 @@ const CASES: u64 = 400;
 
 /// What the faulty engine makes of a script; an error where it stops at one of its own assertions, or never stops.
 fn outcome(script: &Script, mutation: Option<Mutation>) -> Result<Outcome, String> {
-    let mut replica = Replica::new(script.config.clone()).map_err(|e| e.to_string())?;
+    let mut replica = SglangReplica::new(script.config.clone()).map_err(|e| e.to_string())?;
     if let Some(mutation) = mutation {
         replica.set_mutation(mutation);
     }

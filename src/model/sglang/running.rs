@@ -3,8 +3,9 @@
 //! Members count their decode steps by one counter that all share, so a step changes one number. Who finishes first
 //! is the top of a heap on that counter; Σ context and Σ min(M − g, clip) are sums of terms linear in it.
 
-use super::request::{Live, Slot};
-use super::series::StepSeries;
+use super::Live;
+use crate::replica::request::Slot;
+use crate::replica::series::StepSeries;
 use crate::{Femtos, GapRun};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -12,7 +13,7 @@ use std::collections::{BTreeSet, BinaryHeap};
 /// The running batch.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Running {
-    /// In no particular order; the batch order is that of `Live::joined`.
+    /// In no particular order; the batch order is that of `Held::joined`.
     members: Vec<Slot>,
     /// Decode steps since the start of the replica.
     step: u64,
@@ -63,13 +64,13 @@ impl Running {
 
     /// KV tokens of its own.
     pub(super) fn own(&self, live: &Live) -> u64 {
-        live.own + u64::from(self.steps_of(live))
+        live.held.own + u64::from(self.steps_of(live))
     }
 
     /// Decode steps that a member has run since it joined.
     #[expect(clippy::cast_possible_truncation, reason = "a request has at most 2^32 tokens")]
     const fn steps_of(&self, live: &Live) -> u32 {
-        (self.step - live.joined_at_step) as u32
+        (self.step - live.held.joined_at_step) as u32
     }
 
     /// Decode steps until the first member finishes.
@@ -79,17 +80,17 @@ impl Running {
 
     /// A request joins at the end, with its last token just emitted.
     pub(super) fn join(&mut self, slot: Slot, live: &mut Live, clip: u32) {
-        live.joined_at_step = self.step;
-        live.joined = self.joins;
-        live.member = self.sequences();
+        live.held.joined_at_step = self.step;
+        live.held.joined = self.joins;
+        live.held.member = self.sequences();
         self.joins += 1;
         self.members.push(slot);
-        self.context += u64::from(live.prefill_tokens());
+        self.context += u64::from(live.known_tokens());
         let finish = self.step + u64::from(live.output_tokens - live.emitted);
-        self.finishes.push(Reverse((finish, live.joined, slot)));
-        let limit = self.step + u64::from(live.max_tokens - live.emitted);
+        self.finishes.push(Reverse((finish, live.held.joined, slot)));
+        let limit = self.step + u64::from(live.held.max_tokens - live.emitted);
         if limit > self.step + u64::from(clip) {
-            self.clipped.insert((limit, live.joined));
+            self.clipped.insert((limit, live.held.joined));
         } else {
             self.limits += limit;
         }
@@ -118,19 +119,19 @@ impl Running {
             live.last_token = self.last_step_end;
         }
         live.emitted += steps;
-        live.own += u64::from(steps);
+        live.held.own += u64::from(steps);
         let group =
             self.groups.iter_mut().find(|(last, count)| *last == live.last_token && *count > 0);
         group.expect("every member has a last token").1 -= 1;
         self.context = self
             .context
-            .checked_sub(u64::from(live.prefill_tokens()))
+            .checked_sub(u64::from(live.known_tokens()))
             .expect("the context of a batch holds that of its members");
-        let limit = self.step + u64::from(live.max_tokens - live.emitted);
-        if !self.clipped.remove(&(limit, live.joined)) {
+        let limit = self.step + u64::from(live.held.max_tokens - live.emitted);
+        if !self.clipped.remove(&(limit, live.held.joined)) {
             self.limits -= limit;
         }
-        let at = live.member as usize;
+        let at = live.held.member as usize;
         self.members.swap_remove(at);
         self.members.get(at).copied()
     }
@@ -216,16 +217,16 @@ impl Running {
         let (mut context, mut limits) = (0, 0);
         for (index, &slot) in self.members.iter().enumerate() {
             let live = live_at(slot);
-            if live.member as usize != index {
-                return Err(format!("{:?} is member {index}, not {}", live.key, live.member));
+            if live.held.member as usize != index {
+                return Err(format!("{:?} is member {index}, not {}", live.key, live.held.member));
             }
             let emitted = self.emitted(live);
             if emitted == 0 || emitted >= live.output_tokens {
                 return Err(format!("{:?} runs with {emitted} tokens emitted", live.key));
             }
             context += u64::from(live.prompt_tokens() + emitted);
-            let limit = self.step + u64::from(live.max_tokens - emitted);
-            if !self.clipped.contains(&(limit, live.joined)) {
+            let limit = self.step + u64::from(live.held.max_tokens - emitted);
+            if !self.clipped.contains(&(limit, live.held.joined)) {
                 limits += limit;
             }
         }

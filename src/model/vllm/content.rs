@@ -1,54 +1,12 @@
-//! A request in the engine, and what its blocks are known by.
+//! What a request's blocks are known by.
 
-use super::pool::{Block, Known};
-use crate::{Femtos, RequestKey};
-use gorgo_types::{BlockChain, BlockId, Nanos};
-
-/// An index into the table of live requests.
-pub(super) type Slot = u32;
-
-/// A request that is alive.
-#[derive(Clone, Debug)]
-pub(super) struct Live {
-    pub key: RequestKey,
-    /// How many arrived before it: tells it from others that had its slot.
-    pub arrival: u64,
-    pub prompt: BlockChain,
-    pub sequence: Option<BlockChain>,
-    pub output_tokens: u32,
-    pub ready: Nanos,
-    /// Start of the first step that computed something of it.
-    pub admitted: Option<Nanos>,
-    /// Prompt tokens found in the cache when it was first admitted.
-    pub cached_tokens: u32,
-    pub emitted: u32,
-    pub last_token: Femtos,
-    /// Tokens whose KV is there, those found in the cache included.
-    pub computed: u32,
-    pub blocks: Vec<Block>,
-    /// How many of them are named.
-    pub named: u32,
-    pub place: Place,
-    pub cancelled: bool,
-}
-
-/// Where a request is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    Coming,
-    Waiting,
-    Running,
-}
+use super::Live;
+use super::pool::Known;
+use gorgo_types::{BlockChain, BlockId};
 
 impl Live {
-    /// Tokens known so far: prompt and what was emitted.
-    pub fn tokens(&self) -> u32 {
-        // Both were checked to fit when it arrived.
-        self.prompt.tokens().get() as u32 + self.emitted
-    }
-
     /// What its block `index` of `size` tokens is known by once it is full.
-    pub fn known(&self, index: u32, size: u32) -> Known {
+    pub(super) fn known(&self, index: u32, size: u32) -> Known {
         let end = (u64::from(index) + 1) * u64::from(size);
         if end <= self.prompt.tokens().get() {
             return content(&self.prompt, index, size).map_or(Known::Unnamed, Known::As);

@@ -5,6 +5,7 @@
 
 use super::*;
 use crate::{CostProfile, EngineLimits, Schedule};
+use crate::{GapRun, ReplicaEvent};
 use gorgo_types::{BlockChain, Tokens};
 use std::sync::Arc;
 
@@ -20,8 +21,8 @@ fn config(kv_pool_tokens: u64, change: impl FnOnce(&mut EngineLimits)) -> Replic
     ReplicaConfig { profile: Arc::new(profile()), kv_pool_tokens, limits, prefix_cache: true }
 }
 
-fn replica(kv_pool_tokens: u64, change: impl FnOnce(&mut EngineLimits)) -> Replica {
-    Replica::new(config(kv_pool_tokens, change)).unwrap()
+fn replica(kv_pool_tokens: u64, change: impl FnOnce(&mut EngineLimits)) -> SglangReplica {
+    SglangReplica::new(config(kv_pool_tokens, change)).unwrap()
 }
 
 /// `tokens` tokens of the chain whose blocks hold `first`, `first + 1`, ...
@@ -45,7 +46,7 @@ fn request_with_sequence(first: u64, input: u64, output: u64) -> EngineRequest {
 }
 
 /// Lets everything happen, wake by wake, with a full check after each.
-fn drain(replica: &mut Replica) -> ReplicaOutput {
+fn drain(replica: &mut SglangReplica) -> ReplicaOutput {
     let mut out = ReplicaOutput::default();
     while let Some(wake) = replica.next_wake() {
         replica.advance(wake, &mut out);
@@ -197,7 +198,7 @@ fn a_prompt_that_is_cached_as_a_whole_computes_its_last_token() {
 #[test]
 fn without_a_prefix_cache_nothing_is_found() {
     let config = ReplicaConfig { prefix_cache: false, ..config(10_000, |_| {}) };
-    let mut replica = Replica::new(config).unwrap();
+    let mut replica = SglangReplica::new(config).unwrap();
     for round in 0..2 {
         let at = Nanos(round * 9_000);
         replica.arrive(at, RequestKey(0), request_with_sequence(1, 100, 40)).unwrap();
@@ -304,7 +305,7 @@ fn reserve_nothing(limits: &mut EngineLimits) {
 }
 
 /// Two requests that outgrow a pool of 200 together: each 64 tokens of prompt.
-fn crowded() -> Replica {
+fn crowded() -> SglangReplica {
     let mut replica = replica(200, reserve_nothing);
     replica.arrive(Nanos(0), RequestKey(0), request(prompt(1, 64), 60)).unwrap();
     let mut out = ReplicaOutput::default();
@@ -524,7 +525,7 @@ fn nonsense_is_no_configuration() {
     for change in changes {
         let mut config = config(10_000, |_| {});
         change(&mut config);
-        assert!(matches!(Replica::new(config), Err(ModelError::Invalid { .. })));
+        assert!(matches!(SglangReplica::new(config), Err(ModelError::Invalid { .. })));
     }
 }
 
@@ -542,10 +543,10 @@ fn the_ratio_decays_to_its_minimum_and_comes_back_when_idle() {
         replica.arrive(at, RequestKey(1), EngineRequest { overhead: Nanos::ZERO, ..far }).unwrap();
         replica.cancel(at, RequestKey(1));
         replica.advance(at, &mut out);
-        assert_eq!(replica.ratio_ppb, ratio, "after {steps} steps");
+        assert_eq!(replica.state.ratio_ppb, ratio, "after {steps} steps");
     }
     drain(&mut replica);
-    assert_eq!(replica.ratio_ppb, 700_000_000);
+    assert_eq!(replica.state.ratio_ppb, 700_000_000);
 }
 
 #[test]

@@ -1,43 +1,44 @@
 //! Everything that must hold of a replica, verified at a cost.
 
-use super::request::{Live, Place};
-use super::{Iteration, Replica};
+use super::{Live, SglangReplica};
 use crate::cache::NodeId;
+use crate::replica::request::Place;
+use crate::replica::scheduler::Iteration;
 
-impl Replica {
+impl SglangReplica {
     /// Verifies conservation of KV, the sums of the running batch, where every request is, and the cache.
-    ///
-    /// # Errors
-    /// What does not hold.
-    pub fn check(&self) -> Result<(), String> {
-        self.cache.check()?;
-        self.running.check(|slot| self.requests.at(slot))?;
+    pub(super) fn check_state(&self) -> Result<(), String> {
+        self.state.cache.check()?;
+        self.state.running.check(|slot| self.requests.at(slot))?;
         let mut own = 0;
         let mut places = [0_usize; 4];
-        for (slot, live) in self.requests.iter() {
-            if self.by_key.get(&live.key) != Some(&slot) {
-                return Err(format!("{:?} does not lead to its request", live.key));
-            }
+        for (_, live) in self.requests.iter() {
             places[place_index(live.place)] += 1;
             own += self.check_request(live)?;
         }
-        let chunked = usize::from(self.chunked.is_some_and(|_| self.batch.is_empty()));
-        let wanted =
-            [self.coming.len(), self.waiting.len(), self.batch.len() + chunked, self.running.len()];
-        if places != wanted || self.requests.len() != self.by_key.len() {
+        let chunked = usize::from(self.state.chunked.is_some_and(|_| self.state.batch.is_empty()));
+        let wanted = [
+            self.coming.len(),
+            self.waiting.len(),
+            self.state.batch.len() + chunked,
+            self.state.running.len(),
+        ];
+        if places != wanted {
             return Err(format!("coming, waiting, prefill, running: {places:?}, lists {wanted:?}"));
         }
-        if own != self.own {
-            return Err(format!("own tokens: {own} by a walk, {} counted", self.own));
+        if own != self.state.own {
+            return Err(format!("own tokens: {own} by a walk, {} counted", self.state.own));
         }
-        let sum = self.free + self.own + self.cache.tokens();
+        let sum = self.state.free + self.state.own + self.state.cache.tokens();
         if sum != self.config.kv_pool_tokens {
             return Err(format!("free + own + cached = {sum} of {}", self.config.kv_pool_tokens));
         }
         if self.iteration == Iteration::Idle && !self.waiting.is_empty() {
             return Err("idle while requests wait".to_owned());
         }
-        if self.requests.len() == 0 && self.cache.evictable_tokens() != self.cache.tokens() {
+        if self.requests.len() == 0
+            && self.state.cache.evictable_tokens() != self.state.cache.tokens()
+        {
             return Err("a lock is left without a request".to_owned());
         }
         Ok(())
@@ -46,24 +47,24 @@ impl Replica {
     /// Own tokens of a request, if it holds what it should.
     fn check_request(&self, live: &Live) -> Result<u64, String> {
         let own = match live.place {
-            Place::Running => self.running.own(live),
-            Place::Coming | Place::Waiting | Place::Prefill => live.own,
+            Place::Running => self.state.running.own(live),
+            Place::Coming | Place::Waiting | Place::Prefill => live.held.own,
         };
         let wanted = match live.place {
             Place::Coming | Place::Waiting => {
-                if live.node != NodeId::ROOT {
+                if live.held.node != NodeId::ROOT {
                     return Err(format!("{:?} waits with a lock", live.key));
                 }
                 0
             }
             Place::Running => {
-                let held = u64::from(live.prompt_tokens() + self.running.emitted(live) - 1);
+                let held = u64::from(live.prompt_tokens() + self.state.running.emitted(live) - 1);
                 held - if self.config.prefix_cache { u64::from(live.prompt_tokens()) } else { 0 }
             }
             // One token of a prompt that is cached as a whole is computed again.
             Place::Prefill => {
                 let computed = u64::from(live.computed);
-                let locked = self.cache.depth(live.node);
+                let locked = self.state.cache.depth(live.held.node);
                 if own + locked == computed + 1 { own } else { computed - locked }
             }
         };

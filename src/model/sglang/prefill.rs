@@ -1,10 +1,10 @@
 //! The prefill batch: who is admitted, what it allocates, what its end brings (SGLang: `PrefillAdder`).
 
-use super::request::{Place, Slot};
-use super::{Mutation, Replica, ReplicaEvent, ReplicaOutput, TokenRun};
+use super::SglangReplica;
 use crate::cache::NodeId;
-use crate::{Femtos, GapRun, PrefillItem, Schedule};
-use gorgo_types::Tokens;
+use crate::replica::Mutation;
+use crate::replica::request::{Place, Slot};
+use crate::{Femtos, PrefillItem, ReplicaOutput, Schedule};
 
 /// A request's part of a prefill batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,16 +28,16 @@ const MOST_WAITING_FOR_LPM: usize = 128;
 
 const BILLION: u64 = 1_000_000_000;
 
-impl Replica {
+impl SglangReplica {
     /// Forms a prefill batch and takes its memory. Returns when it ends; `None` where there is none.
     pub(super) fn start_prefill(&mut self, at: Femtos) -> Option<Femtos> {
-        if self.chunked.is_none() && (self.waiting.is_empty() || self.batch_is_full) {
+        if self.state.chunked.is_none() && (self.waiting.is_empty() || self.state.batch_is_full) {
             return None;
         }
-        self.batch.clear();
-        self.batch_costs.clear();
+        self.state.batch.clear();
+        self.state.batch_costs.clear();
         let mut budget = self.budget();
-        if let Some(slot) = self.chunked {
+        if let Some(slot) = self.state.chunked {
             self.continue_chunked(slot, &mut budget);
         }
         if self.config.limits.schedule == Schedule::Lpm {
@@ -49,28 +49,29 @@ impl Replica {
             }
             self.waiting.pop_front();
         }
-        if self.batch.is_empty() {
+        if self.state.batch.is_empty() {
             return None;
         }
-        let new_tokens: u64 = self.batch.iter().map(|item| u64::from(item.new_tokens)).sum();
-        if self.free < new_tokens {
-            let freed = self.evict(new_tokens - self.free);
-            self.free += freed;
+        let new_tokens: u64 = self.state.batch.iter().map(|item| u64::from(item.new_tokens)).sum();
+        if self.state.free < new_tokens {
+            let freed = self.evict(new_tokens - self.state.free);
+            self.state.free += freed;
             self.totals.evicted_in_prefill_tokens += freed;
         }
-        self.free = self.free.checked_sub(new_tokens).expect("what is admitted fits in the pool");
-        self.own += new_tokens;
-        Some(at + self.config.profile.prefill(&self.batch_costs))
+        self.state.free =
+            self.state.free.checked_sub(new_tokens).expect("what is admitted fits in the pool");
+        self.state.own += new_tokens;
+        Some(at + self.config.profile.prefill(&self.state.batch_costs))
     }
 
     fn budget(&mut self) -> Budget {
         let limits = &self.config.limits;
-        let reserve = self.running.reserve(limits.clip_max_new_tokens);
-        let reserved = match self.ratio_ppb.checked_mul(reserve) {
+        let reserve = self.state.running.reserve(limits.clip_max_new_tokens);
+        let reserved = match self.state.ratio_ppb.checked_mul(reserve) {
             Some(product) => u128::from(product / BILLION),
-            None => u128::from(self.ratio_ppb) * u128::from(reserve) / u128::from(BILLION),
+            None => u128::from(self.state.ratio_ppb) * u128::from(reserve) / u128::from(BILLION),
         };
-        let available = i128::from(self.free + self.cache.evictable_tokens());
+        let available = i128::from(self.state.free + self.state.cache.evictable_tokens());
         Budget {
             input: i64::from(limits.max_prefill_tokens),
             chunk: i64::from(limits.chunked_prefill_tokens),
@@ -81,7 +82,7 @@ impl Replica {
     /// The next chunk of the request that is computed in chunks: always admitted, and not matched again.
     fn continue_chunked(&mut self, slot: Slot, budget: &mut Budget) {
         let live = self.requests.at(slot);
-        let left = live.prefill_tokens() - live.computed;
+        let left = live.known_tokens() - live.computed;
         let new_tokens = left.min(self.config.limits.chunked_prefill_tokens);
         let completes = new_tokens == left;
         let reserve =
@@ -94,8 +95,8 @@ impl Replica {
 
     /// Tries the first waiting request. False: the batch is closed.
     fn admit(&mut self, slot: Slot, budget: &mut Budget) -> bool {
-        let in_batch = self.batch.len();
-        if self.running.len() + in_batch >= self.config.limits.max_running_requests as usize {
+        let in_batch = self.state.batch.len();
+        if self.state.running.len() + in_batch >= self.config.limits.max_running_requests as usize {
             return self.refuse();
         }
         if in_batch > 0 && budget.total <= 0 {
@@ -105,20 +106,20 @@ impl Replica {
             return false;
         }
         // With nothing running and nobody admitted a refusal for memory would stand for good.
-        let alone = in_batch == 0 && self.running.is_empty();
+        let alone = in_batch == 0 && self.state.running.is_empty();
         let at_end = self.faulty(Mutation::StateAtPromptEndUsed);
         let live = self.requests.at(slot);
         let found = self.config.prefix_cache.then(|| {
-            if self.cache.needs_states() {
+            if self.state.cache.needs_states() {
                 // One token has to be computed, and there is no going on from inside of what a state stands for.
-                self.cache.find_state(&live.prompt, live.prefill_tokens() - u32::from(!at_end))
+                self.state.cache.find_state(&live.prompt, live.known_tokens() - u32::from(!at_end))
             } else {
-                self.cache.find(&live.prompt)
+                self.state.cache.find(&live.prompt)
             }
         });
         let (node, matched) = found.map_or((NodeId::ROOT, 0), |found| (found.node, found.tokens));
-        let cached = matched.min(live.prefill_tokens() - 1);
-        let wanted = live.prefill_tokens() - cached;
+        let cached = matched.min(live.known_tokens() - 1);
+        let wanted = live.known_tokens() - cached;
         let need = u64::from(wanted) + live.reserve(self.config.limits.clip_max_new_tokens);
         let need = i128::from(need);
         if need >= budget.total && !alone {
@@ -129,7 +130,7 @@ impl Replica {
             self.touch_refused(node);
             return false;
         }
-        let mut newly_locked = i128::from(self.cache.unlocked_tokens(node));
+        let mut newly_locked = i128::from(self.state.cache.unlocked_tokens(node));
         if self.faulty(Mutation::LockedStaysInBudget) {
             newly_locked = 0;
         }
@@ -137,7 +138,7 @@ impl Replica {
             self.touch_refused(node);
             return self.refuse();
         }
-        self.cache.touch_and_lock(node);
+        self.state.cache.touch_and_lock(node);
         let completes = i64::from(wanted) <= budget.chunk;
         let new_tokens = if completes {
             budget.total -= newly_locked + need;
@@ -145,7 +146,7 @@ impl Replica {
         } else {
             let chunk = u32::try_from(budget.chunk).expect("a positive part of a 32-bit limit");
             budget.total -= newly_locked + i128::from(chunk);
-            self.chunked = Some(slot);
+            self.state.chunked = Some(slot);
             chunk
         };
         budget.input -= i64::from(new_tokens);
@@ -153,8 +154,8 @@ impl Replica {
         let now = self.boundary_time();
         let live = self.requests.at_mut(slot);
         live.place = Place::Prefill;
-        live.node = node;
-        live.node_blocks = found.map_or(0, |found| found.blocks);
+        live.held.node = node;
+        live.held.node_blocks = found.map_or(0, |found| found.blocks);
         live.computed = cached;
         if live.emitted == 0 {
             live.admitted = now;
@@ -168,22 +169,22 @@ impl Replica {
 
     fn add_to_batch(&mut self, slot: Slot, new_tokens: u32, completes: bool) {
         let live = self.requests.at_mut(slot);
-        self.batch.push(BatchItem { slot, new_tokens, completes });
-        self.batch_costs.push(PrefillItem { new_tokens, cached_tokens: live.computed });
+        self.state.batch.push(BatchItem { slot, new_tokens, completes });
+        self.state.batch_costs.push(PrefillItem { new_tokens, cached_tokens: live.computed });
         live.computed += new_tokens;
-        live.own += u64::from(new_tokens);
+        live.held.own += u64::from(new_tokens);
     }
 
     /// A request that is refused has touched what it matched.
     fn touch_refused(&mut self, node: NodeId) {
         if !self.faulty(Mutation::RefusedMatchUntouched) {
-            self.cache.touch(node);
+            self.state.cache.touch(node);
         }
     }
 
     /// A refusal that holds until the batch shrinks.
     fn refuse(&mut self) -> bool {
-        self.batch_is_full = !self.faulty(Mutation::FullNeverSet);
+        self.state.batch_is_full = !self.faulty(Mutation::FullNeverSet);
         self.totals.batch_full += 1;
         false
     }
@@ -192,12 +193,12 @@ impl Replica {
         if !self.config.prefix_cache || self.waiting.len() > MOST_WAITING_FOR_LPM {
             return;
         }
-        let (cache, requests) = (&self.cache, &self.requests);
+        let (cache, requests) = (&self.state.cache, &self.requests);
         let queue = self.waiting.make_contiguous();
         queue.sort_by_cached_key(|&slot| {
             let live = requests.at(slot);
             std::cmp::Reverse(if cache.needs_states() {
-                u64::from(cache.find_state(&live.prompt, live.prefill_tokens() - 1).tokens)
+                u64::from(cache.find_state(&live.prompt, live.known_tokens() - 1).tokens)
             } else {
                 cache.peek_tokens(&live.prompt)
             })
@@ -209,10 +210,10 @@ impl Replica {
         self.totals.kv_token_time += u128::from(self.used_tokens()) * (end - start).0;
         self.totals.prefill_busy += end - start;
         self.totals.prefill_batches += 1;
-        if !self.config.profile.prefill_in_range(&self.batch_costs) {
+        if !self.config.profile.prefill_in_range(&self.state.batch_costs) {
             self.totals.extrapolated_prefill_batches += 1;
         }
-        let batch = std::mem::take(&mut self.batch);
+        let batch = std::mem::take(&mut self.state.batch);
         for item in &batch {
             self.totals.prefill_tokens += u64::from(item.new_tokens);
             if item.completes {
@@ -224,47 +225,25 @@ impl Replica {
                 }
             }
         }
-        self.batch = batch;
-        self.batch.clear();
+        self.state.batch = batch;
+        self.state.batch.clear();
     }
 
     /// All L tokens are there: a token is emitted, and the request runs or ends.
     fn complete_prefill(&mut self, slot: Slot, at: Femtos, out: &mut ReplicaOutput) {
-        if self.chunked == Some(slot) {
-            self.chunked = None;
+        if self.state.chunked == Some(slot) {
+            self.state.chunked = None;
         }
         self.insert_computed(slot);
         let now = self.boundary_time();
         let live = self.requests.at_mut(slot);
-        let key = live.key;
-        if live.emitted == 0 {
-            assert!(
-                live.ready <= live.admitted && live.admitted <= now,
-                "no event before its cause"
-            );
-            out.events.push(ReplicaEvent::FirstToken {
-                key,
-                at: now,
-                ready: live.ready,
-                admitted: live.admitted,
-                cached_tokens: Tokens(u64::from(live.cached_tokens)),
-            });
-        } else {
-            let first = at - live.last_token;
-            out.gaps.push(GapRun { first, increment: Femtos::ZERO, steps: 1, sequences: 1 });
-        }
-        if self.record_token_runs {
-            let (first, increment) = (Femtos::ZERO, Femtos::ZERO);
-            out.push_run(TokenRun { key, first_at: at, first, increment, steps: 1 });
-        }
-        live.emitted += 1;
-        live.last_token = at;
+        live.emit(now, at, self.record_token_runs, out);
         self.totals.emitted_tokens += 1;
         if live.emitted == live.output_tokens {
             self.finish(slot, out);
         } else {
             live.place = Place::Running;
-            self.running.join(slot, live, self.config.limits.clip_max_new_tokens);
+            self.state.running.join(slot, live, self.config.limits.clip_max_new_tokens);
         }
     }
 
@@ -282,22 +261,23 @@ impl Replica {
         } else {
             (live.computed / prompt.block_tokens()) as usize
         };
-        let inserted = self.cache.insert_and_lock(live.node, live.node_blocks, prompt, blocks);
-        if self.cache.needs_states() {
+        let inserted =
+            self.state.cache.insert_and_lock(live.held.node, live.held.node_blocks, prompt, blocks);
+        if self.state.cache.needs_states() {
             let stands_for = live.computed.min(live.prompt_tokens());
-            self.cache.leave_state(inserted.node, stands_for);
+            self.state.cache.leave_state(inserted.node, stands_for);
         }
         let own = u64::from(live.computed) - prompt.tokens_in(blocks).0;
-        let freed = live.own.checked_sub(inserted.added_tokens + own);
+        let freed = live.held.own.checked_sub(inserted.added_tokens + own);
         let mut freed = freed.expect("what enters the cache was the request's own");
         let mut own = own;
         if keeps_duplicates {
             own += std::mem::take(&mut freed);
         }
-        self.own -= live.own - own;
-        self.free += freed;
-        live.own = own;
-        live.node = inserted.node;
-        live.node_blocks = u32::try_from(blocks).expect("fewer blocks than tokens");
+        self.state.own -= live.held.own - own;
+        self.state.free += freed;
+        live.held.own = own;
+        live.held.node = inserted.node;
+        live.held.node_blocks = u32::try_from(blocks).expect("fewer blocks than tokens");
     }
 }
