@@ -7,14 +7,13 @@ use crate::compare::baseline;
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use crate::simulate::{SimulateArgs, file_name, print, terminal_style};
+use crate::threads;
 use gorgo_metrics::{Numbers, Summary};
-use gorgo_report::Grid;
+use gorgo_report::{Grid, in_two_lines};
 use gorgo_stats::level;
-use gorgo_sweep::{CellNumbers, Plan, Pool, RunId, Search, Seeds, Store, SweepError, SweepFile};
-use rayon::prelude::*;
+use gorgo_sweep::{CellNumbers, Plan, Pool, RunId, Search, Seeds, Store, SweepFile};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::Instant;
 
 const BASELINE: &str = "baseline.json";
@@ -23,8 +22,8 @@ const BASELINE: &str = "baseline.json";
 const SHOWN: [&str; 5] =
     ["ttft_ms.p50", "ttft_ms.p95", "ttft_ms.p99", "e2e_ms.p99", "good_fraction"];
 
-/// Below this the interval of a skewed number holds the truth less often than it says: `results/statistics`.
-const FEW_SEEDS: usize = 60;
+/// Fewer runs have no 95 % interval of their median.
+const FEWEST_SEEDS: usize = 6;
 
 type Kept = (Summary, Vec<(u64, u64)>);
 
@@ -42,35 +41,15 @@ pub fn run_seeds(
         clear(&folder)?;
     }
     let store = Store::open(&folder, &plan, false)?;
-    let pool = crate::threads::threads(args.threads)?;
+    let pool = threads::threads(args.threads)?;
     let clock = Instant::now();
     let cells = plan.cells();
+    let ids = threads::ids_of(&plan, &pool)?;
     let progress = Progress::of("runs", Some(cells as u64), args.quiet);
     let shared = Pool::new(2 * pool.current_num_threads());
-    let run = |cell: usize| -> Result<(RunId, Kept), SweepError> {
-        let resolved = plan.resolve(cell)?;
-        let (id, outcome) = (plan.run_id(cell)?, plan.run(cell, &resolved, &shared)?);
-        store.keep(id, &resolved, &outcome)?;
-        progress.add(1);
-        Ok((id, (outcome.summary, outcome.histograms.ttft_ns)))
-    };
-    // Seeds vary slowest here: policies share a seed's requests while the pool still has them.
-    let seeds = plan.file.seeds.count as usize;
-    let order =
-        (0..cells).map(|place| place / plan.policies.len() + place % plan.policies.len() * seeds);
-    let order: Vec<usize> = order.collect();
-    let kept: Mutex<Vec<Option<(RunId, Kept)>>> = Mutex::new(vec![None; cells]);
-    let ran: Result<(), SweepError> = pool.install(|| {
-        order.par_iter().try_for_each(|&cell| {
-            let done = run(cell)?;
-            kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[cell] = Some(done);
-            Ok(())
-        })
-    });
+    threads::keep_runs(&plan, &store, (&pool, &shared), &Plan::runs(&ids), &progress)?;
     progress.finish();
-    ran?;
-    let kept = kept.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let (ids, runs): (Vec<RunId>, Vec<Kept>) = kept.into_iter().flatten().unzip();
+    let runs: Vec<Kept> = ids.iter().map(|id| kept(&store, *id)).collect::<Result<_, _>>()?;
     write(&store, &plan, &ids, &runs)?;
     print(&table(&plan, &runs))?;
     if !args.quiet {
@@ -81,6 +60,13 @@ pub fn run_seeds(
         );
     }
     Ok(Exit::Ok)
+}
+
+/// What a run left in the folder.
+fn kept(store: &Store, id: RunId) -> Result<Kept, Failure> {
+    let summary = store.summary(id)?;
+    let summary = summary.ok_or_else(|| Failure::failed(format!("the run {id} was removed")))?;
+    Ok((summary, store.histograms(&id.to_string())?.ttft_ns))
 }
 
 /// The sweep without axes.
@@ -145,29 +131,34 @@ fn write(store: &Store, plan: &Plan, ids: &[RunId], runs: &[Kept]) -> Result<(),
         .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
 }
 
-/// A policy a row: the mean over seeds of each run's number, and half of its 95 % interval.
+/// A policy a row: the median over seeds of each run's number, and how far its 95 % interval goes down and up from it.
 fn table(plan: &Plan, runs: &[Kept]) -> String {
     let seeds = plan.file.seeds.count as usize;
     let mut grid = Grid::new(terminal_style());
-    let halves = |metric: &'static str| metric.split_once('.').unwrap_or((metric, "")).into();
-    grid.header([["policy", ""]].into_iter().chain(SHOWN.map(halves)));
+    grid.header([["policy", ""]].into_iter().chain(SHOWN.map(in_two_lines)));
     for (policy, runs) in plan.policies.iter().zip(runs.chunks(seeds)) {
         let numbers: Vec<Numbers> = runs.iter().map(|(summary, _)| Numbers::of(summary)).collect();
         let mut row = vec![(policy.clone(), false)];
-        row.extend(SHOWN.map(|metric| (mean(&numbers, metric), false)));
+        row.extend(SHOWN.map(|metric| (median(&numbers, metric), false)));
         grid.row(row);
     }
     let mut text = grid.finish();
-    let _ = writeln!(
-        text,
-        "means over {seeds} seeds of each run's number, ± half of the 95 % interval (Student's t over seeds{})",
-        if seeds < FEW_SEEDS { "; of a P99, few seeds make it somewhat too narrow" } else { "" }
-    );
+    let _ = if seeds < FEWEST_SEEDS {
+        writeln!(
+            text,
+            "medians over {seeds} seeds of each run's number; a 95 % interval takes {FEWEST_SEEDS} or more"
+        )
+    } else {
+        writeln!(
+            text,
+            "medians over {seeds} seeds of each run's number, with the ends of their 95 % interval (order statistics of runs)"
+        )
+    };
     text
 }
 
-/// The mean and half of its interval; a dash where a run does not have the metric.
-fn mean(runs: &[Numbers], metric: &str) -> String {
+/// The median and the way to both ends of its interval; a dash where a run does not have the metric.
+fn median(runs: &[Numbers], metric: &str) -> String {
     let values: Option<Vec<f64>> = runs.iter().map(|run| run.get(metric)).collect();
     let Some(values) = values else { return "-".to_owned() };
     let digits = |value: f64| if value.abs() < 10.0 { 4 } else { 1 };
@@ -175,6 +166,10 @@ fn mean(runs: &[Numbers], metric: &str) -> String {
         let one = |value: &f64| format!("{value:.0$}", digits(*value));
         return values.first().map_or_else(|| "-".to_owned(), one);
     };
-    let ([low, high], digits) = (estimate.interval(0.95), digits(estimate.value()));
-    format!("{:.digits$} ±{:.digits$}", estimate.value(), (high - low) / 2.0)
+    let (value, [low, high]) = (estimate.value(), estimate.interval(0.95));
+    let digits = digits(value);
+    if !(low.is_finite() && high.is_finite()) {
+        return format!("{value:.digits$}");
+    }
+    format!("{value:.digits$} -{:.digits$} +{:.digits$}", value - low, high - value)
 }

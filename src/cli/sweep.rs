@@ -1,17 +1,18 @@
 //! `gorgo sweep`: one scenario under many settings, policies and seeds, on all cores.
 //!
-//! What a sweep is and what it leaves on disk is `gorgo-sweep`'s; here are threads, progress and the table.
+//! What a sweep is and what it leaves on disk is `gorgo-sweep`'s; here are progress and the table. Read `threads.rs` for
+//! how runs are made, `sweep/expect.rs` for what a dry run tells.
+
+mod expect;
 
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use crate::simulate::{print, terminal_style};
-use gorgo_report::{Grid, Style, short_number};
-use gorgo_sweep::{
-    CellNumbers, Finished, METRICS, Plan, Pool, RunId, Shard, Store, SweepError, SweepFile,
-};
-use rayon::prelude::*;
+use crate::threads;
+use gorgo_report::{Grid, Style, in_two_lines, short_number};
+use gorgo_sweep::{CellNumbers, Finished, METRICS, Plan, Pool, RunId, Shard, Store, SweepFile};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -110,35 +111,39 @@ fn plan(path: &Path) -> Result<Plan, Failure> {
 fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let mut plan = plan(&args.sweep)?;
     plan.records = args.records;
-    let pool = crate::threads::threads(args.threads)?;
-    let ids = pool.install(|| ids_of(&plan))?;
-    let threads = pool.current_num_threads();
-    if args.dry_run {
-        return dry_run(&plan, &ids, threads, args.show.quiet);
-    }
+    let pool = threads::threads(args.threads)?;
+    let ids = threads::ids_of(&plan, &pool)?;
     let default = || Path::new("results/local").join(&plan.file.name);
     let folder = args.out.clone().unwrap_or_else(default);
-    let store = Store::open(&folder, &plan, args.resume)?;
-    let done = store.done()?;
     let shard = args.shard.unwrap_or(Shard::ALL);
     let runs = Plan::runs(&ids);
     let mine = || (0..).zip(&runs).filter(|(place, _)| shard.has(*place)).map(|(_, run)| *run);
-    let to_do: Vec<(RunId, usize)> =
-        mine().filter(|(id, _)| !done.contains(&id.to_string())).collect();
+    let without = |done: &BTreeSet<String>| -> Vec<(RunId, usize)> {
+        mine().filter(|(id, _)| !done.contains(&id.to_string())).collect()
+    };
+    if args.dry_run {
+        expect::cells(&plan, &ids)?;
+        if !args.show.quiet {
+            let is_begun = args.resume && folder.join("sweep.json").is_file();
+            let done =
+                if is_begun { Store::open(&folder, &plan, true)?.done()? } else { BTreeSet::new() };
+            eprintln!(
+                "{} cells, {} runs, {} of them in this share",
+                plan.cells(),
+                runs.len(),
+                mine().count()
+            );
+            expect::time(&plan, &pool, &without(&done))?;
+        }
+        return Ok(Exit::Ok);
+    }
+    let store = Store::open(&folder, &plan, args.resume)?;
+    let to_do = without(&store.done()?);
     let clock = Instant::now();
     let progress = Progress::of("runs", Some(to_do.len() as u64), args.show.quiet);
-    let shared = Pool::new(2 * threads);
-    let ran: Result<(), SweepError> = pool.install(|| {
-        to_do.par_iter().try_for_each(|&(id, cell)| {
-            let scenario = plan.resolve(cell)?;
-            let outcome = plan.run(cell, &scenario, &shared)?;
-            store.keep(id, &scenario, &outcome)?;
-            progress.add(1);
-            Ok(())
-        })
-    });
+    let shared = Pool::new(2 * pool.current_num_threads());
+    threads::keep_runs(&plan, &store, (&pool, &shared), &to_do, &progress)?;
     progress.finish();
-    ran?;
     if !args.show.quiet {
         let (cells, all, mine) = (plan.cells(), runs.len(), mine().count());
         let seconds = clock.elapsed().as_secs_f64();
@@ -156,7 +161,7 @@ fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
     if let Some(first) = args.shards.first() {
         plan.records = Store::keeps_records(first)?;
     }
-    let ids = ids_of(&plan)?;
+    let ids = threads::ids_of(&plan, &threads::threads(None)?)?;
     let store = Store::open(&args.out, &plan, true)?;
     for shard in &args.shards {
         let taken = store.take_over(shard)?;
@@ -165,15 +170,6 @@ fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
         }
     }
     finish(&plan, &ids, &store, &command(&args.sweep, &plan), &args.show)
-}
-
-/// The run of every cell.
-fn ids_of(plan: &Plan) -> Result<Vec<RunId>, Failure> {
-    (0..plan.cells())
-        .into_par_iter()
-        .map(|cell| plan.run_id(cell))
-        .collect::<Result<_, _>>()
-        .map_err(Failure::from)
 }
 
 /// Writes and shows the tables, if every run is there.
@@ -223,30 +219,6 @@ fn command(sweep: &Path, plan: &Plan) -> String {
     format!("gorgo sweep run {file}{}", if plan.records { " --records" } else { "" })
 }
 
-/// Every cell, and how long one took.
-fn dry_run(plan: &Plan, ids: &[RunId], threads: usize, quiet: bool) -> Result<Exit, Failure> {
-    let mut text = String::new();
-    for (index, id) in ids.iter().enumerate() {
-        let cell = plan.cell(index);
-        let (policy, words) = (&plan.policies[cell.policy], plan.words(cell.setting));
-        let _ = writeln!(text, "{index}\t{policy}\tseed {}\t{words}\trun {id}", cell.seed);
-    }
-    print(&text)?;
-    if !quiet {
-        let clock = Instant::now();
-        let scenario = plan.resolve(0)?;
-        plan.run(0, &scenario, &Pool::new(1))?;
-        let one = clock.elapsed().as_secs_f64();
-        let runs = Plan::runs(ids).len();
-        eprintln!(
-            "{} cells, {runs} runs; the first took {one:.2} s, so all take about {:.0} s on {threads} threads",
-            plan.cells(),
-            one * runs as f64 / threads as f64
-        );
-    }
-    Ok(Exit::Ok)
-}
-
 fn to_json(plan: &Plan, rows: &[gorgo_sweep::SettingRow]) -> String {
     let rows: Vec<_> = rows
         .iter()
@@ -280,14 +252,10 @@ fn to_table(plan: &Plan, rows: &[gorgo_sweep::SettingRow], limit: usize, style: 
     let shown: Vec<&str> = SHOWN.into_iter().filter(|name| name != objective).collect();
     let place = |name: &str| METRICS.iter().position(|metric| *metric == name);
     let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), short_number);
-    // A dotted name stands in two lines: the last word below what comes before it.
-    fn split(name: &str) -> [&str; 2] {
-        name.rsplit_once('.').map_or([name, ""], |(before, last)| [before, last])
-    }
     let mut grid = Grid::new(style);
-    let axes = plan.file.axes.iter().map(|axis| split(&axis.path));
-    let values = [split(objective), ["seeds'", "least"], ["seeds'", "most"]];
-    let others = shown.iter().map(|name| split(name));
+    let axes = plan.file.axes.iter().map(|axis| in_two_lines(&axis.path));
+    let values = [in_two_lines(objective), ["seeds'", "least"], ["seeds'", "most"]];
+    let others = shown.iter().map(|name| in_two_lines(name));
     grid.header([["policy", ""]].into_iter().chain(axes).chain(values).chain(others));
     let all = if limit == 0 { rows.len() } else { limit.min(rows.len()) };
     let best = rows.first().and_then(|row| place(objective).and_then(|at| row.median[at]));

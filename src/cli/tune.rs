@@ -4,6 +4,7 @@
 //! other. Read `tune/world.rs` for how trials are run, `tune/outcome.rs` for what is told and written.
 
 mod capacity;
+mod log;
 mod outcome;
 mod world;
 
@@ -25,6 +26,7 @@ use world::Runner;
   ... --minimize ttft_ms.p95 --minimize e2e_ms.p95                                    the front of two numbers
   gorgo tune --capacity most --subject-to 'ttft_ms.p99 <= 800ms' \\
     --over 'load.poisson.rate=range(5 req/s, 60 req/s)'                               the most that each policy bears
+Stopped, or to be searched further (more --candidates): the same command with --resume makes no run again.
 Windows: --train-set measure.stop=15min --test-set measure.warm_up=15min searches on one and tests on the other.")]
 pub struct TuneArgs {
     /// The scenario [default: the built-in one].
@@ -38,7 +40,7 @@ pub struct TuneArgs {
     /// Make this number large.
     #[arg(long, value_name = "METRIC")]
     maximize: Vec<String>,
-    /// A bound that must hold for the mean over seeds: 'ttft_ms.p99 <= 800ms' (repeatable).
+    /// A bound that must hold for the mean over seeds, with --capacity for the median: 'ttft_ms.p99 <= 800ms' (repeatable).
     #[arg(long, value_name = "BOUND")]
     subject_to: Vec<String>,
     /// What varies: PATH=range(A, B), PATH=log_range(A, B), PATH=choices(A, B, ...), or a sweep file, for its axes.
@@ -80,6 +82,9 @@ pub struct TuneArgs {
     /// Where to write [default: results/local/tune-SCENARIO].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Go on with the search that --out holds: runs of its runs.jsonl are not made again.
+    #[arg(long)]
+    resume: bool,
     /// Threads; runs are made side by side [default: one per core].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -132,20 +137,26 @@ pub fn tune(args: &TuneArgs) -> Result<Exit, Failure> {
     let policy = policy(args, &bench, &scenario)?;
     let out = out_folder(args, &scenario)?;
     let clock = Instant::now();
-    let made = search_and_test(args, &bench, &goal, runner, &policy)?;
+    let mut runner = runner;
+    runner.keep_in(&out, args.resume)?;
+    let made = search_and_test(args, &bench, &goal, &mut runner, &policy)?;
     made.write(&out)?;
+    runner.close()?;
     match args.format {
         Format::Table => crate::simulate::print(&made.table())?,
         Format::Json => crate::simulate::print(&made.json_text())?,
     }
     if !args.quiet {
-        eprintln!(
-            "searched and tested in {:.1} s, wrote {}",
-            clock.elapsed().as_secs_f64(),
-            out.display()
-        );
+        let (seconds, kept) = (clock.elapsed().as_secs_f64(), from_log(&runner));
+        eprintln!("searched and tested in {seconds:.1} s{kept}, wrote {}", out.display());
     }
     Ok(Exit::Ok)
+}
+
+/// What was not made again, in words.
+fn from_log(runner: &Runner<'_>) -> String {
+    let words = || format!(" ({} of {} runs were there)", runner.from_log, runner.runs);
+    if runner.from_log > 0 { words() } else { String::new() }
 }
 
 /// What a search came to, and what it is worth on seeds that it did not see.
@@ -172,7 +183,7 @@ fn search_and_test<'a>(
     args: &'a TuneArgs,
     bench: &'a Bench,
     goal: &'a Goal,
-    mut runner: Runner<'_>,
+    runner: &mut Runner<'_>,
     policy: &str,
 ) -> Result<Made<'a>, Failure> {
     let train: Vec<u64> = (args.first_seed..).take(args.seeds as usize).collect();
@@ -191,7 +202,7 @@ fn search_and_test<'a>(
         seed: args.search_seed,
     };
     runner.show(Progress::of("candidates", Some(args.candidates), args.quiet));
-    let search = gorgo_tune::search(&plan, &mut runner)?;
+    let search = gorgo_tune::search(&plan, runner)?;
     runner.finish();
     let runs = runner.runs;
     let tested = if goal.objectives.len() > 1 { search.front.clone() } else { vec![search.best] };

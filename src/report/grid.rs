@@ -14,6 +14,12 @@ pub fn short_number(value: f64) -> String {
     }
 }
 
+/// A dotted name as the two lines of a header: the last word below what comes before it.
+#[must_use]
+pub fn in_two_lines(name: &str) -> [&str; 2] {
+    name.rsplit_once('.').map_or([name, ""], |(before, last)| [before, last])
+}
+
 /// Where a table is going: it decides how the best value of a column is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {

@@ -25,7 +25,7 @@ mod tuning;
 pub use bill::bill;
 pub use comparison::{comparison_json, comparison_table};
 pub use error::ReportError;
-pub use grid::{Grid, Style, short_number};
+pub use grid::{Grid, Style, in_two_lines, short_number};
 pub use html::{HtmlCell, HtmlPage, escaped};
 pub use json::{json_document, summary_json};
 pub use origins::{ORIGIN_COLUMNS, write_origins};

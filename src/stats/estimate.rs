@@ -2,28 +2,32 @@
 //!
 //! Samples are values of independent runs (seeds), one a run. That the requests inside a run depend on each other does
 //! not matter then: a run's percentile is one value, and values of different seeds are independent, because every draw
-//! is keyed by the seed. The interval is Student's t over runs (independent replications; Law, *Simulation Modeling and
-//! Analysis*, ch. 9). Read `sections.rs` for a single run.
+//! is keyed by the seed (independent replications; Law, *Simulation Modeling and Analysis*, ch. 9). Levels, and relative
+//! changes seed by seed, are medians with an interval by order statistics (`order.rs`): runs are skewed, and so are their
+//! ratios. Differences are means with Student's t, and changes
+//! between unlike seeds the same of logarithms. A single run has no interval here:
+//! its requests depend on each other, and how much cannot be told from one run of a busy queue.
 
+use crate::order::Ordered;
 use crate::student::{t_above, t_quantile};
 
 /// More samples than these are not proposed.
 const MOST_SAMPLES: usize = 10_000_000;
+/// Fewer samples have no 95 % interval of their median.
+const FEWEST_OF_MEDIAN: usize = 6;
 
-/// What the error of an estimate is about.
+/// What the error of a mean is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scale {
+enum Scale {
     /// The value itself.
     Plain,
     /// The logarithm of a ratio; bounds and intervals are said as ratio - 1.
     Ratio,
-    /// The logarithm of a positive value; bounds and intervals are said as the value.
-    Positive,
 }
 
-/// A number and how sure it is.
+/// A mean with Student's t.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
+struct Mean {
     scale: Scale,
     /// On the scale.
     centre: f64,
@@ -35,42 +39,93 @@ pub struct Estimate {
     samples: usize,
 }
 
-impl Estimate {
-    pub(crate) const fn new(
-        scale: Scale,
-        centre: f64,
-        error: f64,
-        freedom: f64,
-        samples: usize,
-    ) -> Self {
-        Self { scale, centre, error, freedom, samples }
-    }
+#[derive(Clone, Debug, PartialEq)]
+enum Kind {
+    Mean(Mean),
+    Median(Ordered),
+}
 
-    /// The number: a value, a difference, or a ratio - 1.
+/// A number and how sure it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Estimate(Kind);
+
+impl Estimate {
+    /// The number: a median, a difference, or a ratio - 1.
     #[must_use]
     pub fn value(&self) -> f64 {
-        self.out_of_scale(self.centre)
+        match &self.0 {
+            Kind::Mean(mean) => mean.out_of_scale(mean.centre),
+            Kind::Median(runs) => runs.median(),
+        }
     }
 
-    /// The two-sided interval that holds the truth with probability `level`.
+    /// The two-sided interval that holds the truth with probability `level`. That of a median is endless where there are
+    /// fewer samples than can say so: of 95 % six can.
     #[must_use]
     pub fn interval(&self, level: f64) -> [f64; 2] {
-        let half = self.error * t_quantile(f64::midpoint(1.0, level), self.freedom);
-        [self.out_of_scale(self.centre - half), self.out_of_scale(self.centre + half)]
+        match &self.0 {
+            Kind::Mean(mean) => {
+                let half = mean.error * t_quantile(f64::midpoint(1.0, level), mean.freedom);
+                [mean.out_of_scale(mean.centre - half), mean.out_of_scale(mean.centre + half)]
+            }
+            Kind::Median(runs) => runs.interval(level),
+        }
     }
 
     /// The one-sided p-value of the claim that the truth is above `bound`: small where the claim is well founded.
     #[must_use]
     pub fn p_above(&self, bound: f64) -> f64 {
-        self.p_of_distance(self.centre - self.into_scale(bound))
+        match &self.0 {
+            Kind::Mean(mean) => mean.p_of_distance(mean.centre - mean.into_scale(bound)),
+            Kind::Median(runs) => runs.p_above(bound),
+        }
     }
 
     /// The one-sided p-value of the claim that the truth is below `bound`.
     #[must_use]
     pub fn p_below(&self, bound: f64) -> f64 {
-        self.p_of_distance(self.into_scale(bound) - self.centre)
+        match &self.0 {
+            Kind::Mean(mean) => mean.p_of_distance(mean.into_scale(bound) - mean.centre),
+            Kind::Median(runs) => runs.p_below(bound),
+        }
     }
 
+    /// The samples of a side with which half of the 95 % interval would be at most `half` (for a ratio, 0.02 is ±2 %),
+    /// taking the spread of these samples as the true one; none above ten million, or where `half` is not positive.
+    #[must_use]
+    pub fn samples_for(&self, half: f64) -> Option<usize> {
+        match &self.0 {
+            Kind::Mean(mean) => mean.samples_for(half),
+            Kind::Median(runs) => samples_of_median(runs, half),
+        }
+    }
+
+    /// Samples of a side.
+    #[must_use]
+    pub const fn samples(&self) -> usize {
+        match &self.0 {
+            Kind::Mean(mean) => mean.samples,
+            Kind::Median(runs) => runs.count(),
+        }
+    }
+}
+
+/// Half of a median's interval shrinks with the root of the number of samples.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts below ten million"
+)]
+fn samples_of_median(runs: &Ordered, half: f64) -> Option<usize> {
+    let [low, high] = runs.interval(0.95);
+    let times = (high - low) / 2.0 / half;
+    let wanted = libm::ceil(runs.count() as f64 * times * times);
+    let is_known = half > 0.0 && wanted <= MOST_SAMPLES as f64;
+    is_known.then(|| (wanted as usize).max(FEWEST_OF_MEDIAN))
+}
+
+impl Mean {
     /// How likely the estimate is so far or farther on the claim's side of a bound that the truth stands on.
     fn p_of_distance(&self, distance: f64) -> f64 {
         if self.error > 0.0 {
@@ -82,15 +137,11 @@ impl Estimate {
         }
     }
 
-    /// The samples of a side with which half of the 95 % interval would be at most `half` (for a ratio, 0.02 is ±2 %),
-    /// taking the spread of these samples as the true one; none above ten million, or where `half` is not positive.
-    #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts below ten million")]
-    pub fn samples_for(&self, half: f64) -> Option<usize> {
+    fn samples_for(&self, half: f64) -> Option<usize> {
         let half = match self.scale {
             Scale::Plain => half,
             Scale::Ratio => libm::log1p(half),
-            Scale::Positive => libm::log1p(half / self.value()),
         };
         if half.is_nan() || half <= 0.0 {
             return None;
@@ -122,28 +173,19 @@ impl Estimate {
         Some(high)
     }
 
-    /// Samples of a side.
-    #[must_use]
-    pub const fn samples(&self) -> usize {
-        self.samples
-    }
-
     fn out_of_scale(&self, value: f64) -> f64 {
         match self.scale {
             Scale::Plain => value,
             Scale::Ratio => libm::expm1(value),
-            Scale::Positive => libm::exp(value),
         }
     }
 
     fn into_scale(self, value: f64) -> f64 {
         match self.scale {
             Scale::Plain => value,
-            // A ratio or a value of zero or less is below every one there is.
+            // A ratio of zero or less is below every one there is.
             Scale::Ratio if value <= -1.0 => f64::NEG_INFINITY,
             Scale::Ratio => libm::log1p(value),
-            Scale::Positive if value <= 0.0 => f64::NEG_INFINITY,
-            Scale::Positive => libm::log(value),
         }
     }
 }
@@ -155,13 +197,13 @@ pub fn mean(values: &[f64]) -> Option<f64> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of samples")]
-pub(crate) fn mean_of(values: &[f64]) -> f64 {
+fn mean_of(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// The standard error of the mean of independent values around `centre`.
 #[expect(clippy::cast_precision_loss, reason = "counts of samples")]
-pub(crate) fn error_of_mean(values: impl ExactSizeIterator<Item = f64>, centre: f64) -> f64 {
+fn error_of_mean(values: impl ExactSizeIterator<Item = f64>, centre: f64) -> f64 {
     let n = values.len() as f64;
     let squares: f64 = values.map(|value| (value - centre) * (value - centre)).sum();
     (squares / (n - 1.0) / n).sqrt()
@@ -177,15 +219,33 @@ const fn freedom(values: &[f64]) -> f64 {
     values.len() as f64 - 1.0
 }
 
-/// The mean over runs. None for fewer than two runs, or where a value is not finite.
+/// The middle of runs: their median, with an interval that holds for runs of any distribution. None for fewer than two
+/// runs, or where a value is NaN; an infinite one stands for a run that does not have the number.
 #[must_use]
 pub fn level(values: &[f64]) -> Option<Estimate> {
+    Ordered::new(values).map(|runs| Estimate(Kind::Median(runs)))
+}
+
+/// The mean over runs with Student's t, which holds where they are not much skewed: for differences of runs, not for the
+/// P99s themselves. None for fewer than two runs, or where a value is not finite.
+#[must_use]
+pub fn mean_estimate(values: &[f64]) -> Option<Estimate> {
+    student(values).map(|mean| Estimate(Kind::Mean(mean)))
+}
+
+fn student(values: &[f64]) -> Option<Mean> {
     if !usable(values) {
         return None;
     }
     let centre = mean_of(values);
     let error = error_of_mean(values.iter().copied(), centre);
-    Some(Estimate::new(Scale::Plain, centre, error, freedom(values), values.len()))
+    Some(Mean {
+        scale: Scale::Plain,
+        centre,
+        error,
+        freedom: freedom(values),
+        samples: values.len(),
+    })
 }
 
 /// The mean difference, new - base, of runs that belong together pair by pair (the same seed: the same requests, under
@@ -196,47 +256,45 @@ pub fn paired_difference(base: &[f64], new: &[f64]) -> Option<Estimate> {
         return None;
     }
     let differences: Vec<f64> = base.iter().zip(new).map(|(base, new)| new - base).collect();
-    level(&differences)
+    mean_estimate(&differences)
 }
 
-/// The relative change of the mean, new / base - 1, of runs that belong together. The error is that of the logarithm of
-/// the ratio of means, linearised: a run counts with new / mean(new) - base / mean(base). None where
-/// [`paired_difference`] has none, or a mean is not positive.
+/// The relative change, new / base - 1, of runs that belong together: its median over the pairs, with an interval that
+/// holds for changes of any distribution. One odd seed does not move it, and so it needs far fewer of them than the ratio
+/// of means does. None where [`paired_difference`] has none, or a value is not positive.
 #[must_use]
 pub fn paired_ratio(base: &[f64], new: &[f64]) -> Option<Estimate> {
+    let is_positive = |values: &[f64]| values.iter().all(|value| *value > 0.0);
     if !usable(base) || !usable(new) || base.len() != new.len() {
         return None;
     }
-    let (base_mean, new_mean) = positive_means(base, new)?;
-    let shares: Vec<f64> =
-        base.iter().zip(new).map(|(base, new)| new / new_mean - base / base_mean).collect();
-    let error = error_of_mean(shares.iter().copied(), 0.0);
-    let centre = libm::log(new_mean / base_mean);
-    Some(Estimate::new(Scale::Ratio, centre, error, freedom(base), base.len()))
+    if !is_positive(base) || !is_positive(new) {
+        return None;
+    }
+    let changes: Vec<f64> = base.iter().zip(new).map(|(base, new)| new / base - 1.0).collect();
+    level(&changes)
 }
 
 /// The difference of means, new - base, of runs of unlike seeds: Welch's t. None for fewer than two runs on a side, or
 /// where a value is not finite.
 #[must_use]
 pub fn unpaired_difference(base: &[f64], new: &[f64]) -> Option<Estimate> {
-    let (base_level, new_level) = (level(base)?, level(new)?);
+    let (base_level, new_level) = (student(base)?, student(new)?);
     let centre = new_level.centre - base_level.centre;
     Some(welch(Scale::Plain, centre, [base_level.error, new_level.error], base, new))
 }
 
-/// The relative change of the mean, new / base - 1, of runs of unlike seeds: Welch's t on the logarithm of the ratio.
-/// None where [`unpaired_difference`] has none, or a mean is not positive.
+/// The relative change, new / base - 1, of runs of unlike seeds: of geometric means, by Welch's t on logarithms, which are
+/// less skewed than the runs. None where [`unpaired_difference`] has none, or a value is not positive.
 #[must_use]
 pub fn unpaired_ratio(base: &[f64], new: &[f64]) -> Option<Estimate> {
-    let (base_level, new_level) = (level(base)?, level(new)?);
-    let (base_mean, new_mean) = positive_means(base, new)?;
-    let errors = [base_level.error / base_mean, new_level.error / new_mean];
-    Some(welch(Scale::Ratio, libm::log(new_mean / base_mean), errors, base, new))
-}
-
-fn positive_means(base: &[f64], new: &[f64]) -> Option<(f64, f64)> {
-    let means = (mean_of(base), mean_of(new));
-    (means.0 > 0.0 && means.1 > 0.0).then_some(means)
+    let logs = |values: &[f64]| -> Option<Vec<f64>> {
+        values.iter().map(|&value| (value > 0.0).then(|| libm::log(value))).collect()
+    };
+    let (base, new) = (logs(base)?, logs(new)?);
+    let (base_level, new_level) = (student(&base)?, student(&new)?);
+    let centre = new_level.centre - base_level.centre;
+    Some(welch(Scale::Ratio, centre, [base_level.error, new_level.error], &base, &new))
 }
 
 /// Welch and Satterthwaite's degrees of freedom for two errors.
@@ -246,7 +304,8 @@ fn welch(scale: Scale, centre: f64, errors: [f64; 2], base: &[f64], new: &[f64])
     let parts = first * first / freedom(base) + second * second / freedom(new);
     let least = freedom(base).min(freedom(new));
     let degrees = if parts > 0.0 { (sum * sum / parts).max(least) } else { least };
-    Estimate::new(scale, centre, sum.sqrt(), degrees, base.len().min(new.len()))
+    let samples = base.len().min(new.len());
+    Estimate(Kind::Mean(Mean { scale, centre, error: sum.sqrt(), freedom: degrees, samples }))
 }
 
 /// Holm's correction: what each p-value of a family becomes, so that acting on all that are at most alpha errs in the
@@ -274,7 +333,7 @@ mod tests {
     #[test]
     fn an_interval_is_the_one_of_the_textbook() {
         // Mean 3, standard deviation sqrt(2.5), t of 4 degrees 2.776: half width 1.9632.
-        let estimate = level(&[1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
+        let estimate = mean_estimate(&[1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
         let [low, high] = estimate.interval(0.95);
         assert!((estimate.value() - 3.0).abs() < 1e-12);
         assert!((high - 3.0 - 1.9632).abs() < 1e-3 && (3.0 - low - 1.9632).abs() < 1e-3);
@@ -289,18 +348,35 @@ mod tests {
     }
 
     #[test]
+    fn a_level_is_a_median_that_one_odd_run_does_not_move() {
+        let mut values: Vec<f64> = (1..=20).map(f64::from).collect();
+        let even = level(&values).unwrap();
+        values[19] = 1e6;
+        let odd = level(&values).unwrap();
+        assert_eq!((even.value(), even.interval(0.95)), (10.5, odd.interval(0.95)));
+        assert_eq!((odd.value(), odd.samples()), (10.5, 20));
+        // Half of the interval is about 4.3 now: half of that takes four times as many.
+        let [low, high] = odd.interval(0.95);
+        assert_eq!(odd.samples_for((high - low) / 4.0), Some(80));
+        assert_eq!(odd.samples_for(1e9), Some(6));
+        assert_eq!(odd.samples_for(0.0), None);
+        assert_eq!(level(&values[..5]).unwrap().samples_for(1.0), None, "no interval of five");
+        assert_eq!(level(&values[..1]), None);
+    }
+
+    #[test]
     fn pairs_cancel_what_seeds_have_in_common() {
-        let base = [100.0, 200.0, 300.0, 400.0];
+        let base = [100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 700.0, 800.0];
         let new = base.map(|value| value * 1.1);
         let ratio = paired_ratio(&base, &new).unwrap();
         assert!((ratio.value() - 0.1).abs() < 1e-12);
         let [low, high] = ratio.interval(0.95);
         assert!((high - low).abs() < 1e-9, "{low} {high}");
-        assert!(ratio.p_above(0.05) < 1e-6 && ratio.p_above(0.15) > 0.99);
+        assert!(ratio.p_above(0.05) < 0.005 && ratio.p_above(0.15) > 0.99);
         let [low, high] = unpaired_ratio(&base, &new).unwrap().interval(0.95);
-        assert!(low < 0.0 && high > 0.5, "{low} {high}");
+        assert!(low < -0.3 && high > 0.5, "{low} {high}");
         let difference = paired_difference(&base, &new).unwrap();
-        assert!((difference.value() - 25.0).abs() < 1e-9);
+        assert!((difference.value() - 45.0).abs() < 1e-9);
     }
 
     #[test]
@@ -317,11 +393,15 @@ mod tests {
             assert_eq!(unpaired_ratio(&base, &new), None);
         }
         assert_eq!(paired_ratio(&[0.0, 0.0], &[1.0, 2.0]), None);
-        // All the same: the change is known exactly.
-        let same = paired_ratio(&[2.0, 2.0], &[2.0, 2.0]).unwrap();
+        // All the same: there is no change, as surely as eight seeds can say.
+        let same = paired_ratio(&[2.0; 8], &[2.0; 8]).unwrap();
         assert_eq!(same.interval(0.95), [0.0, 0.0]);
+        assert_eq!(same.p_above(-0.1), 1.0 / 256.0);
+        let same = unpaired_ratio(&[2.0; 8], &[2.0; 8]).unwrap();
         assert!((same.p_above(0.0) - 1.0).abs() < 1e-12 && same.p_above(-0.1) < 1e-12);
         assert_eq!(same.p_below(-1.0), 1.0, "nothing is below minus everything");
+        let difference = paired_difference(&[2.0, 2.0], &[2.0, 2.0]).unwrap();
+        assert_eq!(difference.interval(0.95), [0.0, 0.0]);
     }
 
     #[test]

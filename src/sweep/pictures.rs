@@ -274,11 +274,11 @@ impl Finished<'_> {
         let rows: Vec<(&SettingRow, (f64, f64))> =
             self.rows.iter().filter_map(|row| Some((row, both(row)?))).collect();
         let sign = |name: &str, value: f64| if is_less_better(name) { value } else { -value };
-        let signed = |(a, b): (f64, f64)| (sign(x, a), sign(y, b));
-        let all: Vec<(f64, f64)> = rows.iter().map(|(_, pair)| signed(*pair)).collect();
+        let signed = |(a, b): (f64, f64)| vec![sign(x, a), sign(y, b)];
+        let all: Vec<Vec<f64>> = rows.iter().map(|(_, pair)| signed(*pair)).collect();
         let points: Vec<FrontPoint> = rows
             .iter()
-            .zip(front_of(&all))
+            .zip(gorgo_stats::is_undominated(&all))
             .map(|((row, (x, y)), is_front)| FrontPoint {
                 x: *x,
                 y: *y,
@@ -392,26 +392,6 @@ fn spread(sorted: &[f64]) -> Option<SweepValue> {
     Some(SweepValue { middle, spread: (sorted[cut], sorted[sorted.len() - 1 - cut]) })
 }
 
-/// Which pairs no other pair is at least as small as in both and smaller in one.
-fn front_of(pairs: &[(f64, f64)]) -> Vec<bool> {
-    let mut order: Vec<usize> = (0..pairs.len()).collect();
-    order.sort_by(|&a, &b| {
-        pairs[a].0.total_cmp(&pairs[b].0).then(pairs[a].1.total_cmp(&pairs[b].1))
-    });
-    let mut is_front = vec![false; pairs.len()];
-    let mut lowest = f64::INFINITY;
-    let mut at: Option<(f64, f64)> = None;
-    for index in order {
-        let pair = pairs[index];
-        if pair.1 < lowest || at == Some(pair) {
-            is_front[index] = true;
-            at = Some(pair);
-            lowest = lowest.min(pair.1);
-        }
-    }
-    is_front
-}
-
 /// The marks at both ends before those between, which give way.
 fn ends_first(marks: Vec<(f64, String)>) -> Vec<(f64, String)> {
     let last = marks.len().saturating_sub(1);
@@ -421,25 +401,4 @@ fn ends_first(marks: Vec<(f64, String)>) -> Vec<(f64, String)> {
     }
     ends.extend(between);
     ends
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_front_is_what_nothing_beats() {
-        let pairs = [(1.0, 5.0), (2.0, 3.0), (2.0, 4.0), (3.0, 3.0), (4.0, 1.0), (2.0, 3.0)];
-        assert_eq!(front_of(&pairs), [true, true, false, false, true, true]);
-        // Against the definition.
-        let key = gorgo_random::Key::new(3).with(gorgo_random::Purpose::SweepSetting);
-        let pairs: Vec<(f64, f64)> = (0..200_u64)
-            .map(|i| (key.word(i).word(0).draw().below(30), key.word(i).word(1).draw().below(30)))
-            .map(|(a, b)| (a as f64, b as f64))
-            .collect();
-        let beats = |a: &(f64, f64), b: &(f64, f64)| a.0 <= b.0 && a.1 <= b.1 && a != b;
-        let wanted: Vec<bool> =
-            pairs.iter().map(|own| !pairs.iter().any(|other| beats(other, own))).collect();
-        assert_eq!(front_of(&pairs), wanted);
-    }
 }

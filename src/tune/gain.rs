@@ -1,6 +1,6 @@
 //! What a setting is worth against another one, on seeds that neither was chosen by: paired by seed.
 
-use gorgo_stats::{level, mean};
+use gorgo_stats::{mean, mean_estimate};
 
 /// A difference over pairs of runs, each pair under one seed.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +38,7 @@ impl Gain {
             before: side(|pair| pair.0)?,
             after: side(|pair| pair.1)?,
             difference: mean(&differences)?,
-            interval: level(&differences).map(|estimate| estimate.interval(0.95)),
+            interval: mean_estimate(&differences).map(|estimate| estimate.interval(0.95)),
             better: differences.iter().filter(|&&d| if less { d < 0.0 } else { d > 0.0 }).count(),
             less,
         })

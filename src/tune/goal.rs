@@ -167,19 +167,6 @@ impl Score {
     pub fn order_by(&self, other: &Self, cost: &dyn Fn(&Self) -> f64) -> Ordering {
         self.breach.total_cmp(&other.breach).then_with(|| cost(self).total_cmp(&cost(other)))
     }
-
-    /// Whether it is as good in every objective and better in one, or keeps bounds that the other breaks.
-    #[must_use]
-    pub fn dominates(&self, other: &Self) -> bool {
-        match self.breach.total_cmp(&other.breach) {
-            Ordering::Less => true,
-            Ordering::Greater => false,
-            Ordering::Equal => {
-                let pairs = || self.costs.iter().zip(&other.costs);
-                pairs().all(|(a, b)| a <= b) && pairs().any(|(a, b)| a < b)
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ mod pareto;
 mod race;
 mod search;
 
-pub use capacity::{Capacity, CapacityRange, Tested, Verdict, capacity};
+pub use capacity::{Capacity, CapacityRange, FEWEST_SEEDS, Tested, Verdict, capacity};
 pub use cma::Cma;
 pub use error::TuneError;
 pub use evolution::OnePlusOne;

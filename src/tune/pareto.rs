@@ -1,21 +1,21 @@
 //! The settings that no other one beats in everything.
 
 use crate::goal::Score;
+use gorgo_stats::is_undominated;
 
 /// Indices of the scores that no other dominates, by rising first objective; of equal ones the first. Where none keeps the
 /// bounds there is no front.
 #[must_use]
 pub fn front(scores: &[Score]) -> Vec<usize> {
-    let is_beaten = |index: usize| {
-        scores.iter().enumerate().any(|(other, score)| {
-            score.dominates(&scores[index]) || (other < index && *score == scores[index])
-        })
-    };
-    let mut front: Vec<usize> = (0..scores.len())
-        .filter(|&index| {
-            scores[index].is_feasible() && scores[index].costs.iter().all(|c| c.is_finite())
-        })
-        .filter(|&index| !is_beaten(index))
+    let is_candidate =
+        |score: &Score| score.is_feasible() && score.costs.iter().all(|cost| cost.is_finite());
+    let kept: Vec<usize> = (0..scores.len()).filter(|&at| is_candidate(&scores[at])).collect();
+    let costs: Vec<Vec<f64>> = kept.iter().map(|&at| scores[at].costs.clone()).collect();
+    let is_first = |place: usize| !costs[..place].contains(&costs[place]);
+    let undominated = is_undominated(&costs);
+    let mut front: Vec<usize> = (0..kept.len())
+        .filter(|&place| undominated[place] && is_first(place))
+        .map(|place| kept[place])
         .collect();
     let first = |index: usize| scores[index].costs.first().copied().unwrap_or(0.0);
     front.sort_by(|&a, &b| first(a).total_cmp(&first(b)));

@@ -68,6 +68,11 @@ fn a_gate_fails_a_change_for_the_worse_and_passes_the_same() {
         markdown.starts_with("### gorgo compare: fails") && markdown.contains("●"),
         "{markdown}"
     );
+    // Both rules are drawn, each with its bound in the same column.
+    let drawn: Vec<&str> = markdown.lines().filter(|line| line.contains('┃')).collect();
+    let bound = |line: &str| line.chars().position(|c| c == '┃');
+    assert_eq!(drawn.len(), 3, "{markdown}");
+    assert_eq!(bound(drawn[0]), bound(drawn[1]), "{markdown}");
 
     // A level, and fresh seeds: two samples, not pairs.
     let fresh = seeds(folder.path(), "fresh", &["--seeds", "12", "--seed", "1001"]);
@@ -75,6 +80,11 @@ fn a_gate_fails_a_change_for_the_worse_and_passes_the_same() {
     let (code, text, notes) = compare(&base, &fresh, &level);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("12 seeds against 12 others") && notes.contains("not paired"), "{notes}");
+    // Five seeds have no interval of their median: however clear a level looks, it fails nothing.
+    let few = seeds(folder.path(), "few", &["--seeds", "5"]);
+    let (code, text, notes) = compare(&few, &few, &["--fail-if", "e2e_ms.p50 > 1ms"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("open") && notes.contains("wanted 6 or more"), "{text}{notes}");
 }
 
 #[test]

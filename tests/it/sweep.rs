@@ -159,6 +159,30 @@ fn threads_and_shards_change_no_byte() {
     assert!(error.contains("--records"), "{error}");
 }
 
+#[test]
+fn a_dry_run_prints_every_cell_and_measures_what_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (sweep, out) = (write_sweep(folder.path(), 2, 80), path("out"));
+    let dry = |more: &[&str]| {
+        let output = gorgo(&[&["sweep", "run", &sweep, "--out", &out, "--dry-run"], more].concat());
+        assert!(output.status.success());
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (text(output.stdout), text(output.stderr))
+    };
+    let (cells, told) = dry(&[]);
+    // Six settings, two policies, two seeds; least-load knows none of the axes.
+    assert_eq!(cells.lines().count(), 24);
+    assert!(told.contains("24 cells, 14 runs, 14 of them in this share"), "{told}");
+    assert!(told.contains("14 are to be made; ") && told.contains("all will take about"), "{told}");
+    assert!(!Path::new(&out).exists(), "a dry run leaves nothing");
+    assert!(dry(&["--shard", "1/3"]).1.contains("5 are to be made"));
+    gorgo_ok(&["sweep", "run", &sweep, "--out", &out, "--shard", "1/2", "--quiet"]);
+    assert!(dry(&["--resume"]).1.contains("7 are to be made"));
+    gorgo_ok(&["sweep", "run", &sweep, "--out", &out, "--resume", "--quiet"]);
+    assert!(dry(&["--resume"]).1.contains("none is to be made"));
+}
+
 /// Elements that HTML closes by themselves.
 const VOID: [&str; 3] = ["meta", "wbr", "br"];
 

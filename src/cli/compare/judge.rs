@@ -8,15 +8,16 @@ use super::sides::{Group, SideRuns};
 use crate::exit::Failure;
 use gorgo_metrics::Numbers;
 use gorgo_stats::{
-    Estimate, holm, level, paired_difference, paired_ratio, unpaired_difference, unpaired_ratio,
+    Estimate, holm, level, mean, paired_difference, paired_ratio, unpaired_difference,
+    unpaired_ratio,
 };
 
 /// The probability with which a family of rules that all hold may fail by chance: one end of a 95 % interval.
 pub const ALPHA: f64 = 0.025;
-/// With fewer seeds, one odd run decides, and Student's t leans on the runs being normal.
+/// With fewer seeds little can be shown: the ends of an interval are then the least and the most of them.
 const FEW_SEEDS: usize = 10;
-/// Changes lose their skew in the difference, levels do not: results/statistics has the coverage of both.
-const FEW_SEEDS_OF_LEVEL: usize = 60;
+/// With fewer seeds there is no 95 % interval of a median.
+const FEWEST_SEEDS: usize = 6;
 /// With fewer requests beyond a percentile in a run, it is little more than the largest value.
 const FEW_BEYOND: f64 = 10.0;
 
@@ -42,11 +43,11 @@ pub struct Change {
     pub base: Option<f64>,
     /// Mean over NEW's seeds.
     pub new: Option<f64>,
-    /// NEW itself.
+    /// NEW itself: the median over its seeds.
     pub level: Option<Estimate>,
     /// NEW - BASE.
     pub difference: Option<Estimate>,
-    /// NEW / BASE - 1.
+    /// NEW / BASE - 1: the median over seeds where runs are paired, else of the geometric means.
     pub ratio: Option<Estimate>,
     /// Runs that do not have the metric: of BASE, of NEW.
     pub missing: [usize; 2],
@@ -141,11 +142,12 @@ pub fn judge(base: &SideRuns, new: &SideRuns, rules: &[Rule]) -> Result<Judgemen
     }
     settle(&mut verdicts);
     for verdict in &verdicts {
-        let runs = verdict.estimate.map_or(0, |estimate| estimate.samples());
-        if matches!(verdict.rule.bound, Bound::Level(_)) && runs < FEW_SEEDS_OF_LEVEL {
+        let Some(estimate) = &verdict.estimate else { continue };
+        if !estimate.interval(0.95)[0].is_finite() && estimate.samples() < FEWEST_SEEDS {
             warnings.push(format!(
-                "'{}': a level of {runs} seeds: where runs are skewed, as P99s are, fewer than {FEW_SEEDS_OF_LEVEL} give too narrow an interval (results/statistics)",
-                verdict.rule
+                "'{}': the median of {} seeds has no 95 % interval, so nothing can be shown: wanted {FEWEST_SEEDS} or more",
+                verdict.rule,
+                estimate.samples()
             ));
         }
     }
@@ -228,7 +230,7 @@ fn cell(
     }
     if fewest < FEW_SEEDS {
         warnings.push(format!(
-            "{label}: {fewest} seeds are few: an interval of fewer than {FEW_SEEDS} leans on runs being normal"
+            "{label}: {fewest} seeds are few: with fewer than {FEW_SEEDS} only large changes show"
         ));
     }
     if !paired {
@@ -260,8 +262,8 @@ fn change(metric: &str, base: &[Numbers], new: &[Numbers], paired: bool) -> Chan
     let missing = [&base, &new].map(|side| side.iter().filter(|value| value.is_none()).count());
     let there = |side: Vec<Option<f64>>| side.into_iter().collect::<Option<Vec<f64>>>();
     let (base, new) = (there(base), there(new));
-    let mean = |side: &Option<Vec<f64>>| level(side.as_ref()?).map(|estimate| estimate.value());
-    let (base_mean, new_mean) = (mean(&base), mean(&new));
+    let of_side = |side: &Option<Vec<f64>>| mean(side.as_ref()?);
+    let (base_mean, new_mean) = (of_side(&base), of_side(&new));
     let new_level = new.as_ref().and_then(|new| level(new));
     let (difference, ratio) = match (&base, &new) {
         (Some(base), Some(new)) if paired => {
@@ -279,17 +281,16 @@ fn verdict(rule: &Rule, cell: &Cell) -> Verdict {
     // Every rule's metric is among the cell's.
     let change = change.cloned().unwrap_or_else(|| change_of_none(&rule.metric));
     let (estimate, bound) = match rule.bound {
-        Bound::Relative(bound) => (change.ratio, bound),
-        Bound::Absolute(bound) => (change.difference, bound),
-        Bound::Level(bound) => (change.level, bound),
+        Bound::Relative(bound) => (change.ratio.clone(), bound),
+        Bound::Absolute(bound) => (change.difference.clone(), bound),
+        Bound::Level(bound) => (change.level.clone(), bound),
     };
-    let past =
-        |above: bool| {
-            estimate.map_or(1.0, |estimate| {
-                if above { estimate.p_above(bound) } else { estimate.p_below(bound) }
-            })
-        };
-    let outcome = match estimate {
+    let past = |above: bool| match &estimate {
+        None => 1.0,
+        Some(estimate) if above => estimate.p_above(bound),
+        Some(estimate) => estimate.p_below(bound),
+    };
+    let outcome = match &estimate {
         None => Outcome::Unknown,
         Some(_) if past(!rule.above) <= ALPHA => Outcome::Holds,
         Some(_) => Outcome::Open,

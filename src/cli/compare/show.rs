@@ -12,6 +12,11 @@ use std::fmt::Write;
 const LEVEL: f64 = 0.95;
 /// Columns of a plotted interval.
 const PLOT: usize = 45;
+/// What the columns are.
+const METHOD: &str = "BASE, NEW and change: means over seeds, Student's t; change %, seed by seed: the median over seeds of \
+    NEW / BASE - 1, order statistics (6 seeds or more); of unlike seeds: of the geometric means; each interval for itself";
+/// How far out is drawn at most, in bounds.
+const FARTHEST: [f64; 2] = [-3.0, 5.0];
 
 impl Outcome {
     const fn word(self) -> &'static str {
@@ -75,7 +80,9 @@ fn about(verdict: &Verdict) -> [String; 2] {
 /// Why there is no interval.
 fn why_unknown(change: &Change) -> String {
     match change.missing {
-        [0, 0] => format!("{} is zero or negative: there is no relative change", change.metric),
+        [0, 0] => {
+            format!("{} of a run is zero or negative: there is no relative change", change.metric)
+        }
         [base, new] => format!(
             "{base} runs of BASE and {new} of NEW do not have {}: it falls on a request that never ended, or there is none",
             change.metric
@@ -163,52 +170,66 @@ fn verdicts(judgement: &Judgement, markdown: bool) -> String {
     grid(&rows, markdown)
 }
 
-/// Intervals and bounds drawn with letters, all relative ones on one scale.
+/// A change as multiples of its rule's bound: 0 is no change, 1 the bound, more is worse. None for a level, and for a rule
+/// that asks for an improvement, whose good side would lie the other way round.
+fn in_bounds(verdict: &Verdict) -> Option<[f64; 3]> {
+    let (Bound::Relative(bound) | Bound::Absolute(bound)) = verdict.rule.bound else { return None };
+    let is_worse_beyond = if verdict.rule.above { bound > 0.0 } else { bound < 0.0 };
+    let estimate = verdict.estimate.as_ref().filter(|_| is_worse_beyond)?;
+    let mut places = [estimate.value(); 3];
+    [places[0], places[2]] = estimate.interval(LEVEL);
+    let places = places.map(|value| value / bound);
+    let [first, value, last] = places;
+    places.iter().all(|place| place.is_finite()).then_some([
+        first.min(last),
+        value,
+        first.max(last),
+    ])
+}
+
+/// Changes with their intervals and bounds, drawn with letters, each rule on a scale on which its bound is 1.
 fn plot(judgement: &Judgement) -> String {
-    let drawn: Vec<(&Verdict, &Estimate, f64)> = judgement
+    let drawn: Vec<(&Verdict, [f64; 3])> = judgement
         .verdicts
         .iter()
-        .filter_map(|verdict| match (verdict.rule.bound, &verdict.estimate) {
-            (Bound::Relative(bound), Some(estimate)) => Some((verdict, estimate, bound)),
-            _ => None,
-        })
+        .filter_map(|verdict| Some((verdict, in_bounds(verdict)?)))
         .collect();
     if drawn.is_empty() {
         return String::new();
     }
-    let ends = drawn.iter().flat_map(|(_, estimate, bound)| {
-        let [low, high] = estimate.interval(LEVEL);
-        [low, high, *bound, 0.0]
-    });
-    let (low, high) =
-        ends.fold((0.0_f64, 0.0_f64), |(low, high), end| (low.min(end), high.max(end)));
-    let width = (high - low).max(1e-9);
+    let ends = || drawn.iter().flat_map(|(_, [low, _, high])| [*low, *high]);
+    let least = ends().fold(-0.2, f64::min).max(FARTHEST[0]);
+    let most = ends().fold(1.2, f64::max).min(FARTHEST[1]);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         clippy::cast_precision_loss,
         reason = "a column of the plot"
     )]
-    let column =
-        |value: f64| (((value - low) / width * (PLOT - 1) as f64).round() as usize).min(PLOT - 1);
+    let column = |place: f64| {
+        let share = (place.clamp(least, most) - least) / (most - least);
+        (share * (PLOT - 1) as f64).round() as usize
+    };
     let mut text = String::new();
-    for (verdict, estimate, bound) in drawn {
+    for (verdict, [low, value, high]) in drawn {
         let mut line = vec!['·'; PLOT];
-        let [from, to] = estimate.interval(LEVEL);
-        line[column(from)..=column(to)].fill('━');
+        line[column(low)..=column(high)].fill('━');
         line[column(0.0)] = '0';
-        line[column(estimate.value())] = '●';
-        line[column(bound)] = '┃';
+        line[column(1.0)] = '┃';
+        line[column(value)] = '●';
+        // What lies farther out than is drawn.
+        if low < least {
+            line[0] = '◀';
+        }
+        if high > most {
+            line[PLOT - 1] = '▶';
+        }
         let line: String = line.into_iter().collect();
         let _ = writeln!(text, "{line}  {} ({})", verdict.rule, verdict.label);
     }
     let _ = writeln!(
         text,
-        "{:<left$}{:>right$}  ┃ bound, ●━ change and 95 % interval",
-        format!("{:+.1} %", 100.0 * low),
-        format!("{:+.1} %", 100.0 * high),
-        left = PLOT / 2,
-        right = PLOT - PLOT / 2
+        "0 no change, ┃ the rule's bound, ●━ change and 95 % interval; worse to the right, each rule on its own scale"
     );
     text
 }
@@ -232,10 +253,7 @@ pub fn table(judgement: &Judgement, precision: f64) -> String {
     for cell in &judgement.cells {
         let _ = writeln!(text, "{}\n\n{}", headline(cell), changes(cell, precision, false));
     }
-    let _ = writeln!(
-        text,
-        "means over seeds of each run's number; intervals: Student's t over seeds, each for itself"
-    );
+    let _ = writeln!(text, "{METHOD}");
     if !judgement.verdicts.is_empty() {
         let _ = writeln!(text, "\n{}\n{}", verdicts(judgement, false), plot(judgement));
         let _ = writeln!(
@@ -276,7 +294,8 @@ fn seeds_to_settle(verdict: &Verdict) -> Option<String> {
     ))
 }
 
-/// For a pull request.
+/// For a pull request. Its plot is text, because a comment or a job's summary shows no picture that is not hosted
+/// somewhere.
 pub fn markdown(judgement: &Judgement, precision: f64) -> String {
     let mut text = format!("### gorgo compare: {}\n\n", conclusion(judgement));
     if !judgement.verdicts.is_empty() {
@@ -286,6 +305,7 @@ pub fn markdown(judgement: &Judgement, precision: f64) -> String {
             let _ = writeln!(text, "```text\n{plot}```\n");
         }
     }
+    let _ = writeln!(text, "{METHOD}.\n");
     for cell in &judgement.cells {
         let (head, changes) = (headline(cell), changes(cell, precision, true));
         let _ = writeln!(

@@ -1,15 +1,15 @@
 //! `gorgo tune --capacity`: the most, or the least, of one axis that keeps all bounds, for each policy.
 
-use super::outcome::{columns, words};
+use super::outcome::{table_of, words};
 use super::world::Runner;
-use super::{Format, TuneArgs};
+use super::{Format, TuneArgs, from_log, out_folder};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use crate::simulate::print;
 use gorgo_report::short_number;
 use gorgo_scenario::Resolved;
 use gorgo_sweep::{Bench, Domain, STEPS};
-use gorgo_tune::{Capacity, CapacityRange, Goal, Tested, Verdict};
+use gorgo_tune::{Capacity, CapacityRange, FEWEST_SEEDS, Goal, Tested, Verdict};
 use serde_json::{Value, json};
 
 /// What a policy bears.
@@ -28,11 +28,16 @@ pub(super) fn capacity(
     is_most: bool,
 ) -> Result<Exit, Failure> {
     let settings = settings(bench, is_most)?;
-    if args.seeds < 2 {
-        return Err(Failure::input("--seeds: got 1, wanted 2 or more with --capacity"));
+    if args.seeds < FEWEST_SEEDS as u64 {
+        let seeds = args.seeds;
+        return Err(Failure::input(format!(
+            "--seeds: got {seeds}, wanted {FEWEST_SEEDS} or more with --capacity"
+        )));
     }
     let seeds: Vec<u64> = (args.first_seed..).take(args.seeds as usize).collect();
     let policies = policies(args, scenario);
+    let out = out_folder(args, scenario)?;
+    runner.keep_in(&out, args.resume)?;
     let mut found = Vec::new();
     for policy in &policies {
         runner.phase(policy, [&args.set, &args.train_set], args.seeds);
@@ -46,9 +51,17 @@ pub(super) fn capacity(
         runner.finish();
         found.push(Found { policy: policy.clone(), capacity, runs: runner.runs - before });
     }
+    let json = format!("{:#}\n", to_json(args, goal, &settings, &found));
+    let path = out.join("capacity.json");
+    std::fs::write(&path, &json)
+        .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
+    runner.close()?;
     match args.format {
         Format::Table => print(&table(goal, &settings, &found, is_most))?,
-        Format::Json => print(&format!("{:#}\n", to_json(args, goal, &settings, &found)))?,
+        Format::Json => print(&json)?,
+    }
+    if !args.quiet {
+        eprintln!("wrote {}{}", path.display(), from_log(&runner));
     }
     Ok(Exit::Ok)
 }
@@ -111,7 +124,7 @@ fn table(goal: &Goal, settings: &[Vec<String>], found: &[Found], is_most: bool) 
         let mut line = vec![policy.clone(), at(capacity.met), at(capacity.not_met)];
         let there = capacity.tested.iter().find(|test| Some(test.setting) == capacity.met);
         for (index, _) in goal.bounds.iter().enumerate() {
-            line.push(there.map_or("-".to_owned(), |test| short_number(test.means[index].0)));
+            line.push(there.map_or("-".to_owned(), |test| short_number(test.medians[index].0)));
         }
         let doubtful = capacity.tested.iter().filter(|test| test.verdict == Verdict::Doubtful);
         line.extend([
@@ -122,25 +135,25 @@ fn table(goal: &Goal, settings: &[Vec<String>], found: &[Found], is_most: bool) 
         lines.push(line);
     }
     format!(
-        "{which} {path} with {}\n\n{}\na value keeps them when the 95 % interval of each mean over seeds does, whatever was looked at; doubtful: \
-         the seeds do not say, and it counts as not kept; -: none in the range\n",
+        "{which} {path} with {}\n\n{}\na value keeps them when the 95 % interval of each median over seeds does, whatever was looked at; \
+         doubtful: the seeds do not say, and it counts as not kept; -: none in the range\n",
         bounds.join(" and "),
-        columns(&lines)
+        table_of(&lines)
     )
 }
 
 fn to_json(args: &TuneArgs, goal: &Goal, settings: &[Vec<String>], found: &[Found]) -> Value {
     let finite = |value: f64| value.is_finite().then_some(value);
     let test = |test: &Tested| {
-        let means: Vec<Value> = test
-            .means
+        let medians: Vec<Value> = test
+            .medians
             .iter()
-            .map(|(mean, interval)| json!({"mean": finite(*mean), "interval": interval}))
+            .map(|(median, interval)| json!({"median": finite(*median), "interval": interval}))
             .collect();
         json!({
             "value": value(&settings[test.setting]),
             "seeds": test.seeds,
-            "bounds": means,
+            "bounds": medians,
             "verdict": verdict(test.verdict),
         })
     };

@@ -2,8 +2,9 @@
 
 use super::{Made, Proposer};
 use crate::exit::Failure;
+use crate::simulate::terminal_style;
 use gorgo_report::plot::{FrontAxis, FrontPoint, SweepUnit, TrajectoryPoint, front, trajectory};
-use gorgo_report::short_number;
+use gorgo_report::{Grid, in_two_lines, short_number};
 use gorgo_tune::{Candidate, Gain};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -42,7 +43,7 @@ impl Made<'_> {
         for (rank, &place) in full.iter().filter(|&&place| place != 0).take(shown).enumerate() {
             lines.push(self.line(&format!("{}", rank + 1), place));
         }
-        text.push_str(&columns(&lines));
+        text.push_str(&table_of(&lines));
         let _ = writeln!(text, "\n{}", self.held_out_head());
         for (index, &place) in self.tested.iter().enumerate() {
             let setting = words(&self.search.candidates[place].setting);
@@ -381,26 +382,14 @@ fn signed_percent(share: f64) -> String {
     if share > 0.0 { format!("+{}", percent(share)) } else { percent(share) }
 }
 
-/// Lines of cells in columns, the first to the left.
-pub(super) fn columns(lines: &[Vec<String>]) -> String {
-    let count = lines.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        let cells = lines.iter().filter_map(|line| line.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..count).map(width).collect();
-    let mut text = String::new();
-    for line in lines {
-        let cells: Vec<String> = line
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(|(column, (cell, width))| match column {
-                0 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
-            })
-            .collect();
-        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
+/// Lines as a table, the first of them its head.
+pub(super) fn table_of(lines: &[Vec<String>]) -> String {
+    let mut grid = Grid::new(terminal_style());
+    let (head, rows) =
+        lines.split_first().map_or((&[][..], &[][..]), |(head, rows)| (&head[..], rows));
+    grid.header(head.iter().map(|name| in_two_lines(name)));
+    for row in rows {
+        grid.row(row.iter().map(|cell| (cell.clone(), false)));
     }
-    text
+    grid.finish()
 }

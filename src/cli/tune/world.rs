@@ -1,5 +1,6 @@
 //! How trials are run: on all threads, each different scenario once, the numbers in the order in which they were asked for.
 
+use super::log::{Log, Row};
 use super::unknown;
 use crate::exit::Failure;
 use crate::progress::Progress;
@@ -9,12 +10,10 @@ use gorgo_sweep::{Bench, METRICS, Pool, RunId};
 use gorgo_tune::{Trial, World};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 /// Most workloads that are kept to be met again.
 const MOST_KEPT: u64 = 16;
-
-/// A row of the goal's metrics.
-type Row = Vec<Option<f64>>;
 
 /// A bench with threads.
 pub(crate) struct Runner<'a> {
@@ -27,9 +26,13 @@ pub(crate) struct Runner<'a> {
     pool: Pool,
     /// The numbers of every scenario that was run.
     known: BTreeMap<RunId, Row>,
+    /// Where they are kept.
+    log: Option<Log>,
     progress: Option<(Progress, u64)>,
-    /// How many runs were made.
+    /// How many different runs were asked for.
     pub runs: u64,
+    /// How many of them an earlier search had left in the log.
+    pub from_log: u64,
 }
 
 impl<'a> Runner<'a> {
@@ -47,8 +50,10 @@ impl<'a> Runner<'a> {
             sets: Vec::new(),
             pool: Pool::new(1),
             known: BTreeMap::new(),
+            log: None,
             progress: None,
             runs: 0,
+            from_log: 0,
         })
     }
 
@@ -58,6 +63,17 @@ impl<'a> Runner<'a> {
         self.sets = sets.concat();
         let threads = self.threads.current_num_threads() as u64;
         self.pool = Pool::new((seeds.min(MOST_KEPT) + threads) as usize);
+    }
+
+    /// Keeps every run in a folder, and with `resume` does not make again what it holds.
+    pub fn keep_in(&mut self, folder: &Path, resume: bool) -> Result<(), Failure> {
+        self.log = Some(Log::open(folder, &self.metrics, resume)?);
+        Ok(())
+    }
+
+    /// Ends the log.
+    pub fn close(&mut self) -> Result<(), Failure> {
+        self.log.take().map_or(Ok(()), |log| log.finish(&self.known))
     }
 
     /// Shows how many candidates have been proposed, or values tried.
@@ -76,6 +92,11 @@ impl<'a> Runner<'a> {
     pub fn scenario(&self, setting: &[String], seed: u64) -> Result<Resolved, Failure> {
         let sets: Vec<String> = self.sets.iter().chain(setting).cloned().collect();
         self.bench.resolve(Some(&self.policy), &sets, seed).map_err(Failure::from)
+    }
+
+    /// What the log had of a run when it was opened.
+    fn kept(&self, id: RunId) -> Option<&Row> {
+        self.log.as_ref().and_then(|log| log.kept(id))
     }
 
     /// Runs one setting under seeds.
@@ -135,13 +156,21 @@ impl World for Runner<'_> {
             new.par_iter()
                 .map(|&index| {
                     let (id, scenario) = &scenarios[index];
+                    if let Some(row) = this.kept(*id) {
+                        return Ok((*id, row.clone()));
+                    }
                     let summary = Bench::run(scenario, trials[index].setting, &this.pool)?;
                     let numbers = Numbers::of(&summary);
-                    Ok((*id, this.metrics.iter().map(|path| numbers.get(path)).collect()))
+                    let row: Row = this.metrics.iter().map(|path| numbers.get(path)).collect();
+                    if let Some(log) = &this.log {
+                        log.keep(*id, &row)?;
+                    }
+                    Ok((*id, row))
                 })
                 .collect::<Result<_, Failure>>()
         })?;
         self.runs += rows.len() as u64;
+        self.from_log += rows.iter().filter(|(id, _)| self.kept(*id).is_some()).count() as u64;
         self.known.extend(rows);
         Ok(scenarios.iter().map(|(id, _)| self.known[id].clone()).collect())
     }

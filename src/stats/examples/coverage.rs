@@ -1,13 +1,15 @@
-//! How often the 95 % intervals of P50 and P99 hold the truth, on dependent data whose truth is known.
+//! How often 95 % intervals hold the truth, on dependent data whose truth is known.
 //!
-//! `cargo run --release -p gorgo-stats --example coverage [REPETITIONS]` prints the table of `results/statistics`. Two
-//! kinds of data: lognormal values whose logarithm is an autoregression of order 1 (its marginal percentiles are known
-//! in closed form), and waits of an M/M/1 queue (P(W > t) = rho exp(-(1 - rho) t) at service rate 1). Each as one run
-//! cut into stretches, where the truth is the percentile in endless time; and as several runs, one percentile a run,
-//! where the truth is what a run of this length shows in the mean.
+//! `cargo run --release -p gorgo-stats --example coverage [REPETITIONS]` prints the table of `results/statistics`. A run
+//! is a series of values that depend on each other: lognormal ones whose logarithm is an autoregression of order 1, and
+//! waits in an M/M/1 queue (Lindley's recursion). A sample is one percentile of each of several runs. Asked are the
+//! median over runs, and the change when the logarithms spread by 5 % more (lognormal) or services take 5 %
+//! longer (waits), under common draws (the median of the runs' changes) and under fresh ones (the ratio of
+//! geometric means). The truth is what ten times as many other runs show; below it stands how far the mean over runs of this length
+//! is from the percentile of endless time, which is known.
 
 use gorgo_random::{Key, Purpose};
-use gorgo_stats::{Estimate, level, percentile, percentile_of_run};
+use gorgo_stats::{Estimate, level, median, median_interval, paired_ratio, unpaired_ratio};
 
 /// A kind of data.
 #[derive(Clone, Copy)]
@@ -40,8 +42,8 @@ impl Data {
         }
     }
 
-    /// A run of `n` values in steady state from its first.
-    fn run(self, n: usize, key: Key) -> Vec<f64> {
+    /// A run in steady state from its first value, as it is (`slow` = 1) or spread, or served, by so much more.
+    fn run(self, slow: f64, key: Key) -> Vec<f64> {
         let mut draw = key.draw();
         let mut unit = || {
             draw = draw.next();
@@ -51,29 +53,34 @@ impl Data {
             Self::Lognormal(phi) => {
                 let mut x = normal(&mut unit);
                 let step = (1.0 - phi * phi).sqrt();
-                (0..n)
-                    .map(|_| {
-                        let value = x.exp();
-                        x = phi * x + step * normal(&mut unit);
-                        value
-                    })
-                    .collect()
+                let mut next = || {
+                    let value = (slow * x).exp();
+                    x = phi * x + step * normal(&mut unit);
+                    value
+                };
+                (0..LENGTH).map(|_| next()).collect()
             }
             Self::Waits(rho) => {
-                // The first wait is a draw of the steady state; Lindley's recursion leads on from it.
-                let first = unit();
-                let mut wait = if first > rho { 0.0 } else { -unit().ln() / (1.0 - rho) };
-                (0..n)
-                    .map(|_| {
-                        let value = wait;
-                        let (service, gap) = (-unit().ln(), -unit().ln() / rho);
-                        wait = (wait + service - gap).max(0.0);
-                        value
-                    })
-                    .collect()
+                // The first wait is a draw of the steady state.
+                let (first, rate) = (unit(), rho);
+                let busy = rate * slow;
+                let mut wait = if first > busy { 0.0 } else { -unit().ln() * slow / (1.0 - busy) };
+                let mut next = || {
+                    let value = wait;
+                    let (service, gap) = (-unit().ln() * slow, -unit().ln() / rate);
+                    wait = (wait + service - gap).max(0.0);
+                    value
+                };
+                (0..LENGTH).map(|_| next()).collect()
             }
         }
     }
+}
+
+/// The percentile of values by nearest rank.
+fn percentile(values: &mut [f64], percent: f64) -> f64 {
+    let rank = (percent / 100.0 * values.len() as f64).ceil() as usize;
+    *values.select_nth_unstable_by(rank.saturating_sub(1), f64::total_cmp).1
 }
 
 /// A standard normal draw: Box and Muller.
@@ -82,68 +89,91 @@ fn normal(unit: &mut impl FnMut() -> f64) -> f64 {
     radius * angle.cos()
 }
 
-/// The share of intervals that hold the truth, their mean half width as a share of it, and how many were made.
-fn tell(truth: f64, repetitions: u64, estimate: impl Fn(u64) -> Option<Estimate>) -> String {
-    let (mut held, mut made, mut width) = (0_u64, 0_u64, 0.0);
-    for repetition in 0..repetitions {
-        let Some(estimate) = estimate(repetition) else { continue };
-        let [low, high] = estimate.interval(0.95);
-        made += 1;
-        held += u64::from((low..=high).contains(&truth));
-        width += (high - low) / 2.0 / truth;
+/// Values of each of several runs.
+const LENGTH: usize = 5_000;
+const PERCENT: [f64; 2] = [50.0, 99.0];
+/// By how much a changed run spreads or takes more.
+const SLOW: f64 = 1.05;
+
+/// P50 and P99 of some runs: as they are, changed under the same draws, and changed under others.
+fn sample(data: Data, kind: u64, repetition: u64, runs: u64) -> [[Vec<f64>; 3]; 2] {
+    let mut sample: [[Vec<f64>; 3]; 2] = Default::default();
+    for run in 0..runs {
+        let key = |fresh: u64| {
+            let key = Key::new(repetition).with(Purpose::Bootstrap).word(1_000 + kind);
+            key.word(2 * run + fresh)
+        };
+        let sides = [data.run(1.0, key(0)), data.run(SLOW, key(0)), data.run(SLOW, key(1))];
+        for (side, mut values) in sides.into_iter().enumerate() {
+            for (own, percent) in sample.iter_mut().zip(PERCENT) {
+                own[side].push(percentile(&mut values, percent));
+            }
+        }
     }
-    // Of a handful of intervals no share can be told.
-    if made * 10 < repetitions {
-        return format!("- | - | {made} of {repetitions}");
-    }
-    let share = 100.0 * held as f64 / made as f64;
-    format!("{share:.1} % | ±{:.1} % | {made} of {repetitions}", 100.0 * width / made as f64)
+    sample
 }
 
-/// Requests of each of several runs.
-const LENGTH: usize = 5_000;
+/// How many intervals hold the truth, of how many.
+#[derive(Clone, Copy, Default)]
+struct Held(u64, u64);
+
+impl Held {
+    fn tell(&mut self, interval: Option<[f64; 2]>, truth: f64) {
+        self.1 += 1;
+        self.0 += u64::from(interval.is_some_and(|[low, high]| (low..=high).contains(&truth)));
+    }
+
+    fn words(self) -> String {
+        format!("{:.1} %", 100.0 * self.0 as f64 / self.1 as f64)
+    }
+}
 
 fn main() {
     let repetitions =
         std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(1_000_u64);
-    println!("| data | percentile | from | holds the truth | half width | intervals made |");
-    println!("|---|---|---|--:|--:|--:|");
+    println!(
+        "| data | percentile | runs | median | the same by bootstrap | change, common seeds | change, fresh seeds |"
+    );
+    println!("|---|---|--:|--:|--:|--:|--:|");
     let data = [Data::Lognormal(0.5), Data::Lognormal(0.95), Data::Waits(0.7), Data::Waits(0.9)];
     for (kind, data) in (0_u64..).zip(data) {
-        let key = |repetition: u64, run: u64| {
-            Key::new(repetition).with(Purpose::Bootstrap).word(1_000 + kind).word(run)
-        };
-        let name = data.name();
-        // What a run of this length shows in the mean, from runs that no interval below uses.
-        let runs = 10 * repetitions;
-        let mut sums = [0.0; 2];
-        for run in 0..runs {
-            let values = data.run(LENGTH, key(u64::MAX, run));
-            for (sum, percent) in sums.iter_mut().zip([50.0, 99.0]) {
-                *sum += percentile(&values, percent).unwrap_or(f64::NAN);
+        // From runs that no interval below uses.
+        let others = sample(data, kind, u64::MAX, 10 * repetitions);
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let logs = |values: &[f64]| values.iter().map(|x| x.ln()).collect::<Vec<_>>();
+        let log_mean = |values: &[f64]| mean(&logs(values));
+        let some = |values: &[f64]| values.iter().copied().map(Some).collect::<Vec<_>>();
+        let middle = |values: &[f64]| median(&some(values)).unwrap_or(f64::NAN);
+        // Of each percentile: the median, the median change, the change of the geometric mean.
+        let truths = others.each_ref().map(|[base, common, fresh]| {
+            let changes: Vec<f64> = base.iter().zip(common).map(|(a, b)| b / a - 1.0).collect();
+            [middle(base), middle(&changes), (log_mean(fresh) - log_mean(base)).exp_m1()]
+        });
+        for runs in [6, 10, 20] {
+            let mut held = [[Held::default(); 4]; 2];
+            for repetition in 0..repetitions {
+                let sample = sample(data, kind, repetition * 100 + runs, runs);
+                for ((held, [base, common, fresh]), truth) in
+                    held.iter_mut().zip(&sample).zip(truths)
+                {
+                    let ends = |estimate: Option<Estimate>| Some(estimate?.interval(0.95));
+                    held[0].tell(ends(level(base)), truth[0]);
+                    let [low, high] = median_interval(&some(base));
+                    held[1].tell(low.zip(high).map(|(low, high)| [low, high]), truth[0]);
+                    held[2].tell(ends(paired_ratio(base, common)), truth[1]);
+                    held[3].tell(ends(unpaired_ratio(base, fresh)), truth[2]);
+                }
+            }
+            for (percent, held) in PERCENT.into_iter().zip(held) {
+                let shares = held.map(Held::words).join(" | ");
+                println!("| {} | P{percent} | {runs} | {shares} |", data.name());
             }
         }
-        for (percent, sum) in [50.0, 99.0].into_iter().zip(sums) {
-            let steady = data.truth(percent);
-            for n in [5_000, 20_000, 100_000] {
-                let told = tell(steady, repetitions, |repetition| {
-                    percentile_of_run(&data.run(n, key(repetition, 0)), percent)
-                });
-                println!("| {name} | P{percent} | 1 run of {n} | {told} |");
-            }
-            let mean = sum / runs as f64;
-            for runs in [5, 20, 60] {
-                let told = tell(mean, repetitions, |repetition| {
-                    let values: Option<Vec<f64>> = (1..=runs)
-                        .map(|run| percentile(&data.run(LENGTH, key(repetition, run)), percent))
-                        .collect();
-                    level(&values?)
-                });
-                println!("| {name} | P{percent} | {runs} runs of {LENGTH} | {told} |");
-            }
-            let off = 100.0 * (mean / steady - 1.0);
+        for (percent, other) in PERCENT.into_iter().zip(&others) {
+            let off = 100.0 * (mean(&other[0]) / data.truth(percent) - 1.0);
             println!(
-                "| {name} | P{percent} | mean over runs of {LENGTH}, against endless time | {off:+.1} % | | {runs} runs |"
+                "| {} | P{percent} | a run of {LENGTH} against endless time | {off:+.1} % | | | |",
+                data.name()
             );
         }
     }

@@ -1,12 +1,14 @@
-//! How often a gate of `gorgo compare` alarms, with a true change at its bound and with a larger one.
+//! How often a gate of `gorgo compare` alarms, with a true change at its bound and with a larger one, and how often its
+//! intervals hold the truth, on runs of a scenario.
 //!
-//! `cargo run --release -p gorgo-stats --example gate [FILE]` prints the table of `results/statistics`. FILE (default:
-//! the committed one) has a row a seed: the metric of one simulated run as the scenario stands, and of two changed
-//! ones. A trial draws seeds from it without replacement and judges as the command does. What is true of a change is
-//! the ratio of the means over all rows that are drawn from.
+//! `cargo run --release -p gorgo-stats --example gate [FILE]` prints the tables of `results/statistics`. FILE (default:
+//! the committed one) has a row a seed: the metric of one simulated run as the scenario stands, and of changed ones. The
+//! rows are what trials draw from, with replacement, so that draws are independent and what is true of a change is known
+//! exactly: by common seeds the median over all rows of its share, by fresh ones the ratio of the
+//! geometric means. A gate at 5 % is asked, and one whose bound is the true change itself.
 
 use gorgo_random::{Key, Purpose};
-use gorgo_stats::{level, paired_ratio, unpaired_ratio};
+use gorgo_stats::{Estimate, level, median, median_interval, paired_ratio, unpaired_ratio};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../results/statistics/pool_p99.csv");
 const TRIALS: u64 = 1_000;
@@ -34,58 +36,65 @@ fn read(path: &str) -> Result<(Vec<String>, Vec<Vec<f64>>), String> {
     Ok((head, columns))
 }
 
-/// `count` of `0..n`, none twice.
-fn pick(n: usize, count: usize, key: Key) -> Vec<usize> {
-    let mut all: Vec<usize> = (0..n).collect();
-    for slot in 0..count {
-        let other = slot + key.word(slot as u64).draw().below((n - slot) as u64) as usize;
-        all.swap(slot, other);
-    }
-    all.truncate(count);
-    all
+/// A sample of seeds: rows of a side under common seeds, and rows of the other side under fresh ones.
+fn pick(n: usize, seeds: usize, trial: u64) -> [Vec<usize>; 2] {
+    let key = Key::new(trial).with(Purpose::Bootstrap).word(seeds as u64);
+    [0, 1].map(|side| {
+        let row = |seed: usize| key.word(side).word(seed as u64).draw().below(n as u64) as usize;
+        (0..seeds).map(row).collect()
+    })
 }
 
-/// Alarms in trials with so many seeds a side.
-fn alarms(base: &[f64], new: &[f64], seeds: usize, paired: bool) -> u64 {
-    let of = |values: &[f64], rows: &[usize]| -> Vec<f64> {
-        rows.iter().map(|row| values[*row]).collect()
-    };
-    (0..TRIALS)
-        .filter(|trial| {
-            let key = Key::new(*trial).with(Purpose::Bootstrap).word(seeds as u64);
-            let estimate = if paired {
-                let rows = pick(base.len(), seeds, key);
-                paired_ratio(&of(base, &rows), &of(new, &rows))
-            } else {
-                let rows = pick(base.len(), 2 * seeds, key);
-                let (first, second) = rows.split_at(seeds);
-                unpaired_ratio(&of(base, first), &of(new, second))
-            };
-            estimate.is_some_and(|estimate| estimate.p_above(BOUND) <= ALPHA)
-        })
-        .count() as u64
+fn of(values: &[f64], rows: &[usize]) -> Vec<f64> {
+    rows.iter().map(|row| values[*row]).collect()
 }
 
-/// How often an interval of so many seeds holds the truth: of the mean of `new`, and of its change against `base` by
-/// common and by fresh seeds.
-fn coverage(base: &[f64], new: &[f64], seeds: usize) -> [f64; 3] {
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    let (truth, change) = (mean(new), mean(new) / mean(base) - 1.0);
-    let mut held = [0_u64; 3];
+/// What a trial says of a change: by common seeds, by fresh ones.
+fn estimates(base: &[f64], new: &[f64], seeds: usize, trial: u64) -> [Option<Estimate>; 2] {
+    let [first, second] = pick(base.len(), seeds, trial);
+    let before = of(base, &first);
+    [paired_ratio(&before, &of(new, &first)), unpaired_ratio(&before, &of(new, &second))]
+}
+
+/// What is true of a change: the median over all rows of each row's, and the ratio of geometric means.
+fn truths(base: &[f64], new: &[f64]) -> [f64; 2] {
+    let mean = |values: &[f64]| values.iter().map(|x| x.ln()).sum::<f64>() / values.len() as f64;
+    let changes = base.iter().zip(new).map(|(base, new)| Some(new / base - 1.0));
+    let middle = median(&changes.collect::<Vec<_>>()).unwrap_or(f64::NAN);
+    [middle, (mean(new) - mean(base)).exp_m1()]
+}
+
+/// Alarms of a gate at these bounds in trials with so many seeds a side: by common seeds, by fresh ones.
+fn alarms(base: &[f64], new: &[f64], seeds: usize, bounds: [f64; 2]) -> [u64; 2] {
+    let mut alarms = [0, 0];
     for trial in 0..TRIALS {
-        let key = Key::new(trial).with(Purpose::Bootstrap).word(7).word(seeds as u64);
-        let rows = pick(base.len(), 2 * seeds, key);
-        let of = |values: &[f64], rows: &[usize]| -> Vec<f64> {
-            rows.iter().map(|row| values[*row]).collect()
-        };
-        let (first, second) = rows.split_at(seeds);
-        let estimates = [
-            (level(&of(new, first)), truth),
-            (paired_ratio(&of(base, first), &of(new, first)), change),
-            (unpaired_ratio(&of(base, first), &of(new, second)), change),
+        let estimates = estimates(base, new, seeds, trial);
+        for ((alarms, estimate), bound) in alarms.iter_mut().zip(estimates).zip(bounds) {
+            *alarms += u64::from(estimate.is_some_and(|e| e.p_above(bound) <= ALPHA));
+        }
+    }
+    alarms
+}
+
+/// How often an interval of so many seeds holds the truth: the median of `new`, the same by bootstrap, its change
+/// against `base` by common seeds and by fresh ones.
+fn coverage(base: &[f64], new: &[f64], seeds: usize) -> [f64; 4] {
+    let some = |values: &[f64]| values.iter().copied().map(Some).collect::<Vec<_>>();
+    let middle = median(&some(new)).unwrap_or(f64::NAN);
+    let [by_seed, of_means] = truths(base, new);
+    let mut held = [0_u64; 4];
+    for trial in 0..TRIALS {
+        let own = of(new, &pick(new.len(), seeds, trial)[0]);
+        let ends = |estimate: Option<Estimate>| Some(estimate?.interval(0.95));
+        let [common, fresh] = estimates(base, new, seeds, trial);
+        let [low, high] = median_interval(&some(&own));
+        let intervals = [
+            (ends(level(&own)), middle),
+            (low.zip(high).map(|(low, high)| [low, high]), middle),
+            (ends(common), by_seed),
+            (ends(fresh), of_means),
         ];
-        for (held, (estimate, truth)) in held.iter_mut().zip(estimates) {
-            let interval = estimate.map(|estimate| estimate.interval(0.95));
+        for (held, (interval, truth)) in held.iter_mut().zip(intervals) {
             *held += u64::from(interval.is_some_and(|[low, high]| (low..=high).contains(&truth)));
         }
     }
@@ -115,30 +124,35 @@ fn main() -> Result<(), String> {
         most_alarms()
     );
     println!(
-        "| change | true change (all seeds) | seeds a side | common seeds: alarms | fresh seeds: alarms |"
+        "| change | seeds a side | true by seed | alarms at 5 % | at the truth | true of geometric means | fresh seeds: alarms at 5 % | at the truth |"
     );
-    println!("|---|---|--:|--:|--:|");
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|");
     let base = &columns[1];
     for (name, new) in head.iter().zip(&columns).skip(2) {
-        let truth = paired_ratio(base, new).ok_or("no ratio: a column has too few numbers")?;
-        let half = (truth.interval(0.95)[1] - truth.value()) * 100.0;
+        let truths = truths(base, new);
         for seeds in [10, 20, 40, 60, 120] {
-            let [common, fresh] = [true, false].map(|paired| alarms(base, new, seeds, paired));
+            let [common, fresh] = alarms(base, new, seeds, [BOUND; 2]);
+            let [common_there, fresh_there] = alarms(base, new, seeds, truths);
             let share = |alarms: u64| format!("{:.1} %", 100.0 * alarms as f64 / TRIALS as f64);
+            let [by_seed, of_means] = truths.map(|truth| format!("{:+.2} %", 100.0 * truth));
             println!(
-                "| {name} | {:+.2} % (as an estimate ±{half:.2}) | {seeds} | {} | {} |",
-                100.0 * truth.value(),
+                "| {name} | {seeds} | {by_seed} | {} | {} | {of_means} | {} | {} |",
                 share(common),
-                share(fresh)
+                share(common_there),
+                share(fresh),
+                share(fresh_there)
             );
         }
     }
-    println!("\n| runs | seeds a side | mean | change, common seeds | change, fresh seeds |");
-    println!("|---|--:|--:|--:|--:|");
+    println!(
+        "\n| runs | seeds a side | median | the same by bootstrap | change, common seeds | change, fresh seeds |"
+    );
+    println!("|---|--:|--:|--:|--:|--:|");
     for (name, new) in head.iter().zip(&columns).skip(2) {
-        for seeds in [5, 10, 20, 40, 60] {
-            let [mean, common, fresh] = coverage(base, new, seeds);
-            println!("| {name} | {seeds} | {mean:.1} % | {common:.1} % | {fresh:.1} % |");
+        for seeds in [6, 10, 20, 40, 60] {
+            let shares =
+                coverage(base, new, seeds).map(|share| format!("{share:.1} %")).join(" | ");
+            println!("| {name} | {seeds} | {shares} |");
         }
     }
     Ok(())

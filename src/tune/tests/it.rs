@@ -251,12 +251,12 @@ fn capacity_is_the_last_value_that_meets_and_doubt_is_said() {
     let settings: Vec<Vec<String>> =
         (0..=100).map(|x| vec![f64::from(x).to_string(), "0".to_owned()]).collect();
     let mut world = Functions::new(|x: &[f64]| vec![x[0]]);
-    let seeds = seeds(8);
+    let seeds = seeds(24);
     let mut range = CapacityRange { goal: &goal, seeds: &seeds, settings };
     let found = capacity(&range, &mut world).expect("runs");
     assert_eq!((found.met, found.not_met), (Some(50), Some(51)));
     assert!(found.tested.len() <= 9, "{}", found.tested.len());
-    assert!(found.tested.iter().all(|test| test.seeds == 4), "without noise one look is enough");
+    assert!(found.tested.iter().all(|test| test.seeds == 8), "without noise one look is enough");
     // Noise of some units: what is met is less, and surely met.
     let mut noisy = Functions { noise: 2.0, ..Functions::new(|x: &[f64]| vec![x[0]]) };
     let found = capacity(&range, &mut noisy).expect("runs");
@@ -270,6 +270,9 @@ fn capacity_is_the_last_value_that_meets_and_doubt_is_said() {
     assert!(error.to_string().contains("no value"), "{error}");
     range.settings = vec![vec!["60".to_owned(), "0".to_owned()]];
     assert_eq!(capacity(&range, &mut world).expect("runs").met, None, "nothing meets it");
+    range.seeds = &seeds[..5];
+    let error = capacity(&range, &mut world).expect_err("too few").to_string();
+    assert!(error.contains("got 5 seeds, wanted 6 or more"), "{error}");
 }
 
 #[test]
