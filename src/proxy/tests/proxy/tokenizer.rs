@@ -54,14 +54,14 @@ async fn prompts_are_counted_in_the_models_own_tokens() {
     let ids: Vec<usize> = (0..20).map(|at| at % WORDS.len() + 1).collect();
     let as_ids = json!({ "prompt": ids, "max_tokens": 4 });
     assert_eq!(cached("/v1/completions", as_ids).await, 20);
-    // Two messages of five and two words, with three tokens of the template before each.
+    // Two messages of five and two words, with three tokens of the template before each, and before the answer.
     let messages = json!([
         { "role": "system", "content": text(0..5) },
         { "role": "user", "content": [{ "type": "text", "text": text(5..7) }] },
     ]);
     let chat = json!({ "messages": messages, "max_tokens": 4 });
     assert_eq!(cached("/v1/chat/completions", chat.clone()).await, 0);
-    assert_eq!(cached("/v1/chat/completions", chat).await, 13);
+    assert_eq!(cached("/v1/chat/completions", chat).await, 16);
     let mut admin = Client::at(proxy.admin_address().unwrap()).await;
     admin
         .send(
@@ -71,7 +71,7 @@ async fn prompts_are_counted_in_the_models_own_tokens() {
     let rows: Value = serde_json::from_str(&admin.answer().await.1).unwrap();
     let tokens: Vec<u64> =
         rows.as_array().unwrap().iter().map(|row| row["prompt_tokens"].as_u64().unwrap()).collect();
-    assert_eq!(tokens, [13, 13, 20, 15, 20], "the newest first");
+    assert_eq!(tokens, [16, 16, 20, 15, 20], "the newest first");
     proxy.shutdown().await;
 }
 
