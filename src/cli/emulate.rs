@@ -1,7 +1,7 @@
 //! `gorgo emulate`: a scenario's fleet as HTTP servers on this machine. The work is `gorgo_emulator`'s.
 
 use crate::exit::{Exit, Failure};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -22,6 +22,10 @@ pub struct EmulateArgs {
     /// Serve only this replica of the fleet (repeatable).
     #[arg(long, value_name = "NAME")]
     replica: Vec<String>,
+    /// A replica that is an engine of its own, NAME=http://ADDRESS:PORT (repeatable): it is not emulated, but reached over
+    /// the scenario's links.
+    #[arg(long, value_name = "NAME=URL", value_parser = engine)]
+    engine: Vec<(String, SocketAddr)>,
     /// The first port: replicas in the fleet's order, then the relays, then those of KV events, then the control
     /// port [default: free ports].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -32,6 +36,9 @@ pub struct EmulateArgs {
     /// How bytes between the router's region and the replicas are delayed.
     #[arg(long, value_enum, default_value_t = LinksArg::Wan)]
     links: LinksArg,
+    /// The network of 2^16 addresses of `--links tun`; nobody else's on this machine.
+    #[arg(long, value_name = "ADDRESS", default_value = "198.18.0.0")]
+    tun_network: std::net::Ipv4Addr,
     /// Print where the replicas are for a program to read, instead of a list: as the file that `gorgo proxy --config` reads,
     /// or as JSON on one line.
     #[arg(long, value_name = "FORM", value_enum, num_args = 0..=1, default_missing_value = "toml")]
@@ -71,6 +78,14 @@ enum KvEventsArg {
     Ipc(PathBuf),
 }
 
+fn engine(text: &str) -> Result<(String, SocketAddr), String> {
+    let wanted = || "wanted NAME=http://ADDRESS:PORT, the address in numbers".to_owned();
+    let (name, url) = text.split_once('=').ok_or_else(wanted)?;
+    let address = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
+    let address = address.parse().map_err(|_| wanted())?;
+    if name.is_empty() { Err(wanted()) } else { Ok((name.to_owned(), address)) }
+}
+
 fn kv_events(text: &str) -> Result<KvEventsArg, String> {
     match text.strip_prefix("ipc:") {
         Some(folder) if !folder.is_empty() => Ok(KvEventsArg::Ipc(folder.into())),
@@ -95,6 +110,9 @@ enum LinksArg {
     Wan,
     /// By the scenario's round trips; a new connection costs what [network.connect] says.
     Scenario,
+    /// By the scenario's round trips, packet by packet through a TUN device: TCP's own handshake, slow start and
+    /// acknowledgements travel. Linux, with the right to make one.
+    Tun,
     /// Not at all.
     None,
 }
@@ -156,9 +174,11 @@ impl EmulateArgs {
             host: self.host,
             port_base: self.port_base,
             only: self.replica.clone(),
+            engines: self.engine.clone(),
             links: match self.links {
                 LinksArg::Wan => Links::Relay(SetUp::Wan),
                 LinksArg::Scenario => Links::Relay(SetUp::Scenario),
+                LinksArg::Tun => Links::Tun(self.tun_network),
                 LinksArg::None => Links::None,
             },
             model: self.model.clone(),

@@ -8,10 +8,12 @@ use crate::host::{Served, host, listen};
 use crate::inventory::{Inventory, InventoryReplica};
 use crate::kv_events::publish;
 use crate::lateness::Lateness;
-use crate::options::{KvEvents, Links, Options, SetUp, TimeZero};
-use crate::relay::{Line, relay};
+use crate::line::Line;
+use crate::options::{KvEvents, Links, Options, TimeZero};
+use crate::relay::{Relay, relay};
 use crate::station::Station;
 use crate::timer::{Timer, TimerHandle};
+use crate::tun::{Device, Ways};
 use gorgo_model::Network;
 use gorgo_random::{Key, Purpose};
 use gorgo_scenario::{LoadSpec, Outage, ReplicaSpec, Resolved};
@@ -33,13 +35,15 @@ pub struct ReplicaAddress {
     pub region: String,
     /// Its own port, without delay.
     pub direct: SocketAddr,
-    /// The relays to it.
+    /// How much it is meant to bear against the others, from 1.
+    pub weight: u32,
+    /// The links to it.
     pub links: Vec<LinkAddress>,
     /// Where its KV events are published, as ZMQ names it; none: nowhere.
     pub kv_events: Option<String>,
 }
 
-/// A relay.
+/// A link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkAddress {
     /// The region that it starts in.
@@ -49,7 +53,7 @@ pub struct LinkAddress {
 }
 
 impl ReplicaAddress {
-    /// Where it is reached from a region: over the relay, or directly where there is none.
+    /// Where it is reached from a region: over the link, or directly where there is none.
     #[must_use]
     pub fn from_region(&self, region: &str) -> SocketAddr {
         let link = self.links.iter().find(|link| link.from == region);
@@ -76,6 +80,8 @@ pub struct Running {
     report: Report,
     tasks: JoinSet<()>,
     timer: Timer,
+    /// That of packets, where links are a device's.
+    packets: Option<Timer>,
 }
 
 /// Ports one after the other, or whatever is free.
@@ -107,9 +113,9 @@ pub async fn start(scenario: &Resolved, options: Options) -> Result<Running, Emu
     let block_tokens = block_tokens(scenario, &options)?;
     let chosen = chosen(scenario, &options)?;
     let network = Arc::new(scenario.network_with_series()?);
+    let device = device(&options)?;
     let clock = Clock::start();
-    let timer = Timer::start(clock.clone())
-        .map_err(|source| EmulatorError::System { what: "the timer's thread", source })?;
+    let timer = timer_of(&clock)?;
     let report = Report { tokens: Arc::default(), links: Arc::default() };
     let zero_set = Arc::new(Notify::new());
     let mut ports = Ports { next: options.port_base, options: options.clone() };
@@ -117,28 +123,41 @@ pub async fn start(scenario: &Resolved, options: Options) -> Result<Running, Emu
     let mut replicas = Vec::new();
     let mut all = Vec::new();
     for (_, replica) in &chosen {
-        let served = served(replica, &options, block_tokens, &clock, &timer, &report, &zero_set)?;
-        let (listener, direct) = listen(&format!("replica `{}`", replica.name), ports.next()?)?;
-        tasks.spawn(host(Arc::clone(&served), listener, direct));
+        let engine = options.engines.iter().find(|(name, _)| *name == replica.name);
+        let direct = match engine {
+            Some((_, address)) => *address,
+            None => {
+                let served =
+                    served(replica, &options, block_tokens, &clock, &timer, &report, &zero_set)?;
+                let mut at = ports.next()?;
+                if let Some(device) = &device {
+                    at.set_ip(device.here());
+                }
+                let (listener, direct) = listen(&format!("replica `{}`", replica.name), at)?;
+                tasks.spawn(host(Arc::clone(&served), listener, direct));
+                all.push(served);
+                direct
+            }
+        };
         let region = scenario.regions[replica.region.index()].name.clone();
         replicas.push(ReplicaAddress {
             name: replica.name.clone(),
             region,
             direct,
+            weight: replica.weight,
             links: Vec::new(),
             kv_events: None,
         });
-        all.push(served);
+    }
+    let links = Lines { scenario, network: &network, clock: &clock };
+    let mut packets = None;
+    if let Some(device) = device {
+        let timer = packets.insert(timer_of(&clock)?).handle();
+        let ways = links.over(&device, &chosen, &mut replicas)?;
+        let lateness = Arc::clone(&report.links);
+        tasks.spawn(Ways::new(device, ways, clock.clone(), timer, lateness).carry());
     }
     if let Links::Relay(set_up) = options.links {
-        let links = Relays {
-            scenario,
-            network: &network,
-            set_up,
-            clock: &clock,
-            timer: timer.handle(),
-            report: &report,
-        };
         for ((index, replica), address) in chosen.iter().zip(&mut replicas) {
             for from in scenario.router.all_regions() {
                 let name = scenario.regions[from.index()].name.clone();
@@ -146,29 +165,32 @@ pub async fn start(scenario: &Resolved, options: Options) -> Result<Running, Emu
                     &format!("the link from `{name}` to `{}`", replica.name),
                     ports.next()?,
                 )?;
-                let line = links.line(*index, replica, from, address.direct);
-                tasks.spawn(relay(Arc::new(line), listener));
+                let relayed = Relay {
+                    line: links.line(*index, replica, from),
+                    set_up,
+                    target: address.direct,
+                    timer: timer.handle(),
+                    lateness: Arc::clone(&report.links),
+                };
+                tasks.spawn(relay(Arc::new(relayed), listener));
                 address.links.push(LinkAddress { from: name, address: at });
             }
         }
     }
     if let Some(form) = &options.kv_events {
-        for (served, address) in all.iter().zip(&mut replicas) {
+        for served in &all {
+            let name = served.station.name();
+            let Some(address) = replicas.iter_mut().find(|replica| replica.name == name) else {
+                continue;
+            };
             let (socket, endpoint) = kv_socket(form, &address.name, &mut ports).await?;
             let (to, events) = mpsc::unbounded_channel();
-            if !served.station.publish(block_tokens, to) {
-                return Err(EmulatorError::Option {
-                    option: "kv_events",
-                    got: format!("replica `{}` with vLLM's engine", address.name),
-                    wanted: "SGLang's: the other model does not say what its cache holds"
-                        .to_owned(),
-                });
-            }
+            served.station.publish(block_tokens, to);
             tasks.spawn(publish(socket, events));
             address.kv_events = Some(endpoint);
         }
     }
-    let outages = outages(scenario, &chosen);
+    let outages = outages(scenario, &chosen, &all)?;
     let state = Arc::new(Control {
         served: all,
         replicas: replicas.clone(),
@@ -184,7 +206,17 @@ pub async fn start(scenario: &Resolved, options: Options) -> Result<Running, Emu
         state.start_events();
     }
     let router_region = scenario.regions[scenario.router.region.index()].name.clone();
-    Ok(Running { replicas, router_region, block_tokens, control, state, report, tasks, timer })
+    Ok(Running {
+        replicas,
+        router_region,
+        block_tokens,
+        control,
+        state,
+        report,
+        tasks,
+        timer,
+        packets,
+    })
 }
 
 /// A socket for a replica's KV events, and where it is.
@@ -219,6 +251,19 @@ fn chosen<'a>(
                 wanted: format!("one of {}", known().collect::<Vec<_>>().join(", ")),
             });
         }
+    }
+    let mut named: Vec<&String> = Vec::new();
+    for (name, address) in &options.engines {
+        let is_there = known().any(|known| known == name)
+            && (options.only.is_empty() || options.only.contains(name));
+        if !is_there || named.contains(&name) {
+            return Err(EmulatorError::Option {
+                option: "engine",
+                got: format!("`{name}` at {address}"),
+                wanted: "one address for a replica that is served".to_owned(),
+            });
+        }
+        named.push(name);
     }
     let wanted =
         |replica: &&ReplicaSpec| options.only.is_empty() || options.only.contains(&replica.name);
@@ -268,24 +313,52 @@ fn served(
     }))
 }
 
-/// What all relays have in common.
-struct Relays<'a> {
-    scenario: &'a Resolved,
-    network: &'a Arc<Network>,
-    set_up: SetUp,
-    clock: &'a Clock,
-    timer: TimerHandle,
-    report: &'a Report,
+fn timer_of(clock: &Clock) -> Result<Timer, EmulatorError> {
+    Timer::start(clock.clone())
+        .map_err(|source| EmulatorError::System { what: "the timer's thread", source })
 }
 
-impl Relays<'_> {
-    fn line(
+/// The device, where links are one's.
+fn device(options: &Options) -> Result<Option<Device>, EmulatorError> {
+    let Links::Tun(network) = options.links else { return Ok(None) };
+    if !options.host.is_loopback() {
+        return Err(EmulatorError::Option {
+            option: "host",
+            got: format!("{} with links over a device", options.host),
+            wanted: "none: replicas listen on the device's own address".to_owned(),
+        });
+    }
+    Device::open(network).map(Some)
+}
+
+/// What all links have in common.
+struct Lines<'a> {
+    scenario: &'a Resolved,
+    network: &'a Arc<Network>,
+    clock: &'a Clock,
+}
+
+impl Lines<'_> {
+    /// The links over a device, each at its address, which the replicas are told.
+    fn over(
         &self,
-        index: usize,
-        replica: &ReplicaSpec,
-        from: RegionId,
-        target: SocketAddr,
-    ) -> Line {
+        device: &Device,
+        chosen: &[(usize, &ReplicaSpec)],
+        replicas: &mut [ReplicaAddress],
+    ) -> Result<Vec<(SocketAddr, Line)>, EmulatorError> {
+        let mut ways = Vec::new();
+        for (&(index, replica), told) in chosen.iter().zip(replicas) {
+            for from in self.scenario.router.all_regions() {
+                let address = SocketAddr::new(device.far(ways.len())?, told.direct.port());
+                ways.push((address, self.line(index, replica, from)));
+                let from = self.scenario.regions[from.index()].name.clone();
+                told.links.push(LinkAddress { from, address });
+            }
+        }
+        Ok(ways)
+    }
+
+    fn line(&self, index: usize, replica: &ReplicaSpec, from: RegionId) -> Line {
         let key = Key::new(self.scenario.seed)
             .with(Purpose::EmulatedRtt)
             .word(u64::from(from.0))
@@ -294,29 +367,38 @@ impl Relays<'_> {
             from,
             to: replica.region,
             network: Arc::clone(self.network),
-            set_up: self.set_up,
             connect: self.scenario.connect,
             key,
-            target,
             clock: self.clock.clone(),
-            timer: self.timer.clone(),
-            lateness: Arc::clone(&self.report.links),
         }
     }
 }
 
 /// Beginnings and ends of outages by time: when, which of the replicas that are served, whether it is down then.
-fn outages(scenario: &Resolved, chosen: &[(usize, &ReplicaSpec)]) -> Vec<(Nanos, usize, bool)> {
+fn outages(
+    scenario: &Resolved,
+    chosen: &[(usize, &ReplicaSpec)],
+    served: &[Arc<Served>],
+) -> Result<Vec<(Nanos, usize, bool)>, EmulatorError> {
     let mut turns = Vec::new();
     for &Outage { replica, from, to } in &scenario.outages {
-        if let Some(index) = chosen.iter().position(|(number, _)| *number == replica.index()) {
-            turns.push((from, index, true));
-            turns.push((to, index, false));
-        }
+        let Some((_, down)) = chosen.iter().find(|(number, _)| *number == replica.index()) else {
+            continue;
+        };
+        let Some(index) = served.iter().position(|served| served.station.name() == down.name)
+        else {
+            return Err(EmulatorError::Option {
+                option: "engine",
+                got: format!("`{}`, which has an outage in the scenario", down.name),
+                wanted: "one that has none: only emulated replicas can crash at a time".to_owned(),
+            });
+        };
+        turns.push((from, index, true));
+        turns.push((to, index, false));
     }
     // At one time ends come before beginnings.
     turns.sort_unstable();
-    turns
+    Ok(turns)
 }
 
 /// Has replicas crash and come back at their times. Outages of one replica may overlap: the last end counts.
@@ -370,6 +452,7 @@ impl Running {
         let replica = |replica: &ReplicaAddress| InventoryReplica {
             name: replica.name.clone(),
             region: replica.region.clone(),
+            weight: replica.weight,
             kv_events: replica.kv_events.clone(),
             url: format!("http://{}", replica.from_region(region)),
         };
@@ -414,9 +497,9 @@ impl Running {
 
     /// Ends everything: when it returns, no task runs and no port is open.
     pub async fn shutdown(self) -> Report {
-        let Self { mut tasks, timer, report, .. } = self;
+        let Self { mut tasks, timer, packets, report, .. } = self;
         tasks.shutdown().await;
-        drop(timer);
+        drop((timer, packets));
         report
     }
 }

@@ -53,7 +53,7 @@ impl VllmReplica {
     }
 
     /// A step of prefills and decodes together reads the weights once: the decodes add what they cost beyond a lone
-    /// sequence without context. This is an assumption; measured are prefills and decodes by themselves.
+    /// sequence without context. vLLM on a CPU keeps to it within a tenth (`results/live/vllm`); on GPUs it is an assumption.
     fn duration(&self, sequences: u32, context: u64) -> Femtos {
         let profile = &self.config.profile;
         if self.state.prefills.is_empty() {
@@ -173,10 +173,16 @@ impl VllmReplica {
             }
             live.held.blocks.push(block);
         }
+        let named = live.held.named;
         while live.held.named < tokens / size {
             let known = live.known(live.held.named, size);
             self.state.pool.name(live.held.blocks[live.held.named as usize], known);
             live.held.named += 1;
+        }
+        if named < live.held.named && self.state.pool.records() {
+            let parent = named.checked_sub(1).map(|before| live.known(before, size));
+            let known = (named..live.held.named).map(|index| live.known(index, size));
+            self.state.pool.stored(parent, known);
         }
     }
 
