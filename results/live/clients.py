@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Three load clients on one server: does `gorgo live` measure what AIPerf and GuideLLM measure?
+"""Three load clients through one proxy: does `gorgo live` measure what AIPerf and GuideLLM measure?
 
-clients.py GORGO [--aiperf BIN] [--guidellm BIN] [--tokenizer FOLDER] [--rounds N] [--requests N] [--out FILE]
+clients.py GORGO [--aiperf BIN] [--guidellm BIN] [--rounds N] [--requests N] [--out FILE]
 
 GORGO is a binary built with `--features live`. The same Mooncake-form trace goes through each client in turn, N rounds, so that
-other work on the machine hits all alike; the server is one emulated replica whose times do not depend on the text, since each
-client writes its own. Clients that are not given are left out. FOLDER holds a tokenizer that the other clients need to
-write text of a length; how long it really is does not matter here. Prints a table of P50 and P99, and writes it as JSON."""
-import argparse, json, os, random, shutil, subprocess, sys, tempfile, time, urllib.request
+other work on the machine hits all alike, to `gorgo proxy` and two emulated replicas behind it, whose times do not depend on the
+text, since each client writes its own. AIPerf and GuideLLM get make_model.py's tokenizer, whose tokens are four characters, as
+those of the replicas are: so all must send and get the same numbers of tokens. Clients that are not given are left out. Prints
+a table of P50 and P99, and writes it as JSON."""
+import argparse, csv, json, os, random, shutil, socket, subprocess, sys, tempfile, time
 from pathlib import Path
 
+HERE = Path(__file__).resolve().parent
 RATE = 6.0  # requests a second
 SCENARIO = """name = "clients"
 seed = 1
@@ -25,7 +27,7 @@ kv_pool_tokens = 4000000
 name = "r"
 region = "azure:eastus"
 profile = "still"
-count = 1
+count = 2
 [workload.trace]
 path = "trace.jsonl"
 [load.recorded]
@@ -57,12 +59,16 @@ def ours(gorgo, folder, url):
     shutil.rmtree(out, ignore_errors=True)
     run([gorgo, "live", folder / "clients.toml", "--url", url, "--quiet", "--model", "emulated", "--out", out])
     summary = json.loads((out / "round-robin" / "summary.json").read_text())
+    with open(out / "round-robin" / "requests.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["status"] == "completed"]
     return {
         "completed": summary["requests"]["completed"],
+        "failed": summary["requests"]["injected"] - summary["requests"]["completed"],
+        "prompt_tokens": sum(int(row["input_tokens"]) for row in rows),
+        "output_tokens": sum(int(row["output_tokens"]) for row in rows),
         # Other clients start their clock when they send.
         "ttft_ms": [summary["ttft_from_send_ms"][p] for p in ("p50", "p99")],
         "e2e_ms": [summary["e2e_ms"][p] for p in ("p50", "p99")],
-        "output_tokens": None,
         "send_lag_ms_p99": summary["live"]["send_lag_ms"]["p99"],
     }
 
@@ -83,8 +89,12 @@ def aiperf(binary, folder, url, tokenizer):
          "--extra-inputs", "ignore_eos:true", "--use-server-token-count", "--ui", "none", "--output-artifact-dir", out, "--random-seed", "1"],
         env={**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"})
     found = json.loads(next(out.rglob("profile_export_aiperf.json")).read_text())
+    errors = found.get("error_request_count") or {"avg": 0}
     return {
         "completed": int(found["request_count"]["avg"]),
+        "failed": int(errors["avg"]),
+        "prompt_tokens": round(found["usage_prompt_tokens"]["sum"]),
+        "output_tokens": round(found["usage_completion_tokens"]["sum"]),
         "ttft_ms": [found["time_to_first_token"][p] for p in ("p50", "p99")],
         "e2e_ms": [found["request_latency"][p] for p in ("p50", "p99")],
     }
@@ -93,16 +103,41 @@ def aiperf(binary, folder, url, tokenizer):
 def guidellm(binary, folder, url, tokenizer):
     out = folder / "guidellm.json"
     data = json.dumps({"kind": "mooncake", "source": {"kind": "json_file", "path": str(folder / "trace.jsonl")}})
-    run([binary, "run", "--backend", f"kind=openai_http,target={url},model=emulated", "--profile", "kind=replay,time_scale=0.001,schedule_turn=timestamp",
+    run([binary, "run", "--backend", f"kind=openai_http,target={url},model=emulated,request_format=/v1/completions", "--profile", "kind=replay,time_scale=0.001,schedule_turn=timestamp",
          "--data", data, "--tokenizer", f"kind=hf_auto,model={tokenizer}", "--output", f"kind=json,path={out}", "--disable-console-interactive"],
         env={**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"})
-    found = json.loads(out.read_text())["benchmarks"][0]["metrics"]
+    benchmark = json.loads(out.read_text())["benchmarks"][0]
+    found, requests = benchmark["metrics"], benchmark["requests"]
     ttft, latency = found["time_to_first_token_ms"]["successful"], found["request_latency"]["successful"]
     return {
-        "completed": ttft["count"],
+        "completed": len(requests["successful"]),
+        "failed": len(requests["errored"]) + len(requests["incomplete"]),
+        "prompt_tokens": sum(r["prompt_tokens"] for r in requests["successful"]),
+        "output_tokens": sum(r["output_tokens"] for r in requests["successful"]),
         "ttft_ms": [ttft["percentiles"][p] for p in ("p50", "p99")],
         "e2e_ms": [1e3 * latency["percentiles"][p] for p in ("p50", "p99")],
     }
+
+
+def server(gorgo, folder, processes):
+    """Two replicas and the proxy in front of them; its URL."""
+    replicas = subprocess.Popen([gorgo, "emulate", folder / "clients.toml", "--links", "none", "--print-inventory=json"], stdout=subprocess.PIPE, text=True)
+    processes.append(replicas)
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    config = f'listen = "127.0.0.1:{port}"\npolicy = "round-robin"\n'
+    for replica in json.loads(replicas.stdout.readline())["replicas"]:
+        config += "[[replica]]\n" + "".join(f'{key} = "{replica[key]}"\n' for key in ("name", "region", "url"))
+    (folder / "proxy.toml").write_text(config)
+    processes.append(subprocess.Popen([gorgo, "proxy", "--config", folder / "proxy.toml"], stderr=subprocess.DEVNULL))
+    for _ in range(100):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return f"http://127.0.0.1:{port}"
+        except OSError:
+            time.sleep(0.1)
+    sys.exit("the proxy does not answer")
 
 
 def main():
@@ -110,7 +145,6 @@ def main():
     parser.add_argument("gorgo", type=Path)
     parser.add_argument("--aiperf", type=Path)
     parser.add_argument("--guidellm", type=Path)
-    parser.add_argument("--tokenizer", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=240)
     parser.add_argument("--out", type=Path)
@@ -120,35 +154,39 @@ def main():
     for name, call in (("aiperf", aiperf), ("guidellm", guidellm)):
         binary = getattr(given, name)
         if binary:
-            if not given.tokenizer:
-                sys.exit(f"--{name} needs --tokenizer FOLDER")
-            clients[name] = lambda folder, url, call=call, binary=binary.absolute(): call(binary, folder, url, given.tokenizer.resolve())
+            clients[name] = lambda folder, url, call=call, binary=binary.absolute(): call(binary, folder, url, folder / "tokenizer")
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         trace(folder / "trace.jsonl", given.requests)
         (folder / "clients.toml").write_text(SCENARIO)
-        server = subprocess.Popen([gorgo, "emulate", folder / "clients.toml", "--links", "none", "--print-inventory=json"], stdout=subprocess.PIPE, text=True)
+        run([sys.executable, HERE / "make_model.py", folder / "tokenizer"])
+        processes = []
         try:
-            url = json.loads(server.stdout.readline())["replicas"][0]["url"]
+            url = server(gorgo, folder, processes)
             rounds = {name: [] for name in clients}
+            load = [round(os.getloadavg()[0], 1)]
             for _ in range(given.rounds):
                 for name, call in clients.items():
                     rounds[name].append(call(folder, url))
                     time.sleep(2)
+                load.append(round(os.getloadavg()[0], 1))
         finally:
-            server.terminate()
-            server.wait(timeout=30)
-    report = {"requests": given.requests, "rounds": rounds}
+            for process in reversed(processes):
+                process.terminate()
+                process.wait(timeout=30)
+    report = {"requests": given.requests, "load_average": load, "rounds": rounds}
     if given.out:
         given.out.write_text(json.dumps(report, indent=1) + "\n")
     middle = lambda values: sorted(values)[len(values) // 2]
-    print(f"{'client':12} {'completed':>9} {'TTFT P50':>9} {'P99':>9} {'E2E P50':>9} {'P99':>9}   ms, the median of {given.rounds} rounds; against gorgo live, %")
+    print(f"load average {load}; ms, the median of {given.rounds} rounds; against gorgo live, %")
+    print(f"{'client':12} {'completed':>9} {'failed':>6} {'prompt tok':>10} {'output tok':>10} {'TTFT P50':>9} {'P99':>9} {'E2E P50':>9} {'P99':>9}")
     base = None
     for name, results in rounds.items():
         numbers = [middle([r[of][at] for r in results]) for of in ("ttft_ms", "e2e_ms") for at in (0, 1)]
         base = base or numbers
+        counts = [sum(r[of] for r in results) for of in ("completed", "failed", "prompt_tokens", "output_tokens")]
         off = "" if numbers is base else "   " + " ".join(f"{100 * (n / b - 1):+6.1f}" for n, b in zip(numbers, base))
-        print(f"{name:12} {min(r['completed'] for r in results):9} " + " ".join(f"{n:9.1f}" for n in numbers) + off)
+        print(f"{name:12} {counts[0]:9} {counts[1]:6} {counts[2]:10} {counts[3]:10} " + " ".join(f"{n:9.1f}" for n in numbers) + off)
 
 
 if __name__ == "__main__":

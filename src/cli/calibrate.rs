@@ -171,7 +171,8 @@ fn as_toml(spec: &ProfileSpec, found: &Calibration, runs: usize) -> String {
     let mut note = |what: &str, phase: &Phase| {
         let _ = writeln!(
             text,
-            "# {what}: mean {:.2} %, P95 {:.2} % at {} of {}; features up to {:.0} and {:.0}",
+            "# {what}: median {:.2} %, mean {:.2} %, P95 {:.2} % at {} of {}; features up to {:.0} and {:.0}",
+            phase.error_median * 100.0,
             phase.error_mean * 100.0,
             phase.error_p95 * 100.0,
             phase.held_back,
@@ -212,9 +213,10 @@ fn tell(args: &CalibrateArgs, found: &Calibration, requests: usize, constant_lef
     let percent = |share: f64| share * 100.0;
     let phase = |what: &str, phase: &Phase| {
         eprintln!(
-            "{what}: {} samples fitted, {} held back: error mean {:.2} %, P95 {:.2} %",
+            "{what}: {} samples fitted, {} held back: error median {:.2} %, mean {:.2} %, P95 {:.2} %",
             phase.fitted,
             phase.held_back,
+            percent(phase.error_median),
             percent(phase.error_mean),
             percent(phase.error_p95)
         );

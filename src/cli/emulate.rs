@@ -1,7 +1,7 @@
 //! `gorgo emulate`: a scenario's fleet as HTTP servers on this machine. The work is `gorgo_emulator`'s.
 
 use crate::exit::{Exit, Failure};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -22,6 +22,10 @@ pub struct EmulateArgs {
     /// Serve only this replica of the fleet (repeatable).
     #[arg(long, value_name = "NAME")]
     replica: Vec<String>,
+    /// A replica that is an engine of its own, NAME=http://ADDRESS:PORT (repeatable): it is not emulated, but reached over
+    /// the scenario's links.
+    #[arg(long, value_name = "NAME=URL", value_parser = engine)]
+    engine: Vec<(String, SocketAddr)>,
     /// The first port: replicas in the fleet's order, then the relays, then those of KV events, then the control
     /// port [default: free ports].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -69,6 +73,14 @@ pub struct EmulateArgs {
 enum KvEventsArg {
     Tcp,
     Ipc(PathBuf),
+}
+
+fn engine(text: &str) -> Result<(String, SocketAddr), String> {
+    let wanted = || "wanted NAME=http://ADDRESS:PORT, the address in numbers".to_owned();
+    let (name, url) = text.split_once('=').ok_or_else(wanted)?;
+    let address = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
+    let address = address.parse().map_err(|_| wanted())?;
+    if name.is_empty() { Err(wanted()) } else { Ok((name.to_owned(), address)) }
 }
 
 fn kv_events(text: &str) -> Result<KvEventsArg, String> {
@@ -156,6 +168,7 @@ impl EmulateArgs {
             host: self.host,
             port_base: self.port_base,
             only: self.replica.clone(),
+            engines: self.engine.clone(),
             links: match self.links {
                 LinksArg::Wan => Links::Relay(SetUp::Wan),
                 LinksArg::Scenario => Links::Relay(SetUp::Scenario),

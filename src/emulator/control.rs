@@ -181,20 +181,29 @@ fn json_response(value: &serde_json::Value) -> Response<Body> {
 }
 
 fn status(control: &Control) -> serde_json::Value {
-    let replica = |(served, address): (&Arc<Served>, &ReplicaAddress)| {
-        let look = served.station.look();
-        json!({
+    let replica = |address: &ReplicaAddress| {
+        let links: serde_json::Map<_, _> = address
+            .links
+            .iter()
+            .map(|link| (link.from.clone(), json!(link.address.to_string())))
+            .collect();
+        let mut all = json!({
             "name": address.name,
             "region": address.region,
             "direct": address.direct.to_string(),
-            "links": address.links.iter().map(|link| (link.from.clone(), json!(link.address.to_string())))
-                .collect::<serde_json::Map<_, _>>(),
-            "up": *served.up.borrow(),
-            "running": look.observation.running_requests,
-            "queued": look.observation.queued_requests,
-            "used_tokens": look.observation.used_tokens,
-            "cached_tokens": look.observation.cached_tokens,
-        })
+            "links": links,
+        });
+        // Of one that is served elsewhere no more is known.
+        let served = control.served.iter().find(|served| served.station.name() == address.name);
+        if let Some(served) = served {
+            let observation = served.station.look().observation;
+            all["up"] = json!(*served.up.borrow());
+            all["running"] = json!(observation.running_requests);
+            all["queued"] = json!(observation.queued_requests);
+            all["used_tokens"] = json!(observation.used_tokens);
+            all["cached_tokens"] = json!(observation.cached_tokens);
+        }
+        all
     };
     let late = |lateness: &crate::Lateness| {
         let ms = |share| lateness.quantile(share).map(Nanos::as_ms);
@@ -204,7 +213,7 @@ fn status(control: &Control) -> serde_json::Value {
         control.clock.zero().map(|_| control.clock.in_scenario(control.clock.now()).as_ms());
     json!({
         "scenario_ms": scenario_ms,
-        "replicas": control.served.iter().zip(&control.replicas).map(replica).collect::<Vec<_>>(),
+        "replicas": control.replicas.iter().map(replica).collect::<Vec<_>>(),
         "lateness": {"tokens": late(&control.report.tokens), "links": late(&control.report.links)},
     })
 }

@@ -1,6 +1,6 @@
 //! What can be set beside the scenario.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -14,6 +14,8 @@ pub struct Options {
     pub port_base: Option<u16>,
     /// Only these replicas, by name; empty: all.
     pub only: Vec<String>,
+    /// Replicas that are served elsewhere, by name, and where: only the links to them are made here.
+    pub engines: Vec<(String, SocketAddr)>,
     /// Whether and how bytes are delayed.
     pub links: Links,
     /// What the model is called in answers.
@@ -41,6 +43,7 @@ impl Default for Options {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port_base: None,
             only: Vec::new(),
+            engines: Vec::new(),
             links: Links::Relay(SetUp::Wan),
             model: "emulated".to_owned(),
             engine_metrics: EngineMetrics::Sglang,

@@ -117,9 +117,19 @@ pub async fn start(scenario: &Resolved, options: Options) -> Result<Running, Emu
     let mut replicas = Vec::new();
     let mut all = Vec::new();
     for (_, replica) in &chosen {
-        let served = served(replica, &options, block_tokens, &clock, &timer, &report, &zero_set)?;
-        let (listener, direct) = listen(&format!("replica `{}`", replica.name), ports.next()?)?;
-        tasks.spawn(host(Arc::clone(&served), listener, direct));
+        let engine = options.engines.iter().find(|(name, _)| *name == replica.name);
+        let direct = match engine {
+            Some((_, address)) => *address,
+            None => {
+                let served =
+                    served(replica, &options, block_tokens, &clock, &timer, &report, &zero_set)?;
+                let what = format!("replica `{}`", replica.name);
+                let (listener, direct) = listen(&what, ports.next()?)?;
+                tasks.spawn(host(Arc::clone(&served), listener, direct));
+                all.push(served);
+                direct
+            }
+        };
         let region = scenario.regions[replica.region.index()].name.clone();
         replicas.push(ReplicaAddress {
             name: replica.name.clone(),
@@ -128,7 +138,6 @@ pub async fn start(scenario: &Resolved, options: Options) -> Result<Running, Emu
             links: Vec::new(),
             kv_events: None,
         });
-        all.push(served);
     }
     if let Links::Relay(set_up) = options.links {
         let links = Relays {
@@ -153,7 +162,11 @@ pub async fn start(scenario: &Resolved, options: Options) -> Result<Running, Emu
         }
     }
     if let Some(form) = &options.kv_events {
-        for (served, address) in all.iter().zip(&mut replicas) {
+        for served in &all {
+            let name = served.station.name();
+            let Some(address) = replicas.iter_mut().find(|replica| replica.name == name) else {
+                continue;
+            };
             let (socket, endpoint) = kv_socket(form, &address.name, &mut ports).await?;
             let (to, events) = mpsc::unbounded_channel();
             if !served.station.publish(block_tokens, to) {
@@ -168,7 +181,7 @@ pub async fn start(scenario: &Resolved, options: Options) -> Result<Running, Emu
             address.kv_events = Some(endpoint);
         }
     }
-    let outages = outages(scenario, &chosen);
+    let outages = outages(scenario, &chosen, &all)?;
     let state = Arc::new(Control {
         served: all,
         replicas: replicas.clone(),
@@ -219,6 +232,19 @@ fn chosen<'a>(
                 wanted: format!("one of {}", known().collect::<Vec<_>>().join(", ")),
             });
         }
+    }
+    let mut named: Vec<&String> = Vec::new();
+    for (name, address) in &options.engines {
+        let is_there = known().any(|known| known == name)
+            && (options.only.is_empty() || options.only.contains(name));
+        if !is_there || named.contains(&name) {
+            return Err(EmulatorError::Option {
+                option: "engine",
+                got: format!("`{name}` at {address}"),
+                wanted: "one address for a replica that is served".to_owned(),
+            });
+        }
+        named.push(name);
     }
     let wanted =
         |replica: &&ReplicaSpec| options.only.is_empty() || options.only.contains(&replica.name);
@@ -306,17 +332,30 @@ impl Relays<'_> {
 }
 
 /// Beginnings and ends of outages by time: when, which of the replicas that are served, whether it is down then.
-fn outages(scenario: &Resolved, chosen: &[(usize, &ReplicaSpec)]) -> Vec<(Nanos, usize, bool)> {
+fn outages(
+    scenario: &Resolved,
+    chosen: &[(usize, &ReplicaSpec)],
+    served: &[Arc<Served>],
+) -> Result<Vec<(Nanos, usize, bool)>, EmulatorError> {
     let mut turns = Vec::new();
     for &Outage { replica, from, to } in &scenario.outages {
-        if let Some(index) = chosen.iter().position(|(number, _)| *number == replica.index()) {
-            turns.push((from, index, true));
-            turns.push((to, index, false));
-        }
+        let Some((_, down)) = chosen.iter().find(|(number, _)| *number == replica.index()) else {
+            continue;
+        };
+        let Some(index) = served.iter().position(|served| served.station.name() == down.name)
+        else {
+            return Err(EmulatorError::Option {
+                option: "engine",
+                got: format!("`{}`, which has an outage in the scenario", down.name),
+                wanted: "one that has none: only emulated replicas can crash at a time".to_owned(),
+            });
+        };
+        turns.push((from, index, true));
+        turns.push((to, index, false));
     }
     // At one time ends come before beginnings.
     turns.sort_unstable();
-    turns
+    Ok(turns)
 }
 
 /// Has replicas crash and come back at their times. Outages of one replica may overlap: the last end counts.

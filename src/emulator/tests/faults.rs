@@ -195,3 +195,44 @@ async fn a_link_keeps_order_opens_at_a_price_and_can_be_cut() {
         println!("links: {}", report.links.in_words());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_of_its_own_is_reached_over_the_scenarios_link() {
+    let text = FLEET.replace("[network]", "[network]\nspread_share = 0.0");
+    let elsewhere = start(&scenario_of(&text), direct()).await.unwrap();
+    let engine = elsewhere.replicas()[2].direct;
+    let engines = vec![("eu-0".to_owned(), engine)];
+    let links = Links::Relay(SetUp::Scenario);
+    let options = Options { engines, links, ..Options::default() };
+    let running = start(&scenario_of(&text), options.clone()).await.unwrap();
+    let replica = &running.replicas()[2];
+    assert_eq!((replica.name.as_str(), replica.direct), ("eu-0", engine));
+    let mut client = Client::connect(replica.from_region("azure:eastus")).await.unwrap();
+    let answer = client.post("/v1/completions", SHORT).await;
+    assert_eq!(answer.status, 200);
+    assert!(ms(answer.e2e) >= 80.0, "{answer:?}");
+    // It is not ours to break, nor to look into.
+    assert!(running.set_fault("eu-0", Fault::Crash, None).is_err());
+    let mut control = Client::connect(running.control()).await.unwrap();
+    let status = control.get("/emulator/status").await;
+    let status: serde_json::Value = serde_json::from_slice(&status.body).unwrap();
+    let replicas = status["replicas"].as_array().unwrap();
+    assert_eq!(replicas.len(), 3);
+    assert!(replicas[0]["running"].is_number() && replicas[2]["running"].is_null(), "{status}");
+    running.shutdown().await;
+    elsewhere.shutdown().await;
+
+    let refused = |text: String, options: Options| async move {
+        start(&scenario_of(&text), options).await.err().expect("refused").to_string()
+    };
+    let twice = vec![("eu-0".to_owned(), engine), ("eu-0".to_owned(), engine)];
+    let unknown = vec![("eu-7".to_owned(), engine)];
+    for engines in [twice, unknown] {
+        let options = Options { engines, ..options.clone() };
+        let said = refused(text.clone(), options).await;
+        assert!(said.contains("wanted one address for a replica that is served"), "{said}");
+    }
+    let outage = "[[event]]\nfrom = \"1s\"\nto = \"2s\"\noutage = { replica = \"eu-0\" }\n";
+    let said = refused(format!("{text}\n{outage}"), options).await;
+    assert!(said.contains("eu-0") && said.contains("outage"), "{said}");
+}
