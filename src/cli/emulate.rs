@@ -36,6 +36,9 @@ pub struct EmulateArgs {
     /// How bytes between the router's region and the replicas are delayed.
     #[arg(long, value_enum, default_value_t = LinksArg::Wan)]
     links: LinksArg,
+    /// The network of 2^16 addresses of `--links tun`; nobody else's on this machine.
+    #[arg(long, value_name = "ADDRESS", default_value = "198.18.0.0")]
+    tun_network: std::net::Ipv4Addr,
     /// Print where the replicas are for a program to read, instead of a list: as the file that `gorgo proxy --config` reads,
     /// or as JSON on one line.
     #[arg(long, value_name = "FORM", value_enum, num_args = 0..=1, default_missing_value = "toml")]
@@ -107,6 +110,9 @@ enum LinksArg {
     Wan,
     /// By the scenario's round trips; a new connection costs what [network.connect] says.
     Scenario,
+    /// By the scenario's round trips, packet by packet through a TUN device: TCP's own handshake, slow start and
+    /// acknowledgements travel. Linux, with the right to make one.
+    Tun,
     /// Not at all.
     None,
 }
@@ -172,6 +178,7 @@ impl EmulateArgs {
             links: match self.links {
                 LinksArg::Wan => Links::Relay(SetUp::Wan),
                 LinksArg::Scenario => Links::Relay(SetUp::Scenario),
+                LinksArg::Tun => Links::Tun(self.tun_network),
                 LinksArg::None => Links::None,
             },
             model: self.model.clone(),

@@ -211,8 +211,7 @@ fn run_one(
     let mut broken = None;
     let mut observer = |now, request: &RoutingRequest<'_>, draw, router: &Router, _| {
         let Some(log) = &mut log else { return };
-        let question =
-            Question { now, request: *request, candidates: router.signals(), draw, home: None };
+        let question = Question::new(now, *request, router.signals(), draw, router.home());
         let line = LogLine::new(&question, router.decision(), router.policy());
         if let Err(error) = log.write(&line.tuned(router.tuned_weights()))
             && broken.is_none()

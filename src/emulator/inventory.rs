@@ -22,6 +22,9 @@ pub struct InventoryReplica {
     pub name: String,
     /// Its region.
     pub region: String,
+    /// How much it is meant to bear against the others, from 1.
+    #[serde(skip_serializing_if = "is_one")]
+    pub weight: u32,
     /// Where its KV events are published, as ZMQ names it; none: nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kv_events: Option<String>,
@@ -38,13 +41,27 @@ impl Inventory {
             quoted(&self.region),
             self.block_tokens
         );
-        for InventoryReplica { name, region, url, .. } in &self.replicas {
+        if self.replicas.iter().any(|replica| replica.kv_events.is_some()) {
+            text += "\n[router]\nlearn_at = \"kv-event\"\n";
+        }
+        // Writing to a string does not fail.
+        for InventoryReplica { name, region, weight, kv_events, url } in &self.replicas {
             let (name, region, url) = (quoted(name), quoted(region), quoted(url));
-            // Writing to a string does not fail.
             let _ = write!(text, "\n[[replica]]\nname = {name}\nregion = {region}\nurl = {url}\n");
+            if *weight != 1 {
+                let _ = writeln!(text, "weight = {weight}");
+            }
+            if let Some(endpoint) = kv_events {
+                let _ = writeln!(text, "kv_events = {}", quoted(endpoint));
+            }
         }
         text
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+const fn is_one(weight: &u32) -> bool {
+    *weight == 1
 }
 
 /// A basic string of TOML: JSON's escapes are among its own.
@@ -61,11 +78,15 @@ mod tests {
         let replica = InventoryReplica {
             name: "eu\"0".to_owned(),
             region: "azure:eu".to_owned(),
+            weight: 1,
             kv_events: None,
             url: "http://127.0.0.1:9".to_owned(),
         };
-        let inventory =
-            Inventory { region: "azure:us".to_owned(), block_tokens: 16, replicas: vec![replica] };
+        let inventory = Inventory {
+            region: "azure:us".to_owned(),
+            block_tokens: 16,
+            replicas: vec![replica.clone()],
+        };
         assert_eq!(
             inventory.to_toml(),
             r#"region = "azure:us"
@@ -79,5 +100,13 @@ region = "azure:eu"
 url = "http://127.0.0.1:9"
 "#
         );
+        let told = InventoryReplica {
+            weight: 3,
+            kv_events: Some("tcp://127.0.0.1:8".to_owned()),
+            ..replica
+        };
+        let text = Inventory { replicas: vec![told], ..inventory }.to_toml();
+        assert!(text.contains("[router]\nlearn_at = \"kv-event\"\n\n[[replica]]"), "{text}");
+        assert!(text.ends_with("weight = 3\nkv_events = \"tcp://127.0.0.1:8\"\n"), "{text}");
     }
 }

@@ -3,7 +3,7 @@
 //! [`start`] takes a resolved scenario and serves its fleet on loopback ports: each replica is a `gorgo_model::Engine`
 //! made as the simulator makes it, driven by the wall clock ([`station`]), behind the endpoints of SGLang (`routes`).
 //! Between the routers' regions and the replicas stand relays that delay bytes as the scenario's network says
-//! ([`relay`]). So what a simulation computes can be tried on a proxy and a load client without a GPU. The times are those of
+//! ([`relay`]), or a device that delays packets (`tun.rs`). So what a simulation computes can be tried on a proxy and a load client without a GPU. The times are those of
 //! the model exactly; what the machine adds is measured ([`lateness`]).
 //!
 //! It models no engine of its own, and knows no policy. Read `options.rs` for what can be set, then `station.rs`.
@@ -18,6 +18,7 @@ mod host;
 pub mod inventory;
 pub mod kv_events;
 pub mod lateness;
+mod line;
 mod metrics;
 mod options;
 pub mod relay;
@@ -26,6 +27,11 @@ mod running;
 pub mod station;
 mod timer;
 mod token_text;
+#[cfg(target_os = "linux")]
+mod tun;
+#[cfg(not(target_os = "linux"))]
+#[path = "tun/absent.rs"]
+mod tun;
 
 pub use error::EmulatorError;
 pub use fault::Fault;

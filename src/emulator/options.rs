@@ -64,6 +64,9 @@ pub enum Links {
     None,
     /// By relays from the routers' regions.
     Relay(SetUp),
+    /// By a TUN device on this network of 2^16 addresses, whose packets are delayed: replicas listen on its first address
+    /// instead of [`Options::host`].
+    Tun(Ipv4Addr),
 }
 
 /// What a new connection over a relay costs before its first byte.

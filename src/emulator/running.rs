@@ -8,10 +8,12 @@ use crate::host::{Served, host, listen};
 use crate::inventory::{Inventory, InventoryReplica};
 use crate::kv_events::publish;
 use crate::lateness::Lateness;
-use crate::options::{KvEvents, Links, Options, SetUp, TimeZero};
-use crate::relay::{Line, relay};
+use crate::line::Line;
+use crate::options::{KvEvents, Links, Options, TimeZero};
+use crate::relay::{Relay, relay};
 use crate::station::Station;
 use crate::timer::{Timer, TimerHandle};
+use crate::tun::{Device, Ways};
 use gorgo_model::Network;
 use gorgo_random::{Key, Purpose};
 use gorgo_scenario::{LoadSpec, Outage, ReplicaSpec, Resolved};
@@ -33,13 +35,15 @@ pub struct ReplicaAddress {
     pub region: String,
     /// Its own port, without delay.
     pub direct: SocketAddr,
-    /// The relays to it.
+    /// How much it is meant to bear against the others, from 1.
+    pub weight: u32,
+    /// The links to it.
     pub links: Vec<LinkAddress>,
     /// Where its KV events are published, as ZMQ names it; none: nowhere.
     pub kv_events: Option<String>,
 }
 
-/// A relay.
+/// A link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkAddress {
     /// The region that it starts in.
@@ -49,7 +53,7 @@ pub struct LinkAddress {
 }
 
 impl ReplicaAddress {
-    /// Where it is reached from a region: over the relay, or directly where there is none.
+    /// Where it is reached from a region: over the link, or directly where there is none.
     #[must_use]
     pub fn from_region(&self, region: &str) -> SocketAddr {
         let link = self.links.iter().find(|link| link.from == region);
@@ -76,6 +80,8 @@ pub struct Running {
     report: Report,
     tasks: JoinSet<()>,
     timer: Timer,
+    /// That of packets, where links are a device's.
+    packets: Option<Timer>,
 }
 
 /// Ports one after the other, or whatever is free.
@@ -107,9 +113,9 @@ pub async fn start(scenario: &Resolved, options: Options) -> Result<Running, Emu
     let block_tokens = block_tokens(scenario, &options)?;
     let chosen = chosen(scenario, &options)?;
     let network = Arc::new(scenario.network_with_series()?);
+    let device = device(&options)?;
     let clock = Clock::start();
-    let timer = Timer::start(clock.clone())
-        .map_err(|source| EmulatorError::System { what: "the timer's thread", source })?;
+    let timer = timer_of(&clock)?;
     let report = Report { tokens: Arc::default(), links: Arc::default() };
     let zero_set = Arc::new(Notify::new());
     let mut ports = Ports { next: options.port_base, options: options.clone() };
@@ -123,8 +129,11 @@ pub async fn start(scenario: &Resolved, options: Options) -> Result<Running, Emu
             None => {
                 let served =
                     served(replica, &options, block_tokens, &clock, &timer, &report, &zero_set)?;
-                let what = format!("replica `{}`", replica.name);
-                let (listener, direct) = listen(&what, ports.next()?)?;
+                let mut at = ports.next()?;
+                if let Some(device) = &device {
+                    at.set_ip(device.here());
+                }
+                let (listener, direct) = listen(&format!("replica `{}`", replica.name), at)?;
                 tasks.spawn(host(Arc::clone(&served), listener, direct));
                 all.push(served);
                 direct
@@ -135,19 +144,20 @@ pub async fn start(scenario: &Resolved, options: Options) -> Result<Running, Emu
             name: replica.name.clone(),
             region,
             direct,
+            weight: replica.weight,
             links: Vec::new(),
             kv_events: None,
         });
     }
+    let links = Lines { scenario, network: &network, clock: &clock };
+    let mut packets = None;
+    if let Some(device) = device {
+        let timer = packets.insert(timer_of(&clock)?).handle();
+        let ways = links.over(&device, &chosen, &mut replicas)?;
+        let lateness = Arc::clone(&report.links);
+        tasks.spawn(Ways::new(device, ways, clock.clone(), timer, lateness).carry());
+    }
     if let Links::Relay(set_up) = options.links {
-        let links = Relays {
-            scenario,
-            network: &network,
-            set_up,
-            clock: &clock,
-            timer: timer.handle(),
-            report: &report,
-        };
         for ((index, replica), address) in chosen.iter().zip(&mut replicas) {
             for from in scenario.router.all_regions() {
                 let name = scenario.regions[from.index()].name.clone();
@@ -155,8 +165,14 @@ pub async fn start(scenario: &Resolved, options: Options) -> Result<Running, Emu
                     &format!("the link from `{name}` to `{}`", replica.name),
                     ports.next()?,
                 )?;
-                let line = links.line(*index, replica, from, address.direct);
-                tasks.spawn(relay(Arc::new(line), listener));
+                let relayed = Relay {
+                    line: links.line(*index, replica, from),
+                    set_up,
+                    target: address.direct,
+                    timer: timer.handle(),
+                    lateness: Arc::clone(&report.links),
+                };
+                tasks.spawn(relay(Arc::new(relayed), listener));
                 address.links.push(LinkAddress { from: name, address: at });
             }
         }
@@ -169,14 +185,7 @@ pub async fn start(scenario: &Resolved, options: Options) -> Result<Running, Emu
             };
             let (socket, endpoint) = kv_socket(form, &address.name, &mut ports).await?;
             let (to, events) = mpsc::unbounded_channel();
-            if !served.station.publish(block_tokens, to) {
-                return Err(EmulatorError::Option {
-                    option: "kv_events",
-                    got: format!("replica `{}` with vLLM's engine", address.name),
-                    wanted: "SGLang's: the other model does not say what its cache holds"
-                        .to_owned(),
-                });
-            }
+            served.station.publish(block_tokens, to);
             tasks.spawn(publish(socket, events));
             address.kv_events = Some(endpoint);
         }
@@ -197,7 +206,17 @@ pub async fn start(scenario: &Resolved, options: Options) -> Result<Running, Emu
         state.start_events();
     }
     let router_region = scenario.regions[scenario.router.region.index()].name.clone();
-    Ok(Running { replicas, router_region, block_tokens, control, state, report, tasks, timer })
+    Ok(Running {
+        replicas,
+        router_region,
+        block_tokens,
+        control,
+        state,
+        report,
+        tasks,
+        timer,
+        packets,
+    })
 }
 
 /// A socket for a replica's KV events, and where it is.
@@ -294,24 +313,52 @@ fn served(
     }))
 }
 
-/// What all relays have in common.
-struct Relays<'a> {
-    scenario: &'a Resolved,
-    network: &'a Arc<Network>,
-    set_up: SetUp,
-    clock: &'a Clock,
-    timer: TimerHandle,
-    report: &'a Report,
+fn timer_of(clock: &Clock) -> Result<Timer, EmulatorError> {
+    Timer::start(clock.clone())
+        .map_err(|source| EmulatorError::System { what: "the timer's thread", source })
 }
 
-impl Relays<'_> {
-    fn line(
+/// The device, where links are one's.
+fn device(options: &Options) -> Result<Option<Device>, EmulatorError> {
+    let Links::Tun(network) = options.links else { return Ok(None) };
+    if !options.host.is_loopback() {
+        return Err(EmulatorError::Option {
+            option: "host",
+            got: format!("{} with links over a device", options.host),
+            wanted: "none: replicas listen on the device's own address".to_owned(),
+        });
+    }
+    Device::open(network).map(Some)
+}
+
+/// What all links have in common.
+struct Lines<'a> {
+    scenario: &'a Resolved,
+    network: &'a Arc<Network>,
+    clock: &'a Clock,
+}
+
+impl Lines<'_> {
+    /// The links over a device, each at its address, which the replicas are told.
+    fn over(
         &self,
-        index: usize,
-        replica: &ReplicaSpec,
-        from: RegionId,
-        target: SocketAddr,
-    ) -> Line {
+        device: &Device,
+        chosen: &[(usize, &ReplicaSpec)],
+        replicas: &mut [ReplicaAddress],
+    ) -> Result<Vec<(SocketAddr, Line)>, EmulatorError> {
+        let mut ways = Vec::new();
+        for (&(index, replica), told) in chosen.iter().zip(replicas) {
+            for from in self.scenario.router.all_regions() {
+                let address = SocketAddr::new(device.far(ways.len())?, told.direct.port());
+                ways.push((address, self.line(index, replica, from)));
+                let from = self.scenario.regions[from.index()].name.clone();
+                told.links.push(LinkAddress { from, address });
+            }
+        }
+        Ok(ways)
+    }
+
+    fn line(&self, index: usize, replica: &ReplicaSpec, from: RegionId) -> Line {
         let key = Key::new(self.scenario.seed)
             .with(Purpose::EmulatedRtt)
             .word(u64::from(from.0))
@@ -320,13 +367,9 @@ impl Relays<'_> {
             from,
             to: replica.region,
             network: Arc::clone(self.network),
-            set_up: self.set_up,
             connect: self.scenario.connect,
             key,
-            target,
             clock: self.clock.clone(),
-            timer: self.timer.clone(),
-            lateness: Arc::clone(&self.report.links),
         }
     }
 }
@@ -409,6 +452,7 @@ impl Running {
         let replica = |replica: &ReplicaAddress| InventoryReplica {
             name: replica.name.clone(),
             region: replica.region.clone(),
+            weight: replica.weight,
             kv_events: replica.kv_events.clone(),
             url: format!("http://{}", replica.from_region(region)),
         };
@@ -453,9 +497,9 @@ impl Running {
 
     /// Ends everything: when it returns, no task runs and no port is open.
     pub async fn shutdown(self) -> Report {
-        let Self { mut tasks, timer, report, .. } = self;
+        let Self { mut tasks, timer, packets, report, .. } = self;
         tasks.shutdown().await;
-        drop(timer);
+        drop((timer, packets));
         report
     }
 }

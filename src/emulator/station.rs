@@ -6,12 +6,12 @@
 //! known here: `generate.rs` and `body.rs` turn `Emitted` into answers.
 
 use crate::clock::Clock;
-use crate::kv_events::{Book, Contents, Publish};
+use crate::kv_events::{Book, Contents, Form, Publish};
 use crate::metrics::Histograms;
 use crate::timer::{Due, TimerHandle};
 use gorgo_model::{
-    CacheChange, Engine as Replica, EngineRequest, Femtos, ModelError, Observation, ReplicaConfig,
-    ReplicaEvent, ReplicaOutput, ReplicaTotals, RequestKey,
+    Engine as Replica, EngineRequest, Femtos, ModelError, Observation, ReplicaConfig, ReplicaEvent,
+    ReplicaOutput, ReplicaTotals, RequestKey,
 };
 use gorgo_types::{BlockChain, Nanos, Tokens};
 use gorgo_wire::ReplicaTimes;
@@ -199,13 +199,15 @@ impl Station {
         Ok(Arc::new(Self { name, overhead, kv_pool_tokens, clock, timer, engine }))
     }
 
-    /// Tells what the cache holds from now on. False where the engine does not say it.
-    pub(crate) fn publish(&self, block_tokens: u32, to: mpsc::UnboundedSender<Publish>) -> bool {
+    /// Tells what the cache holds from now on, in the form of its engine.
+    pub(crate) fn publish(&self, block_tokens: u32, to: mpsc::UnboundedSender<Publish>) {
         let mut engine = self.lock();
-        let Replica::Sglang(replica) = &mut engine.replica else { return false };
-        replica.record_cache_changes();
-        engine.book = Some(Book::new(block_tokens, to));
-        true
+        engine.replica.record_cache_changes();
+        let vllm = engine.replica.config().limits.vllm.as_ref();
+        let form = vllm.map_or(Form::Sglang { block_tokens }, |limits| Form::Vllm {
+            block_tokens: limits.block_tokens,
+        });
+        engine.book = Some(Book::new(form, to));
     }
 
     /// Whether it tells what the cache holds.
@@ -302,7 +304,7 @@ impl Station {
         let mut engine = self.lock();
         let now = engine.catch_up(self.clock.now());
         engine.fail(now);
-        let changes = engine.take_changes();
+        let changes = engine.replica.take_cache_changes();
         if let Some(book) = &mut engine.book {
             book.restarted(changes);
         }
@@ -400,16 +402,9 @@ impl Engine {
 
     /// Publishes how the cache has changed.
     fn tell_changes(&mut self) {
-        let changes = self.take_changes();
+        let changes = self.replica.take_cache_changes();
         if let Some(book) = &mut self.book {
             book.changed(changes);
-        }
-    }
-
-    fn take_changes(&mut self) -> Vec<CacheChange> {
-        match &mut self.replica {
-            Replica::Sglang(replica) => replica.take_cache_changes(),
-            Replica::Vllm(_) => Vec::new(),
         }
     }
 

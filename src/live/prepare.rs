@@ -53,9 +53,6 @@ impl Writer {
             set(headers::ORIGIN_REGION, region);
         }
         if let Some(zone) = origin.and_then(|origin| origin.residency.as_deref()) {
-            set(headers::RESIDENCY, zone);
-        }
-        if let Some(zone) = origin.and_then(|origin| origin.residency.as_deref()) {
             set(headers::RESIDENCY, zone).ok_or_else(|| LiveError::Option {
                 option: "residency",
                 got: format!("{zone:?} for request {}", request.id),

@@ -309,6 +309,7 @@ fn router(
     let mut router = Router::new(setup.config, setup.policy, &fleet).map_err(wrong)?;
     for (id, replica) in own() {
         router.set_zone(Nanos::ZERO, id, replica.zone).map_err(wrong)?;
+        router.set_replica_weight(Nanos::ZERO, id, replica.weight).map_err(wrong)?;
     }
     Ok(router)
 }

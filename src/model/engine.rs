@@ -1,8 +1,8 @@
 //! Either engine behind one interface, as a fleet may have both.
 
 use crate::{
-    EngineRequest, ModelError, Observation, ReplicaConfig, ReplicaOutput, ReplicaTotals,
-    RequestKey, SglangReplica, VllmReplica,
+    CacheChange, EngineRequest, ModelError, Observation, ReplicaConfig, ReplicaOutput,
+    ReplicaTotals, RequestKey, SglangReplica, VllmReplica,
 };
 use gorgo_types::Nanos;
 
@@ -54,6 +54,16 @@ impl Engine {
     /// See [`crate::Replica::step_by_step`].
     pub fn step_by_step(&mut self, each: bool) {
         either!(self, replica => replica.step_by_step(each));
+    }
+
+    /// See [`SglangReplica::record_cache_changes`].
+    pub fn record_cache_changes(&mut self) {
+        either!(self, replica => replica.record_cache_changes());
+    }
+
+    /// See [`SglangReplica::take_cache_changes`].
+    pub fn take_cache_changes(&mut self) -> Vec<CacheChange> {
+        either!(self, replica => replica.take_cache_changes())
     }
 
     /// See [`crate::Replica::arrive`].

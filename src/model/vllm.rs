@@ -19,10 +19,10 @@ use crate::replica::count;
 use crate::replica::request::Slot;
 use crate::replica::scheduler::{DecodeRun, Iteration, Scheduler};
 use crate::{
-    EngineRequest, Femtos, ModelError, Observation, PrefillItem, Replica, ReplicaConfig,
-    ReplicaOutput, RequestKey,
+    CacheChange, EngineRequest, Femtos, ModelError, Observation, PrefillItem, Replica,
+    ReplicaConfig, ReplicaOutput, RequestKey,
 };
-use gorgo_types::Nanos;
+use gorgo_types::{BlockChain, BlockId, Nanos};
 use pool::{Block, Pool};
 use serde::{Deserialize, Serialize};
 
@@ -109,10 +109,10 @@ impl Scheduler for Vllm {
         })
     }
 
-    fn restart(&mut self, config: &ReplicaConfig) {
+    fn restart(&mut self, _: &ReplicaConfig) {
         self.running.clear();
         self.batch.clear();
-        self.pool = Pool::new(self.pool.blocks(), config.prefix_cache);
+        self.pool.clear();
     }
 
     fn accept(
@@ -214,6 +214,27 @@ impl Vllm {
 }
 
 impl VllmReplica {
+    /// As [`crate::SglangReplica::record_cache_changes`], of the engine's own blocks ([`VllmReplica::block_id`]). As vLLM says
+    /// it: a block that is computed twice is told twice, stored and removed.
+    pub fn record_cache_changes(&mut self) {
+        self.state.pool.record_changes();
+    }
+
+    /// As [`crate::SglangReplica::take_cache_changes`].
+    pub fn take_cache_changes(&mut self) -> Vec<CacheChange> {
+        self.state.pool.take_changes()
+    }
+
+    /// What the engine block `index` of a chain, of `block_tokens` tokens, is told as; none: the chain has no such block, or
+    /// neither block size is a multiple of the other.
+    #[must_use]
+    pub fn block_id(chain: &BlockChain, index: u32, block_tokens: u32) -> Option<BlockId> {
+        let own = chain.block_tokens();
+        let fits = block_tokens > 0
+            && (own.is_multiple_of(block_tokens) || block_tokens.is_multiple_of(own));
+        fits.then(|| content::content(chain, index, block_tokens)).flatten()
+    }
+
     /// Ends a request that may hold blocks.
     fn release(&mut self, slot: Slot) -> RequestKey {
         let live = self.forget(slot);

@@ -13,6 +13,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, body::Bytes};
+use gorgo_routing::MAX_WEIGHT;
 use gorgo_routing::tuner::TunerConfig;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -53,7 +54,7 @@ pub(crate) fn paths(control: &Arc<Control>, config: &AdminConfig) -> Router {
     Router::new()
         .route("/proxy/status", get(status))
         .route("/servers", get(servers).post(add))
-        .route("/servers/{name}", delete(remove))
+        .route("/servers/{name}", delete(remove).put(change))
         .route("/servers/{name}/drain", post(drain))
         .route("/policy", get(policy).put(set_policy))
         .route("/tune", get(tune).put(set_tune))
@@ -121,6 +122,7 @@ async fn servers(State(admin): Shared) -> Json<Value> {
                 "fit": health.is_none_or(|health| health.fit),
                 "circuit": health.map(|health| format!("{:?}", health.circuit).to_lowercase()),
                 "draining": member.draining,
+                "weight": known.map(|k| k.weight),
                 "eligible": known.map(|k| k.eligible),
                 "in_flight_requests": known.map(|k| k.in_flight_requests),
                 "queued_tokens": known.map(|k| k.queued_tokens),
@@ -145,6 +147,7 @@ struct NewServer {
     url: String,
     region: Option<String>,
     residency: Option<String>,
+    weight: Option<u32>,
 }
 
 /// A request's body.
@@ -174,9 +177,36 @@ async fn add(State(admin): Shared, body: Bytes) -> Result<Response, Wrong> {
         endpoint,
         residency: new.residency,
         kv_events: None,
+        weight: checked_weight(new.weight.unwrap_or(1))?,
     };
     admin.control.add(&replica)?;
     Ok((StatusCode::CREATED, Json(json!({ "added": replica.name }))).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServerChange {
+    weight: u32,
+}
+
+/// A weight that the router takes.
+fn checked_weight(weight: u32) -> Result<u32, Wrong> {
+    if (1..=MAX_WEIGHT).contains(&weight) {
+        return Ok(weight);
+    }
+    let problem = format!("field `weight`: got {weight}, wanted 1 to {MAX_WEIGHT}");
+    Err(Wrong(StatusCode::BAD_REQUEST, problem))
+}
+
+/// Another weight.
+async fn change(
+    State(admin): Shared,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, Wrong> {
+    let ServerChange { weight } = read(&body)?;
+    admin.control.set_replica_weight(&name, checked_weight(weight)?)?;
+    Ok(Json(json!({ "changed": name, "weight": weight })))
 }
 
 async fn remove(State(admin): Shared, Path(name): Path<String>) -> Result<Json<Value>, Wrong> {

@@ -3,6 +3,7 @@
 //! The file's own form is in `config/tables.rs`, and how the one becomes the other in `config/resolve.rs`. Nothing is
 //! opened here but the file itself and those that it names (tokens, certificates are read by `tls.rs`).
 
+mod regions;
 mod resolve;
 mod tables;
 
@@ -47,6 +48,8 @@ pub struct Config {
     pub attempts: u32,
     /// The fleet.
     pub replicas: Vec<ReplicaConfig>,
+    /// The proxies of other regions; none: this one reaches every replica itself.
+    pub peers: Vec<PeerConfig>,
     /// RTT probes.
     pub probe: ProbeConfig,
     /// Scrapes of the engines' metrics.
@@ -101,6 +104,29 @@ pub struct ReplicaConfig {
     pub residency: Option<String>,
     /// Where its engine publishes KV events: `tcp://HOST:PORT` or `ipc://PATH`; none: it is not listened to.
     pub kv_events: Option<String>,
+    /// How much it is meant to bear against the others, from 1 to [`gorgo_routing::MAX_WEIGHT`].
+    pub weight: u32,
+}
+
+impl ReplicaConfig {
+    /// Whether this is the same replica, of another weight perhaps: weights change while it serves.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let Self { name, region, endpoint, residency, kv_events, weight: _ } = self;
+        *name == other.name
+            && *region == other.region
+            && *endpoint == other.endpoint
+            && *residency == other.residency
+            && *kv_events == other.kv_events
+    }
+}
+
+/// The proxy of another region, through which its replicas are reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerConfig {
+    /// Its region, by name.
+    pub region: String,
+    /// Where it serves clients.
+    pub endpoint: Endpoint,
 }
 
 /// A replica's address.
@@ -185,6 +211,8 @@ pub struct AdminConfig {
 pub struct LogConfig {
     /// `decisions.jsonl`; none: not written.
     pub decisions: Option<PathBuf>,
+    /// `tune.jsonl`, what the tuner tries; none: not written.
+    pub tuner: Option<PathBuf>,
     /// How many of the last decisions the admin API shows.
     pub decisions_kept: u32,
     /// Whether responses carry headers that explain the decision.

@@ -9,7 +9,7 @@ use crate::exchange::{get, whole};
 use crate::fleet::Replica;
 use crate::proxy::{Proxy, Settings};
 use gorgo_routing::tuner::TunerConfig;
-use gorgo_routing::{MAX_REPLICAS, registry};
+use gorgo_routing::{MAX_REPLICAS, Reach, registry};
 use gorgo_types::ReplicaId;
 use http::Method;
 use http::uri::PathAndQuery;
@@ -61,13 +61,14 @@ impl Control {
         let free = self.proxy.with_core(|core, now| {
             let named = core.members.iter_mut().flatten().find(|m| m.replica.name == replica.name);
             if let Some(member) = named {
-                if !member.draining || member.replica.config != *replica {
+                if !member.draining || !member.replica.config.is_same(replica) {
                     let problem = format!("there is a replica `{}` already", replica.name);
                     return Err(ProxyError::Refused(problem));
                 }
                 member.draining = false;
                 let (id, region) = (member.replica.id, member.replica.region);
                 core.router.replica_added(now, id, region)?;
+                core.router.set_replica_weight(now, id, replica.weight)?;
                 return Ok(None);
             }
             let free = core.members.iter().position(Option::is_none).unwrap_or(core.members.len());
@@ -85,11 +86,35 @@ impl Control {
         self.proxy.with_core(|core, now| {
             core.router.replica_added(now, id, new.region)?;
             core.router.set_zone(now, id, new.zone)?;
+            core.router.set_replica_weight(now, id, replica.weight)?;
             core.enter(Arc::clone(&new));
             Ok::<_, ProxyError>(())
         })?;
         self.proxy.listen_to(&new);
         Ok(())
+    }
+
+    /// Another weight of a replica, from the next decision on.
+    pub(crate) fn set_replica_weight(&self, name: &str, weight: u32) -> Result<(), ProxyError> {
+        let mut config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        self.weigh(name, weight)?;
+        for replica in config.replicas.iter_mut().filter(|replica| replica.name == name) {
+            replica.weight = weight;
+        }
+        Ok(())
+    }
+
+    fn drains(&self, name: &str) -> bool {
+        self.proxy.with_core(|core, _| {
+            core.members().any(|member| member.draining && member.replica.name == name)
+        })
+    }
+
+    fn weigh(&self, name: &str, weight: u32) -> Result<(), ProxyError> {
+        self.proxy.with_core(|core, now| {
+            let id = id_of(core, name).ok_or_else(|| unknown(name))?;
+            Ok(core.router.set_replica_weight(now, id, weight)?)
+        })
     }
 
     /// A replica takes no new requests.
@@ -207,7 +232,7 @@ impl Control {
             ProxyError::Refused("no tuner is configured: wanted `config`".to_owned())
         })?;
         let seed = config.seed;
-        self.proxy.with_core(|core, _| core.router.tune(&tuner, seed))?;
+        self.proxy.with_core(|core, _| core.tune(&tuner, seed))?;
         config.tuner = Some(tuner);
         Ok(())
     }
@@ -233,24 +258,23 @@ impl Control {
         fixed(&config, &new)?;
         build_policy(&new.policy)?;
         self.proxy.can_reach(&new)?;
-        let gone: Vec<String> = config
-            .replicas
-            .iter()
-            .filter(|old| !new.replicas.contains(old))
-            .map(|old| old.name.clone())
-            .collect();
-        for name in gone {
-            self.leave(&name)?;
+        let stays = |replica: &ReplicaConfig, among: &[ReplicaConfig]| {
+            among.iter().any(|other| other.is_same(replica))
+        };
+        for old in config.replicas.iter().filter(|old| !stays(old, &new.replicas)) {
+            self.leave(&old.name)?;
         }
         for replica in &new.replicas {
-            if !config.replicas.contains(replica) {
+            if stays(replica, &config.replicas) && !self.drains(&replica.name) {
+                self.weigh(&replica.name, replica.weight)?;
+            } else {
                 self.enter(&new, replica)?;
             }
         }
         if config.policy != new.policy || config.tuner != new.tuner {
             self.install(&new.policy)?;
             if let Some(tuner) = &new.tuner {
-                self.proxy.with_core(|core, _| core.router.tune(tuner, new.seed))?;
+                self.proxy.with_core(|core, _| core.tune(tuner, new.seed))?;
             }
         }
         self.proxy.change_settings(|settings| *settings = Settings::of(&new, settings.policy));
@@ -301,10 +325,13 @@ fn fixed(old: &Config, new: &Config) -> Result<(), ProxyError> {
         ("seed", old.seed == new.seed),
         ("text", old.text == new.text),
         ("router", old.router == new.router),
+        ("peer", old.peers == new.peers),
+        ("region", old.region == new.region || old.router.reach == Reach::All),
         ("probe", old.probe == new.probe),
         ("scrape", old.scrape == new.scrape),
         ("admin", old.admin == new.admin),
         ("log.decisions", old.log.decisions == new.log.decisions),
+        ("log.tuner", old.log.tuner == new.log.tuner),
     ];
     match same.into_iter().find(|(_, same)| !same) {
         Some((key, _)) => Err(ProxyError::Refused(format!("a change of `{key}` needs a restart"))),

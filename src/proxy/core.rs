@@ -6,10 +6,11 @@
 use crate::answer::Refusal;
 use crate::decisions::DecisionLog;
 use crate::fleet::Replica;
+use crate::journal::Journal;
 use gorgo_random::{Key, Purpose};
 use gorgo_routing::log::LogLine;
-use gorgo_routing::tuner::TuneStep;
-use gorgo_routing::{Action, Question, Router, RoutingRequest, Signals, Target, Ticket};
+use gorgo_routing::tuner::{TuneHead, TuneStep, TunerConfig, TunerError};
+use gorgo_routing::{Action, Question, Reach, Router, RoutingRequest, Signals, Target, Ticket};
 use gorgo_types::{BlockChain, Nanos, ReplicaId, RequestId, Tokens, ZoneId};
 use http::StatusCode;
 use std::collections::{BTreeMap, VecDeque};
@@ -25,6 +26,8 @@ pub(crate) struct Ask {
     pub(crate) session: Option<u64>,
     /// The zone that it must not leave.
     pub(crate) zone: Option<ZoneId>,
+    /// How many proxies have passed it on before this one.
+    pub(crate) hops: u32,
 }
 
 impl Ask {
@@ -34,7 +37,7 @@ impl Ask {
             prompt: &self.prompt,
             max_tokens: self.max_tokens,
             session: self.session,
-            hops: 0,
+            hops: self.hops,
             residency: self.zone,
         }
     }
@@ -83,6 +86,8 @@ pub(crate) struct Core {
     next_key: u32,
     key: Key,
     pub(crate) log: DecisionLog,
+    /// What the tuner tries, step by step; each tuner has a file of its own.
+    pub(crate) tuning: Journal,
     /// When the timer wakes.
     pub(crate) planned: Option<Nanos>,
     /// Requests that left the queue because they waited too long.
@@ -100,6 +105,7 @@ impl Core {
         replicas: &[Arc<Replica>],
         seed: u64,
         log: DecisionLog,
+        tuning: Journal,
     ) -> Self {
         let mut core = Self {
             router,
@@ -108,6 +114,7 @@ impl Core {
             next_key: 0,
             key: Key::new(seed),
             log,
+            tuning,
             planned: None,
             timed_out: 0,
             steps: VecDeque::new(),
@@ -145,11 +152,19 @@ impl Core {
         !member.draining && (is_fit || eligible())
     }
 
-    /// Whether some replica takes requests of this zone, though perhaps not now.
-    pub(crate) fn any_serves(&self, zone: Option<ZoneId>, excluded: &[ReplicaId]) -> bool {
+    /// Whether some replica within reach takes requests of this zone, though perhaps not now.
+    pub(crate) fn any_serves(&self, ask: &Ask, excluded: &[ReplicaId]) -> bool {
+        let Ask { zone, hops, .. } = *ask;
+        let reach = self.router.config().reach;
         self.members().any(|member| {
             let inside = zone.is_none() || member.replica.zone == zone;
-            inside && self.serves(member) && !excluded.contains(&member.replica.id)
+            let within = match reach {
+                Reach::All => true,
+                Reach::Region(reach) => {
+                    member.replica.region == reach.region || hops < reach.max_hops
+                }
+            };
+            inside && within && self.serves(member) && !excluded.contains(&member.replica.id)
         })
     }
 
@@ -173,8 +188,7 @@ impl Core {
             .bits();
         let target = router.decide(now, &request, draw).target;
         if log.is_wanted() {
-            let question =
-                Question { now, request, candidates: router.signals(), draw, home: None };
+            let question = Question::new(now, request, router.signals(), draw, router.home());
             let line = LogLine::new(&question, router.decision(), router.policy());
             log.write(&line.tuned(router.tuned_weights()));
         }
@@ -198,7 +212,7 @@ impl Core {
                 Some(placed) => Place::At(placed),
                 None => Place::Nowhere(self.refusal(ask)),
             },
-            Target::Queue if attempt == 0 || self.any_serves(ask.zone, excluded) => {
+            Target::Queue if attempt == 0 || self.any_serves(ask, excluded) => {
                 let key = self.next_key;
                 if !self.router.enqueue(now, key, ask.prompt.tokens()) {
                     return Place::Nowhere(self.refusal(ask));
@@ -225,7 +239,7 @@ impl Core {
 
     /// Why there is no place.
     fn refusal(&self, ask: &Ask) -> Refusal {
-        if self.any_serves(ask.zone, &[]) {
+        if self.any_serves(ask, &[]) {
             let message = "all replicas are at their limit and the queue is full";
             Refusal::for_now(StatusCode::TOO_MANY_REQUESTS, "queue_full", message)
         } else {
@@ -283,11 +297,24 @@ impl Core {
         }
     }
 
+    /// Has a tuner change the policy's weights from now on. Of one that was at work the best weights stay.
+    pub(crate) fn tune(&mut self, config: &TunerConfig, seed: u64) -> Result<(), TunerError> {
+        self.router.untune();
+        self.router.tune(config, seed)?;
+        if let Some(tuner) = self.router.tuner() {
+            self.tuning.head(&TuneHead::of(self.router.name(), tuner));
+        }
+        Ok(())
+    }
+
     /// Tells the router something of a request, and keeps the step of a tuner's search that it ended.
     pub(crate) fn tell(&mut self, tell: impl FnOnce(&mut Router)) {
         tell(&mut self.router);
         if let Some(step) = self.router.take_tune_step() {
             tracing::info!(step = step.step, score = step.score, accepted = step.accepted, best = ?step.best, "the tuner's step");
+            if let Ok(row) = serde_json::to_vec(&step) {
+                self.tuning.row(row);
+            }
             self.steps.truncate(STEPS_KEPT - 1);
             self.steps.push_front(step);
         }

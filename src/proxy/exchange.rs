@@ -5,6 +5,7 @@
 
 use crate::answer::{Body, Refusal};
 use crate::core::{Ask, Place, Placed};
+use crate::fleet::Replica;
 use crate::flight::{Flight, is_down};
 use crate::proxy::Proxy;
 use crate::relay::{Relay, Watch};
@@ -69,7 +70,7 @@ pub(crate) async fn exchange(proxy: &Arc<Proxy>, job: Job) -> Response<Body> {
         let mut flight = Flight::new(proxy, &job.ask, placed);
         times.first_dispatch.get_or_insert(flight.dispatched());
         let replica = Arc::clone(flight.replica());
-        let sent = replica.pool.send(|| request(&job, &replica.pool)).await;
+        let sent = replica.gate().send(|| request(&job, &replica)).await;
         excluded.push(replica.id);
         let may_retry = times.attempts < settings.attempts;
         match sent {
@@ -170,14 +171,17 @@ async fn wait(
 }
 
 /// The request as a replica gets it: the same bytes, and headers without those of the client's connection.
-fn request(job: &Job, pool: &crate::upstream::Pool) -> Request<Full<Bytes>> {
-    let endpoint = pool.endpoint();
+fn request(job: &Job, replica: &Replica) -> Request<Full<Bytes>> {
+    let endpoint = replica.gate().endpoint();
     let mut request = Request::new(Full::new(job.body.clone()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = endpoint.uri(&job.target);
     let mut headers = job.headers.clone();
     headers.insert(header::HOST, endpoint.authority.clone());
     headers.insert(names::REQUEST_ID, job.id.clone());
+    if replica.via.is_some() {
+        headers.insert(names::HOPS, (job.ask.hops + 1).into());
+    }
     if let Some(authorization) = &endpoint.authorization {
         headers.insert(header::AUTHORIZATION, authorization.clone());
     }

@@ -22,6 +22,8 @@ pub(crate) struct Replica {
     pub(crate) region_header: HeaderValue,
     pub(crate) config: ReplicaConfig,
     pub(crate) pool: Pool,
+    /// The proxy of its region, by which it gets its requests; none: it gets them itself.
+    pub(crate) via: Option<Pool>,
     pub(crate) metrics: OfReplica,
     /// Whether a probe, a scrape is under way.
     pub(crate) asking: [AtomicBool; 2],
@@ -39,8 +41,19 @@ impl Replica {
     /// It has left the fleet: nothing of it goes on but the requests that it has.
     pub(crate) fn retire(&self) {
         self.pool.close_idle();
+        if let Some(via) = &self.via {
+            via.close_idle();
+        }
         if let Some(listener) = self.listener.get() {
             listener.abort();
+        }
+    }
+
+    /// Where its requests are sent.
+    pub(crate) const fn gate(&self) -> &Pool {
+        match &self.via {
+            Some(via) => via,
+            None => &self.pool,
         }
     }
 
@@ -48,7 +61,7 @@ impl Replica {
         id: ReplicaId,
         (region, zone): (RegionId, Option<ZoneId>),
         config: ReplicaConfig,
-        pool: Pool,
+        (pool, via): (Pool, Option<Pool>),
         metrics: OfReplica,
     ) -> Self {
         // Names are checked by the configuration: printable ASCII.
@@ -64,6 +77,7 @@ impl Replica {
             region_header: header(&config.region),
             config,
             pool,
+            via,
             metrics,
             asking: Default::default(),
             listener: OnceLock::new(),

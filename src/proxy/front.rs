@@ -94,7 +94,8 @@ async fn prepare(
         Some(name) => Some(zone(proxy, name)?),
         None => None,
     };
-    let ask = Ask { zone, ..proxy.understand(api, &body, &id, session).await? };
+    let hops = hops(proxy, &head.headers)?;
+    let ask = Ask { zone, hops, ..proxy.understand(api, &body, &id, session).await? };
     strip(&mut head.headers);
     // The body is here already, whole, and goes on with its length.
     head.headers.remove(header::EXPECT);
@@ -144,6 +145,23 @@ fn zone(proxy: &Proxy, name: &HeaderValue) -> Result<ZoneId, Refusal> {
     })
 }
 
+/// How many proxies have passed a request on. More than may is a loop, or a client's own invention.
+fn hops(proxy: &Proxy, headers: &HeaderMap) -> Result<u32, Refusal> {
+    let (Some(given), Some(most)) = (headers.get(names::HOPS), proxy.most_hops()) else {
+        return Ok(0);
+    };
+    let number = given.to_str().ok().filter(|text| is_plain_number(text));
+    let hops: u32 = number.and_then(|text| text.parse().ok()).ok_or_else(|| {
+        let message = format!("header `{}`: got {given:?}, wanted a whole number", names::HOPS);
+        Refusal::new(StatusCode::BAD_REQUEST, "invalid_request_error", message)
+    })?;
+    if hops > most {
+        let message = format!("{hops} proxies have passed it on, wanted at most {most}");
+        return Err(Refusal::new(StatusCode::LOOP_DETECTED, "too_many_hops", message));
+    }
+    Ok(hops)
+}
+
 /// A session's number: itself where it is one, as traces have it, else its hash.
 fn session(name: &[u8]) -> u64 {
     let number = std::str::from_utf8(name).ok().filter(|name| is_plain_number(name));
@@ -186,6 +204,7 @@ pub(crate) fn understand(
         max_tokens: Tokens(asked.max_tokens.unwrap_or(0)),
         session: session_header.or_else(|| asked.session.map(|name| session(name.as_bytes()))),
         zone: None,
+        hops: 0,
     })
 }
 

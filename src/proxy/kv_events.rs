@@ -32,10 +32,19 @@ pub(crate) enum Event {
 #[derive(Debug)]
 pub(crate) struct Mirror {
     block_tokens: u32,
-    known: BTreeMap<u64, Vec<BlockId>>,
+    known: BTreeMap<u64, Known>,
     next: Option<u64>,
     /// Events that could not be used.
     pub(crate) skipped: u64,
+}
+
+/// What an engine's hash stands for.
+#[derive(Debug)]
+struct Known {
+    blocks: Vec<BlockId>,
+    /// Blocks of the engine that hold it. Two requests that vLLM computes side by side may bring the same twice, and it
+    /// tells each of them stored and each of them removed.
+    copies: u32,
 }
 
 impl Mirror {
@@ -73,12 +82,30 @@ impl Mirror {
             "BlockRemoved" => {
                 of_the_gpu(field(event, "medium", 2))?;
                 let hashes = field(event, "block_hashes", 1)?.as_array()?;
-                let gone = hashes.iter().filter_map(|hash| self.known.remove(&hash_of(hash)?));
+                let gone = hashes.iter().filter_map(|hash| self.remove(hash_of(hash)?));
                 Some(Event::Removed(gone.flatten().collect()))
             }
             "BlockStored" => self.stored(event),
             _ => None,
         }
+    }
+
+    /// One copy is gone: the blocks, if it was the last.
+    fn remove(&mut self, hash: u64) -> Option<Vec<BlockId>> {
+        let known = self.known.get_mut(&hash)?;
+        known.copies -= 1;
+        if known.copies > 0 {
+            return None;
+        }
+        self.known.remove(&hash).map(|known| known.blocks)
+    }
+
+    fn store(&mut self, hash: u64, blocks: &[BlockId]) {
+        let known = self.known.entry(hash).or_insert(Known { blocks: Vec::new(), copies: 0 });
+        if known.blocks != blocks {
+            *known = Known { blocks: blocks.to_vec(), copies: 0 };
+        }
+        known.copies += 1;
     }
 
     fn stored(&mut self, event: &Value) -> Option<Event> {
@@ -104,13 +131,13 @@ impl Mirror {
         let parent = field(event, "parent_block_hash", 2).filter(|parent| !parent.is_nil());
         let mut last = match parent {
             None => None,
-            Some(parent) => Some(*self.known.get(&hash_of(parent)?)?.last()?),
+            Some(parent) => Some(*self.known.get(&hash_of(parent)?)?.blocks.last()?),
         };
         let mut all = Vec::with_capacity(tokens.len() / self.block_tokens as usize);
         for (hash, tokens) in hashes.iter().zip(tokens.chunks(size as usize)) {
             let ids = chained(last, tokens, self.block_tokens)?;
             last = ids.last().copied();
-            self.known.insert(hash_of(hash)?, ids.clone());
+            self.store(hash_of(hash)?, &ids);
             all.extend(ids);
         }
         Some(Event::Stored(all))
@@ -270,6 +297,22 @@ mod tests {
         let cleared = batch(vec![Value::Array(vec!["AllBlocksCleared".into()])]);
         assert_eq!(mirror.read(&8_u64.to_be_bytes(), &cleared).unwrap(), [Event::Cleared]);
         assert_eq!((mirror.known.len(), mirror.skipped), (0, 0));
+    }
+
+    #[test]
+    fn a_block_that_is_there_twice_goes_with_the_second() {
+        let tokens: Vec<u32> = (0..16).collect();
+        let ids = BlockChain::from_tokens(&tokens, 16).unwrap().ids().to_vec();
+        let mut mirror = Mirror::new(16);
+        let stored = || as_map(&[1], Value::Nil, 0..16, 16);
+        let removed = || Value::Array(vec!["BlockRemoved".into(), numbers([1]), "GPU".into()]);
+        let twice = batch(vec![stored(), stored()]);
+        let told = mirror.read(&0_u64.to_be_bytes(), &twice).unwrap();
+        assert_eq!(told, [Event::Stored(ids.clone()), Event::Stored(ids.clone())]);
+        let told = mirror.read(&1_u64.to_be_bytes(), &batch(vec![removed()])).unwrap();
+        assert_eq!(told, [Event::Removed(Vec::new())]);
+        let told = mirror.read(&2_u64.to_be_bytes(), &batch(vec![removed(), removed()])).unwrap();
+        assert_eq!(told, [Event::Removed(ids), Event::Removed(Vec::new())]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod exchange;
 mod fleet;
 mod flight;
 mod front;
+mod journal;
 mod kv_events;
 mod metrics;
 mod patience;
@@ -32,7 +33,8 @@ pub use error::ProxyError;
 
 use crate::control::Control;
 use crate::core::Core;
-use crate::decisions::{DecisionLog, Writer};
+use crate::decisions::DecisionLog;
+use crate::journal::{Journal, Writer};
 use crate::metrics::Metrics;
 use crate::proxy::{Parts, Proxy, Text};
 use crate::server::{Desk, Door};
@@ -42,6 +44,7 @@ use gorgo_text::Tokens;
 use gorgo_types::Nanos;
 use serde_json::Value;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -55,7 +58,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     doors: JoinSet<()>,
     background: JoinSet<()>,
-    writer: Option<Writer>,
+    writers: Vec<Writer>,
 }
 
 /// Starts a proxy on the runtime of the caller.
@@ -63,7 +66,10 @@ pub struct Running {
 /// # Errors
 /// When an address cannot be had, a file not be read, or a parameter makes no sense.
 pub async fn start(config: Config) -> Result<Running, ProxyError> {
-    let (log, writer) = open_log(&config)?;
+    let mut writers = Vec::new();
+    let mut log = open_log(&config, &mut writers)?;
+    log.begin(&config.policy.name, &config.policy.parameters, config.router.block_tokens);
+    let tuning = open(config.log.tuner.as_deref(), &mut writers)?;
     let policy = build_policy(&config.policy)?;
     let parts = Parts { text: text(&config)?, metrics: Metrics::new() };
     let proxy = Proxy::new(&config, parts, |replicas| {
@@ -71,11 +77,13 @@ pub async fn start(config: Config) -> Result<Running, ProxyError> {
         let mut router = Router::new(config.router, policy, &fleet)?;
         for replica in replicas {
             router.set_zone(Nanos::ZERO, replica.id, replica.zone)?;
+            router.set_replica_weight(Nanos::ZERO, replica.id, replica.config.weight)?;
         }
+        let mut core = Core::new(router, replicas, config.seed, log, tuning);
         if let Some(tuner) = &config.tuner {
-            router.tune(tuner, config.seed)?;
+            core.tune(tuner, config.seed)?;
         }
-        Ok(Core::new(router, replicas, config.seed, log))
+        Ok(core)
     })?;
     let control = Arc::new(Control::new(&proxy, config.clone()));
     let (stop, stopped) = watch::channel(false);
@@ -103,18 +111,22 @@ pub async fn start(config: Config) -> Result<Running, ProxyError> {
         background.spawn(keep_asking(Arc::clone(&proxy), watch, asked.clone()));
     }
     tracing::info!(%address, policy = proxy.policy_name(), replicas = config.replicas.len(), "serving");
-    Ok(Running { address, admin_address, control, stop, doors, background, writer })
+    Ok(Running { address, admin_address, control, stop, doors, background, writers })
 }
 
-fn open_log(config: &Config) -> Result<(DecisionLog, Option<Writer>), ProxyError> {
-    let path = config.log.decisions.as_deref();
+fn open_log(config: &Config, writers: &mut Vec<Writer>) -> Result<DecisionLog, ProxyError> {
     let kept = if config.admin.is_some() { config.log.decisions_kept } else { 0 };
-    let (mut log, writer) = DecisionLog::open(kept, path).map_err(|source| ProxyError::File {
+    Ok(DecisionLog::new(kept, open(config.log.decisions.as_deref(), writers)?))
+}
+
+fn open(path: Option<&Path>, writers: &mut Vec<Writer>) -> Result<Journal, ProxyError> {
+    let opened = Journal::open(path).map_err(|source| ProxyError::File {
         path: path.map(Into::into).unwrap_or_default(),
         source,
-    })?;
-    log.begin(&config.policy.name, &config.policy.parameters, config.router.block_tokens);
-    Ok((log, writer))
+    });
+    let (journal, writer) = opened?;
+    writers.extend(writer);
+    Ok(journal)
 }
 
 fn build_policy(config: &config::PolicyConfig) -> Result<Box<dyn Policy>, ProxyError> {
@@ -169,7 +181,7 @@ impl Running {
     /// Stops: no new connection is taken, answers that have begun go on for at most the time that the configuration gives
     /// them, and then nothing is left.
     pub async fn shutdown(self) {
-        let Self { stop, mut doors, mut background, writer, control, .. } = self;
+        let Self { stop, mut doors, mut background, writers, control, .. } = self;
         let _ = stop.send(true);
         while let Some(ended) = doors.join_next().await {
             if let Err(error) = ended {
@@ -178,13 +190,12 @@ impl Running {
         }
         background.shutdown().await;
         control.proxy().with_core(|core, _| {
-            core.log.close();
+            core.log.journal.close();
+            core.tuning.close();
             for member in core.members() {
                 member.replica.retire();
             }
         });
-        if let Some(writer) = writer {
-            let _ = tokio::task::spawn_blocking(|| writer.join()).await;
-        }
+        let _ = tokio::task::spawn_blocking(|| writers.into_iter().for_each(Writer::join)).await;
     }
 }

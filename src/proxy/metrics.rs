@@ -258,7 +258,7 @@ impl Metrics {
             ("index_blocks", index.blocks as f64),
             ("index_evicted_tokens", index.evicted_tokens as f64),
             ("late_news", ignored.late_news as f64),
-            ("dropped_log_rows", core.log.dropped() as f64),
+            ("dropped_log_rows", (core.log.journal.dropped() + core.tuning.dropped()) as f64),
         ] {
             self.of_router.get_or_create(&vec![("signal", name.to_owned())]).set(value);
         }

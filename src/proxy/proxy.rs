@@ -3,7 +3,7 @@
 //! Who listens is in `server.rs`, and the order in which all of it starts and stops in `lib.rs`.
 
 use crate::answer::Refusal;
-use crate::config::{Config, ReplicaConfig};
+use crate::config::{Config, Endpoint, ReplicaConfig};
 use crate::core::{Ask, Core};
 use crate::error::ProxyError;
 use crate::fleet::Replica;
@@ -13,6 +13,7 @@ use crate::metrics::Metrics;
 use crate::tls;
 use crate::upstream::{Bounds, Pool};
 use bytes::Bytes;
+use gorgo_routing::Reach;
 use gorgo_text::Tokens;
 use gorgo_types::{Nanos, RegionId, ReplicaId, ZoneId};
 use gorgo_wire::Api;
@@ -54,6 +55,8 @@ pub(crate) struct Proxy {
     text: Text,
     metrics: Metrics,
     names: Mutex<Names>,
+    /// How often a request may be passed on among the proxies of regions; none: it is no region's.
+    most_hops: Option<u32>,
     /// Whom to trust at `https` URLs; read when the first such replica comes.
     trust: OnceLock<Arc<ClientConfig>>,
     /// Wakes the timer where a deadline comes before the one it waits for.
@@ -116,6 +119,10 @@ impl Proxy {
             text,
             metrics,
             names: Mutex::new(names),
+            most_hops: match &config.router.reach {
+                Reach::All => None,
+                Reach::Region(reach) => Some(reach.max_hops),
+            },
             trust,
             timer: Notify::new(),
             ordinals: AtomicU64::new(0),
@@ -187,6 +194,10 @@ impl Proxy {
         &self.text
     }
 
+    pub(crate) const fn most_hops(&self) -> Option<u32> {
+        self.most_hops
+    }
+
     pub(crate) fn policy_name(&self) -> &'static str {
         self.settings().policy
     }
@@ -197,7 +208,7 @@ impl Proxy {
 
     /// Whether a replica beside these takes requests.
     pub(crate) fn has_other(&self, ask: &Ask, excluded: &[ReplicaId]) -> bool {
-        self.with_core(|core, _| core.any_serves(ask.zone, excluded))
+        self.with_core(|core, _| core.any_serves(ask, excluded))
     }
 
     /// A number that no request had before.
@@ -243,7 +254,9 @@ impl Proxy {
 
     /// Whether replicas of a configuration can be trusted, where any of them wants to be: before anything changes.
     pub(crate) fn can_reach(&self, config: &Config) -> Result<(), ProxyError> {
-        let wanted = config.replicas.iter().any(|replica| replica.endpoint.tls);
+        let replicas = config.replicas.iter().map(|replica| &replica.endpoint);
+        let peers = config.peers.iter().map(|peer| &peer.endpoint);
+        let wanted = replicas.chain(peers).any(|endpoint| endpoint.tls);
         if wanted && self.trust.get().is_none() {
             let read = tls::trust(config.upstream_ca.as_deref())?;
             self.trust.get_or_init(|| read);
@@ -304,15 +317,28 @@ fn new_replica(
         age: config.timeouts.age,
         most_idle: config.limits.idle_per_replica as usize,
     };
-    let tls = match (replica.endpoint.tls, trust.get()) {
-        (false, _) => None,
-        (true, Some(known)) => Some(Arc::clone(known)),
-        (true, None) => {
-            let read = tls::trust(config.upstream_ca.as_deref())?;
-            Some(Arc::clone(trust.get_or_init(|| read)))
-        }
+    let pool = |endpoint: &Endpoint| {
+        let tls = match (endpoint.tls, trust.get()) {
+            (false, _) => None,
+            (true, Some(known)) => Some(Arc::clone(known)),
+            (true, None) => {
+                let read = tls::trust(config.upstream_ca.as_deref())?;
+                Some(Arc::clone(trust.get_or_init(|| read)))
+            }
+        };
+        Ok::<_, ProxyError>(Pool::new(endpoint.clone(), tls, bounds))
     };
-    let pool = Pool::new(replica.endpoint.clone(), tls, bounds);
+    let peer = config.peers.iter().find(|peer| peer.region == replica.region);
+    if let Reach::Region(reach) = config.router.reach
+        && reach.max_hops > 0
+        && peer.is_none()
+        && config.region.as_deref() != Some(&replica.region)
+    {
+        let problem = format!("no peer is known for the region `{}`", replica.region);
+        return Err(ProxyError::Refused(problem));
+    }
+    let via = peer.map(|peer| pool(&peer.endpoint)).transpose()?;
+    let pools = (pool(&replica.endpoint)?, via);
     let metrics = metrics.of_replica(&replica.name);
-    Ok(Arc::new(Replica::new(id, place, replica.clone(), pool, metrics)))
+    Ok(Arc::new(Replica::new(id, place, replica.clone(), pools, metrics)))
 }

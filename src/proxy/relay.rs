@@ -158,7 +158,7 @@ impl Relay {
     /// All of the body has passed.
     fn end(&mut self) {
         if let Some(link) = self.link.take() {
-            self.flight.replica().pool.give_back(link);
+            self.flight.replica().gate().give_back(link);
             self.flight.finished(self.watch.usage());
         }
     }

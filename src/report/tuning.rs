@@ -1,9 +1,8 @@
-//! `tune.jsonl`: what a tuner did, step by step. Its first line is a head that names the weights; each further line is
+//! `tune.jsonl`: what a tuner did, step by step. Its first line is a [`TuneHead`]; each further line is
 //! one [`TuneStep`], whose lists of weights are in the head's order. How it looks: `plot/tuning.rs`.
 
 use gorgo_metrics::TunerSummary;
-use gorgo_routing::tuner::TuneStep;
-use serde::Serialize;
+use gorgo_routing::tuner::{TuneHead, TuneStep};
 use std::io::{self, Write};
 
 /// What a policy's tuner did.
@@ -21,19 +20,6 @@ pub struct Tuning<'a> {
     pub steps: &'a [TuneStep],
 }
 
-/// The first line.
-#[derive(Serialize)]
-struct Head<'a> {
-    /// The version of the format.
-    gorgo_tune: u32,
-    policy: &'a str,
-    strategy: &'a str,
-    /// The names of the weights.
-    weights: Vec<&'a str>,
-    /// Their values at the start.
-    start: Vec<f64>,
-}
-
 impl Tuning<'_> {
     /// The names of the weights, in the order of the steps' lists: that of the names.
     #[must_use]
@@ -43,13 +29,9 @@ impl Tuning<'_> {
 
     /// Writes the file.
     pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let head = Head {
-            gorgo_tune: 1,
-            policy: self.policy,
-            strategy: &self.summary.strategy,
-            weights: self.names(),
-            start: self.summary.start.values().copied().collect(),
-        };
+        let names = self.summary.start.keys().cloned().collect();
+        let start = self.summary.start.values().copied().collect();
+        let head = TuneHead::new(self.policy, &self.summary.strategy, names, start);
         serde_json::to_writer(&mut *out, &head)?;
         out.write_all(b"\n")?;
         for step in self.steps {

@@ -29,6 +29,16 @@ pub enum RoutingError {
         /// The id.
         replica: ReplicaId,
     },
+    /// A replica's weight is out of range.
+    #[error("the weight of replica {}: got {got}, wanted 1 to {most}", replica.0)]
+    ReplicaWeight {
+        /// The id.
+        replica: ReplicaId,
+        /// What it was.
+        got: u32,
+        /// The largest.
+        most: u32,
+    },
     /// Ids are dense, since they index vectors.
     #[error("replica id {}: wanted below {limit}", replica.0)]
     ReplicaIdTooLarge {

@@ -4,7 +4,7 @@
 //! fill in what depends on the request. Read [`crate::router`] next.
 
 use crate::error::RoutingError;
-use crate::signals::Signals;
+use crate::signals::{MAX_WEIGHT, Signals};
 use gorgo_types::{Nanos, RegionId, ReplicaId, ZoneId};
 
 /// Replica ids are below this. Ids index vectors and bits, so they are dense; a sparse one would waste both.
@@ -80,6 +80,8 @@ pub(crate) struct Fleet {
     gate: Option<u32>,
     alpha: f64,
     never_scraped: usize,
+    /// Whether weights differ from 1.
+    weighted: bool,
     /// The zone that the candidates were last narrowed to by [`Fleet::bind`].
     bound: Option<ZoneId>,
 }
@@ -93,6 +95,7 @@ impl Fleet {
             gate,
             alpha,
             never_scraped: 0,
+            weighted: false,
             bound: None,
         }
     }
@@ -104,6 +107,11 @@ impl Fleet {
     /// True while some candidate was never scraped, eligible or not.
     pub(crate) const fn any_never_scraped(&self) -> bool {
         self.never_scraped > 0
+    }
+
+    /// True where some candidate's weight is not 1.
+    pub(crate) const fn is_weighted(&self) -> bool {
+        self.weighted
     }
 
     /// One more than the largest id that was ever in the fleet.
@@ -154,6 +162,9 @@ impl Fleet {
         let slot = self.slot(replica).ok_or(RoutingError::UnknownReplica { replica })?;
         let removed = self.signals.remove(slot);
         self.states.remove(slot);
+        if self.weighted {
+            self.see_weights();
+        }
         self.never_scraped -= usize::from(removed.scraped_at.is_none());
         let place = &mut self.places[replica.index()];
         place.slot = None;
@@ -224,6 +235,29 @@ impl Fleet {
         Ok(())
     }
 
+    /// Says how much a replica is meant to bear against the others.
+    pub(crate) fn set_weight(
+        &mut self,
+        replica: ReplicaId,
+        weight: u32,
+    ) -> Result<(), RoutingError> {
+        let slot = self.slot(replica).ok_or(RoutingError::UnknownReplica { replica })?;
+        if !(1..=MAX_WEIGHT).contains(&weight) {
+            return Err(RoutingError::ReplicaWeight { replica, got: weight, most: MAX_WEIGHT });
+        }
+        self.signals[slot].weight = weight;
+        if weight != 1 {
+            self.weighted = true;
+        } else if self.weighted {
+            self.see_weights();
+        }
+        Ok(())
+    }
+
+    fn see_weights(&mut self) {
+        self.weighted = self.signals.iter().any(|signals| signals.weight != 1);
+    }
+
     /// Leaves only the open candidates of a zone to be chosen, and all open ones again for a request without one.
     #[inline]
     pub(crate) fn bind(&mut self, zone: Option<ZoneId>) {
@@ -233,13 +267,14 @@ impl Fleet {
         }
     }
 
-    /// Counts a dispatched request.
-    pub(crate) fn count(&mut self, replica: ReplicaId, tokens: u64) {
-        let Some(slot) = self.slot(replica) else { return };
+    /// Counts a dispatched request at its replica, and says what is known of that one.
+    pub(crate) fn count(&mut self, replica: ReplicaId, tokens: u64) -> Option<&Signals> {
+        let slot = self.slot(replica)?;
         let signals = &mut self.signals[slot];
         signals.in_flight_requests += 1;
         signals.queued_tokens += tokens;
         self.refresh(slot);
+        Some(&self.signals[slot])
     }
 
     /// Takes a counted request off again, unless its replica has been removed since.

@@ -34,4 +34,4 @@ pub use policy::{Needs, Policy, Question, registry};
 pub use queue::Action;
 pub use reach::{Home, Reach, RegionReach, Room};
 pub use router::{Ignored, Router, decide};
-pub use signals::{RoutingRequest, Signals};
+pub use signals::{MAX_WEIGHT, RoutingRequest, Signals};

@@ -126,6 +126,9 @@ pub struct SignalColumns {
     /// Empty, and not written, where no candidate belongs to a zone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub zone: Vec<Option<ZoneId>>,
+    /// Empty, and not written, where every candidate has the weight 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weight: Vec<u32>,
 }
 
 /// A column of a [`LogRow`] that is longer or shorter than the list of replicas.
@@ -199,8 +202,9 @@ struct Columns<'a>(&'a [Signals]);
 impl Serialize for Columns<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let all = self.0;
-        let zones = any_zone(all);
-        let mut out = serializer.serialize_struct("SignalColumns", 14 + usize::from(zones))?;
+        let (zones, weights) = (any_zone(all), any_weight(all));
+        let fields = 14 + usize::from(zones) + usize::from(weights);
+        let mut out = serializer.serialize_struct("SignalColumns", fields)?;
         out.serialize_field("replica", &Column(all, |s| s.replica.0))?;
         out.serialize_field("region", &Column(all, |s| s.region.0))?;
         out.serialize_field("rtt_ewma_ms", &Column(all, |s| s.rtt_ewma_ms))?;
@@ -218,6 +222,9 @@ impl Serialize for Columns<'_> {
         if zones {
             out.serialize_field("zone", &Column(all, |s| s.zone))?;
         }
+        if weights {
+            out.serialize_field("weight", &Column(all, |s| s.weight))?;
+        }
         out.end()
     }
 }
@@ -225,6 +232,11 @@ impl Serialize for Columns<'_> {
 /// Whether zones are worth a column.
 fn any_zone(candidates: &[Signals]) -> bool {
     candidates.iter().any(|candidate| candidate.zone.is_some())
+}
+
+/// Whether weights are worth a column.
+fn any_weight(candidates: &[Signals]) -> bool {
+    candidates.iter().any(|candidate| candidate.weight != 1)
 }
 
 /// Scores or terms, written without a copy.
@@ -308,6 +320,11 @@ impl SignalColumns {
             cached_tokens: column(candidates, |s| s.cached_tokens),
             eligible: column(candidates, |s| s.eligible),
             zone: if any_zone(candidates) { column(candidates, |s| s.zone) } else { Vec::new() },
+            weight: if any_weight(candidates) {
+                column(candidates, |s| s.weight)
+            } else {
+                Vec::new()
+            },
         }
     }
 
@@ -333,6 +350,7 @@ impl SignalColumns {
             cached_tokens: self.cached_tokens[i],
             eligible: self.eligible[i],
             zone: self.zone.get(i).copied().flatten(),
+            weight: self.weight.get(i).copied().unwrap_or(1),
         };
         Ok((0..self.replica.len()).map(signals).collect())
     }
@@ -354,6 +372,7 @@ impl SignalColumns {
             ("cached_tokens", self.cached_tokens.len()),
             ("eligible", self.eligible.len()),
             ("zone", if self.zone.is_empty() { wanted } else { self.zone.len() }),
+            ("weight", if self.weight.is_empty() { wanted } else { self.weight.len() }),
         ];
         match lengths.into_iter().find(|&(_, got)| got != wanted) {
             Some((column, got)) => Err(RaggedColumns { column, got, wanted }),

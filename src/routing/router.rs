@@ -17,7 +17,7 @@ use crate::health::{Health, HealthTotals, ReplicaHealth};
 use crate::index::{Index, IndexStats};
 use crate::policy::{Policy, Question};
 use crate::queue::{Action, Queue};
-use crate::reach::Reach;
+use crate::reach::{Home, Reach};
 use crate::signals::{RoutingRequest, Signals};
 use crate::tuner::attached::Attached;
 use crate::tuner::{TuneStep, TunedWeights, Tuner};
@@ -56,6 +56,8 @@ pub struct Router {
     /// Scratch: cached tokens by replica id.
     cached: Vec<u64>,
     decision: Decision,
+    /// What the region added to the last question, where the router is one of a region.
+    home: Option<Home>,
     ignored: Ignored,
     /// These two apart, so that a router without them is no larger.
     tuner: Option<Box<Attached>>,
@@ -144,6 +146,7 @@ impl Router {
             in_flight: InFlights::default(),
             index,
             decision: Decision::new(),
+            home: None,
             ignored: Ignored::default(),
             tuner: None,
         })
@@ -178,11 +181,13 @@ impl Router {
             }
             Reach::Region(reach) => {
                 let waiting = self.queue.waiting_tokens();
-                Some(reach.narrow(&mut self.fleet, request, waiting))
+                self.home = Some(reach.narrow(&mut self.fleet, request, waiting));
+                self.home
             }
         };
         let candidates = self.fleet.signals();
-        let question = Question { now, request: *request, candidates, draw, home };
+        let weighted = self.fleet.is_weighted();
+        let question = Question { now, request: *request, candidates, draw, home, weighted };
         let unusual = home.is_some() || request.residency.is_some();
         if candidates.is_empty() || unusual || self.fleet.any_never_scraped() {
             decide(&*self.policy, &question, &mut self.decision);
@@ -213,6 +218,12 @@ impl Router {
     #[must_use]
     pub fn signals(&self) -> &[Signals] {
         self.fleet.signals()
+    }
+
+    /// What the router's region added to the last question; nothing where it reaches every replica itself.
+    #[must_use]
+    pub const fn home(&self) -> Option<Home> {
+        self.home
     }
 
     /// The last decision.

@@ -41,6 +41,22 @@ pub struct Signals {
     /// The zone in which it keeps what it is sent; `None`: it belongs to none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<ZoneId>,
+    /// How much it is meant to bear against the others, from 1 to [`MAX_WEIGHT`]: twice the weight, twice the load. Equal
+    /// weights change nothing.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub weight: u32,
+}
+
+/// The largest weight of a replica. Weights say how replicas compare, so this is a ratio, far beyond that of any two GPUs.
+pub const MAX_WEIGHT: u32 = 1_000;
+
+const fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+const fn is_one(weight: &u32) -> bool {
+    *weight == 1
 }
 
 impl Signals {
@@ -63,6 +79,7 @@ impl Signals {
             cached_tokens: 0,
             eligible: true,
             zone: None,
+            weight: 1,
         }
     }
 
@@ -70,6 +87,13 @@ impl Signals {
     #[must_use]
     pub fn rtt_ms(&self) -> f64 {
         self.rtt_ewma_ms.or(self.scrape_latency_ms).unwrap_or(0.0)
+    }
+
+    /// A load as replicas of different weights compare theirs: per unit of weight.
+    #[must_use]
+    #[inline]
+    pub fn per_weight(&self, load: f64) -> f64 {
+        if self.weight > 1 { load / f64::from(self.weight) } else { load }
     }
 
     /// Prompt tokens that would have to be prefilled there, at least zero.

@@ -64,6 +64,8 @@ pub struct ReplicaSpec {
     pub region: RegionId,
     /// The zone whose requests it may serve beside those that are bound to none, by name.
     pub residency: Option<String>,
+    /// How much it is meant to bear against the others, from 1 to [`gorgo_routing::MAX_WEIGHT`].
+    pub weight: u32,
     /// How it is set up.
     pub config: ReplicaConfig,
     /// Time from a request's arrival until the engine's scheduler sees it.

@@ -59,6 +59,7 @@ pub fn setup_of(run: PolicyRun<'_>) -> Result<Setup<'_>, SimError> {
             name: replica.name.clone(),
             region: replica.region,
             zone: replica.residency.as_deref().and_then(&zone),
+            weight: replica.weight,
             overhead: replica.overhead,
             config: replica.config.clone(),
         })

@@ -29,6 +29,8 @@ pub struct StationSetup {
     pub region: RegionId,
     /// The zone whose requests it may serve beside those without one: an index into [`Setup::zones`].
     pub zone: Option<ZoneId>,
+    /// How much it is meant to bear against the others, from 1 to [`gorgo_routing::MAX_WEIGHT`].
+    pub weight: u32,
     /// Time of a request between its arrival and the scheduler: HTTP, tokenizer, IPC.
     pub overhead: Nanos,
     /// The engine.

@@ -97,6 +97,7 @@ impl<'a> World<'a> {
             let mut router = Router::new(given.config, given.policy, &replicas)?;
             for (&(replica, _), given) in replicas.iter().zip(&setup.replicas) {
                 router.set_zone(Nanos::ZERO, replica, given.zone)?;
+                router.set_replica_weight(Nanos::ZERO, replica, given.weight)?;
             }
             if let Some(tuner) = &setup.tuner {
                 router.tune(tuner, setup.seed.wrapping_add(number))?;

@@ -9,6 +9,9 @@ pub const RESIDENCY: &str = "x-gorgo-residency";
 /// Where the client is: a region of the network, by name.
 pub const ORIGIN_REGION: &str = "x-gorgo-origin-region";
 
+/// How many proxies have passed the request on to another region's before this one.
+pub const HOPS: &str = "x-gorgo-hops";
+
 /// Answered by the proxy where it is asked to explain itself: the policy.
 pub const POLICY: &str = "x-gorgo-policy";
 /// The replica's name in the inventory.

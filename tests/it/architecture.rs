@@ -52,7 +52,7 @@ const ALLOWED: [(&str, &[&str]); 23] = [
 const SHARED: [&str; 3] = ["types", "random", "config"];
 
 /// Heavy or specific libraries and the only crates that may name them.
-const ONLY_IN: [(&str, &[&str]); 12] = [
+const ONLY_IN: [(&str, &[&str]); 13] = [
     ("plotters", &["report"]),
     // Heavy, and behind features: the first command must not build them.
     ("tokio", &["proxy", "emulator", "live", "gorgo"]),
@@ -60,6 +60,7 @@ const ONLY_IN: [(&str, &[&str]); 12] = [
     ("axum", &["proxy", "emulator"]),
     ("rustls", &["proxy", "live"]),
     ("zeromq", &["proxy", "emulator"]),
+    ("tokio-tun", &["emulator"]),
     ("parquet", &["import"]),
     ("tokenizers", &["text"]),
     ("clap", &["gorgo"]),

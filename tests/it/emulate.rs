@@ -51,8 +51,12 @@ fn what_cannot_be_is_refused() {
         (["--kv-events", "udp"], "wanted tcp or ipc:DIR"),
         (["--block-tokens", "0"], "number would be zero"),
         (["--control-token-file", "not/there"], "not/there"),
+        (["--tun-network", "a.b.c.d"], "invalid IPv4"),
+        (["--links", "tun"], "ends in .0.0"),
     ] {
-        let output = gorgo(&["emulate", arguments[0], arguments[1], "--seconds", "1"]);
+        // A network that is none, where a device is asked for: whatever this machine allows, none is made.
+        let more = if arguments[1] == "tun" { &["--tun-network", "127.0.0.0"][..] } else { &[] };
+        let output = gorgo(&[&["emulate", "--seconds", "1"], &arguments[..], more].concat());
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
         assert!(error.contains(wanted), "{arguments:?}: {error}");

@@ -13,6 +13,8 @@ mod import;
 mod live;
 mod metrics;
 mod predict;
+#[cfg(feature = "live")]
+mod proxy;
 mod scale;
 mod support;
 mod sweep;

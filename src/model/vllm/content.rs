@@ -18,7 +18,7 @@ impl Live {
 
 /// The content of a chain's engine block, of `size` tokens: one id of the chain where its blocks are as large or smaller,
 /// a part of one where they are larger. The chain's block size and `size` must be multiples of each other.
-fn content(chain: &BlockChain, index: u32, size: u32) -> Option<BlockId> {
+pub(super) fn content(chain: &BlockChain, index: u32, size: u32) -> Option<BlockId> {
     let own = chain.block_tokens();
     if size >= own {
         // The last of the chain's blocks inside: its id stands for all before it too.

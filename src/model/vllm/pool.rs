@@ -5,6 +5,7 @@
 //! queue, last blocks of a request first; those that are not go to its head. A new block is taken from the head, and
 //! what it was known by is forgotten. A block that is found again leaves the queue. One block is never used.
 
+use crate::CacheChange;
 use gorgo_types::BlockId;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
@@ -50,6 +51,12 @@ pub(super) struct Pool {
     /// Those in the queue that are known.
     free_known: u32,
     caches: bool,
+    /// What was cached and what was evicted, where anybody wants to know.
+    #[expect(
+        clippy::box_collection,
+        reason = "a pool without it is no larger than a pointer more"
+    )]
+    journal: Option<Box<Vec<CacheChange>>>,
 }
 
 impl Pool {
@@ -62,9 +69,43 @@ impl Pool {
             free: 0,
             free_known: 0,
             caches,
+            journal: None,
         };
         (0..blocks).for_each(|block| pool.append(block));
         pool
+    }
+
+    /// Everything is lost.
+    pub(super) fn clear(&mut self) {
+        let mut journal = self.journal.take();
+        if let Some(journal) = &mut journal {
+            journal.push(CacheChange::Cleared);
+        }
+        *self = Self { journal, ..Self::new(self.blocks(), self.caches) };
+    }
+
+    /// Keeps every change from now on until it is taken.
+    pub(super) fn record_changes(&mut self) {
+        self.journal.get_or_insert_default();
+    }
+
+    pub(super) fn take_changes(&mut self) -> Vec<CacheChange> {
+        self.journal.as_deref_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub(super) const fn records(&self) -> bool {
+        self.journal.is_some()
+    }
+
+    /// Blocks that follow one are named: one event, as vLLM's `cache_full_blocks` makes it. What nobody can ask for is not
+    /// told.
+    pub(super) fn stored(&mut self, parent: Option<Known>, known: impl Iterator<Item = Known>) {
+        let Some(journal) = self.journal.as_deref_mut().filter(|_| self.caches) else { return };
+        let id = |known| if let Known::As(id) = known { Some(id) } else { None };
+        let blocks: Vec<BlockId> = known.map_while(id).collect();
+        if !blocks.is_empty() {
+            journal.push(CacheChange::Stored { parent: parent.and_then(id), blocks });
+        }
     }
 
     fn anchor(&self) -> Block {
@@ -149,6 +190,9 @@ impl Pool {
     fn forget(&mut self, block: Block) -> bool {
         let known = std::mem::replace(&mut self.entries[block as usize].known, Known::No);
         let Known::As(content) = known else { return known == Known::Unnamed };
+        if let Some(journal) = &mut self.journal {
+            journal.push(CacheChange::Removed { blocks: vec![content] });
+        }
         match self.by_content.get_mut(&content) {
             Some(Same::Many(blocks)) => {
                 blocks.retain(|&other| other != block);

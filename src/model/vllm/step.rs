@@ -173,10 +173,16 @@ impl VllmReplica {
             }
             live.held.blocks.push(block);
         }
+        let named = live.held.named;
         while live.held.named < tokens / size {
             let known = live.known(live.held.named, size);
             self.state.pool.name(live.held.blocks[live.held.named as usize], known);
             live.held.named += 1;
+        }
+        if named < live.held.named && self.state.pool.records() {
+            let parent = named.checked_sub(1).map(|before| live.known(before, size));
+            let known = (named..live.held.named).map(|index| live.known(index, size));
+            self.state.pool.stored(parent, known);
         }
     }
 

@@ -12,7 +12,7 @@ use gorgo_config::{Count, Diagnostic, Document, Located, PositiveDuration, Reade
 use gorgo_routing::health::{CircuitConfig, HealthConfig, OutlierConfig};
 use gorgo_routing::registry::{self, RegistryError};
 use gorgo_routing::tuner::{Bounds, StrategyConfig, Tuner, TunerConfig};
-use gorgo_routing::{IndexBound, LearnAt, MAX_REPLICAS, Policy, RouterConfig};
+use gorgo_routing::{IndexBound, LearnAt, MAX_REPLICAS, MAX_WEIGHT, Policy, RouterConfig};
 use gorgo_text::MAX_TEMPLATE_TOKENS;
 use http::HeaderValue;
 use serde_json::{Map, Value};
@@ -38,8 +38,8 @@ pub(super) fn config(name: &str, text: &str) -> Result<Config, Diagnostic> {
     context.config(&file)
 }
 
-struct Context<'a> {
-    document: &'a Document<'a>,
+pub(super) struct Context<'a> {
+    pub(super) document: &'a Document<'a>,
     /// Where relative paths start.
     folder: PathBuf,
 }
@@ -48,6 +48,7 @@ impl Context<'_> {
     fn config(&self, file: &File) -> Result<Config, Diagnostic> {
         let (policy, built) = self.policy(file.policy.as_ref())?;
         let router = self.router(file)?;
+        let replicas = self.replicas(&file.replica, &router)?;
         Ok(Config {
             listen: self.address(file.listen.as_ref(), "127.0.0.1:8080")?,
             tls: file.tls.as_ref().map(|tls| ServerTls {
@@ -68,7 +69,8 @@ impl Context<'_> {
             },
             policy,
             learn_from_usage: self.learn_from_usage(&file.router, &router)?,
-            replicas: self.replicas(&file.replica, &router)?,
+            peers: self.peers(file, &router.reach, &replicas)?,
+            replicas,
             attempts: self.small(file.router.attempts.as_ref(), 3, 100)?,
             router,
             probe: self.probe(&file.probe, "/health")?,
@@ -81,6 +83,7 @@ impl Context<'_> {
             },
             log: LogConfig {
                 decisions: file.log.decisions.as_ref().map(|path| self.path(path)),
+                tuner: file.log.tuner.as_ref().map(|path| self.path(path)),
                 decisions_kept: match &file.log.decisions_kept {
                     Some(kept) if kept.value > 10_000 => {
                         return Err(self.wrong(kept, kept.value, "at most 10000"));
@@ -93,7 +96,7 @@ impl Context<'_> {
         })
     }
 
-    fn wrong<T>(
+    pub(super) fn wrong<T>(
         &self,
         place: &Located<T>,
         got: impl std::fmt::Display,
@@ -120,7 +123,7 @@ impl Context<'_> {
     }
 
     /// Names become headers, labels and parts of paths.
-    fn name(&self, given: &Located<String>) -> Result<String, Diagnostic> {
+    pub(super) fn name(&self, given: &Located<String>) -> Result<String, Diagnostic> {
         check_name(&given.value).map_err(|problem| self.document.blame(given, problem))?;
         Ok(given.value.clone())
     }
@@ -130,7 +133,7 @@ impl Context<'_> {
     }
 
     /// A whole number from 1 to `most`.
-    fn small(
+    pub(super) fn small(
         &self,
         given: Option<&Located<Count>>,
         default: u32,
@@ -191,6 +194,7 @@ impl Context<'_> {
                 default.block_tokens,
                 most,
             )?,
+            reach: self.reach(file)?,
             ..default
         };
         config.validate().map_err(|error| match &given.index {
@@ -345,7 +349,7 @@ impl Context<'_> {
     ) -> Result<Vec<ReplicaConfig>, Diagnostic> {
         let mut replicas: Vec<ReplicaConfig> = Vec::new();
         for place in given {
-            let ReplicaTable { name, region, url, residency, api_key_env, kv_events } =
+            let ReplicaTable { name, region, url, residency, api_key_env, kv_events, weight } =
                 &place.value;
             if replicas.iter().any(|other| other.name == name.value) {
                 let got = format!("{:?} a second time", name.value);
@@ -367,6 +371,7 @@ impl Context<'_> {
                     Some(endpoint) => Some(self.kv_events(endpoint, router)?),
                     None => None,
                 },
+                weight: self.small(weight.as_ref(), 1, MAX_WEIGHT)?,
             });
         }
         if replicas.len() > MAX_REPLICAS as usize {
@@ -395,7 +400,7 @@ impl Context<'_> {
         Ok(endpoint.to_owned())
     }
 
-    fn api_key(&self, variable: &Located<String>) -> Result<HeaderValue, Diagnostic> {
+    pub(super) fn api_key(&self, variable: &Located<String>) -> Result<HeaderValue, Diagnostic> {
         let key = std::env::var(&variable.value).map_err(|_| {
             let got = format!("{:?}, which is not set", variable.value);
             self.wrong(variable, got, "an environment variable with the replica's key")

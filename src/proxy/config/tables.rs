@@ -41,6 +41,8 @@ pub(super) struct File {
     pub(super) log: LogTable,
     #[serde(default)]
     pub(super) replica: Vec<Located<ReplicaTable>>,
+    #[serde(default)]
+    pub(super) peer: Vec<Located<PeerTable>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -65,6 +67,23 @@ pub(super) struct RouterTable {
     pub(super) serial_queue: Option<bool>,
     pub(super) queue_interval: Option<PositiveDuration>,
     pub(super) attempts: Option<Located<Count>>,
+    pub(super) per_region: Option<Located<PerRegionTable>>,
+}
+
+/// As scenarios have it, for the one router that this proxy is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PerRegionTable {
+    pub(super) max_hops: Option<Located<u32>>,
+    pub(super) local_first: Option<LocalFirstTable>,
+    pub(super) may_wait: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LocalFirstTable {
+    pub(super) running_requests_below: Option<Located<Count>>,
+    pub(super) kv_share_below: Option<Located<Share>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -177,6 +196,7 @@ pub(super) struct AdminTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct LogTable {
     pub(super) decisions: Option<String>,
+    pub(super) tuner: Option<String>,
     pub(super) decisions_kept: Option<Located<u32>>,
     pub(super) decision_headers: Option<bool>,
 }
@@ -190,6 +210,16 @@ pub(super) struct ReplicaTable {
     pub(super) residency: Option<Located<String>>,
     pub(super) api_key_env: Option<Located<String>>,
     pub(super) kv_events: Option<Located<String>>,
+    pub(super) weight: Option<Located<Count>>,
+}
+
+/// The proxy of another region.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PeerTable {
+    pub(super) region: Located<String>,
+    pub(super) url: Located<String>,
+    pub(super) api_key_env: Option<Located<String>>,
 }
 
 /// A tuner, as scenarios have it.

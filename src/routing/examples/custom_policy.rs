@@ -57,8 +57,8 @@ impl Policy for Thrifty {
         decision.choose_lowest(question.candidates, Tie::First, question.draw);
     }
 
-    fn on_dispatched(&mut self, _request: &RoutingRequest<'_>, replica: ReplicaId) {
-        self.last = Some(replica);
+    fn on_dispatched(&mut self, _request: &RoutingRequest<'_>, sent_to: &Signals) {
+        self.last = Some(sent_to.replica);
     }
 
     // The rest is for decision logs: what a replay may take apart, and what it must put back.
@@ -127,13 +127,15 @@ fn main() -> Result<(), Box<dyn Error>> {
             residency: None,
         };
         let now = Nanos(1_000_000_000 * u64::from(turn));
-        let question = Question { now, request, candidates, draw: 0, home: None };
+        let question = Question::new(now, request, candidates, 0, None);
         policy.decide(&question, &mut decision);
         print(title, &decision);
         let row = gorgo_routing::log::LogLine::new(&question, &decision, &policy).to_row();
         cases.push(verify::Case::try_from(row)?);
-        if let Target::Replica(replica) = decision.target {
-            policy.on_dispatched(&request, replica);
+        if let Target::Replica(replica) = decision.target
+            && let Some(sent_to) = candidates.iter().find(|c| c.replica == replica)
+        {
+            policy.on_dispatched(&request, sent_to);
         }
     }
     let report = verify::verify(Box::new(thrifty()), cases)?;

@@ -1,6 +1,6 @@
 //! `cache-aware`: the longest cached prefix where it is a large share of the prompt, unless load is out of balance.
 //!
-//! Load is this router's own requests in flight. Over the eligible candidates:
+//! Load is this router's own requests in flight, by the replica's weight where weights differ. Over the eligible candidates:
 //! 1. largest minus smallest load > `balance_abs`, and largest > `balance_rel` times the smallest: the lowest load (rule
 //!    `imbalanced`);
 //! 2. the longest match is more than `cache_threshold` of the prompt: of those with it, the lowest load (rule `match`);
@@ -68,11 +68,16 @@ pub struct CacheAware {
     parameters: Parameters,
 }
 
+/// Requests of this router per unit of weight.
+fn load(candidate: &Signals) -> f64 {
+    candidate.per_weight(f64::from(candidate.in_flight_requests))
+}
+
 impl CacheAware {
     /// The rule that decides, and the match that a candidate must have under it.
     fn rule(&self, question: &Question<'_>) -> (&'static str, u64) {
         let eligible = || question.candidates.iter().filter(|candidate| candidate.eligible);
-        let loads = || eligible().map(|candidate| f64::from(candidate.in_flight_requests));
+        let loads = || eligible().map(load);
         let (most, fewest) = (loads().fold(0.0, f64::max), loads().fold(f64::INFINITY, f64::min));
         let Parameters { cache_threshold, balance_abs, balance_rel } = self.parameters;
         if most - fewest > balance_abs && most > balance_rel * fewest {
@@ -112,9 +117,9 @@ impl Policy for CacheAware {
         let (rule, wanted) = self.rule(question);
         let terms = &["in_flight_requests", "cached_tokens"];
         decision.fill(rule, terms, question.candidates, |candidate: &Signals| {
-            let load = f64::from(candidate.in_flight_requests);
-            let score = if candidate.cached_tokens >= wanted { load } else { f64::INFINITY };
-            (score, [load, count(candidate.cached_tokens)])
+            let score =
+                if candidate.cached_tokens >= wanted { load(candidate) } else { f64::INFINITY };
+            (score, [load(candidate), count(candidate.cached_tokens)])
         });
         decision.choose_lowest(question.candidates, Tie::Draw, question.draw);
     }

@@ -11,6 +11,9 @@
 //! The fourth is in the earlier runs: the recorded log `decisions_gorgo-static.csv` is `w_rtt = 1`, `w_prefill = 70`,
 //! `w_queue = w_used = 60`.
 //!
+//! Where replicas differ in weight ([`Signals::weight`]), the prices of tokens are divided by it: a replica of twice the
+//! weight is taken to compute twice as fast. The round trip is not.
+//!
 //! Any weight may differ on any replica, for fleets of different hardware: `replicas` maps a replica's index in the
 //! fleet (from 0) to the weights that differ there. Read [`super::gorgo_proxy`] next.
 
@@ -234,7 +237,13 @@ impl Policy for Gorgo {
 
     fn decide(&self, question: &Question<'_>, decision: &mut Decision) {
         let tokens = question.request.prompt.tokens().get();
-        if self.replicas.is_empty() {
+        if question.weighted {
+            decision.fill_sums("score", TERMS, question.candidates, |candidate| {
+                let [rtt, work @ ..] = self.weights(candidate).terms(candidate, tokens);
+                let [prefill, queue, used] = work.map(|price| candidate.per_weight(price));
+                [rtt, prefill, queue, used]
+            });
+        } else if self.replicas.is_empty() {
             decision.fill_sums("score", TERMS, question.candidates, |candidate| {
                 self.fleet.terms(candidate, tokens)
             });

@@ -113,7 +113,7 @@ impl GorgoAbg {
     fn availability(&self, candidate: &Signals) -> f64 {
         let pool = candidate.kv_pool_tokens;
         let memory = if pool == 0 { 1.0 } else { 1.0 - count(candidate.used_tokens) / count(pool) };
-        let slots = 1.0 - requests(candidate).0 / self.parameters.slots;
+        let slots = 1.0 - candidate.per_weight(requests(candidate).0) / self.parameters.slots;
         memory.min(slots).clamp(self.parameters.availability_floor, 1.0)
     }
 }

@@ -151,7 +151,13 @@ impl Policy for GorgoProxy {
     fn decide(&self, question: &Question<'_>, decision: &mut Decision) {
         let tokens = question.request.prompt.tokens().get();
         decision.fill("cost", TERMS, question.candidates, |candidate| {
-            let terms = self.terms(candidate, tokens);
+            let mut terms = self.terms(candidate, tokens);
+            if question.weighted {
+                let [running, waiting, prompt, _rtt, matched] = &mut terms;
+                for work in [running, waiting, prompt, matched] {
+                    *work = candidate.per_weight(*work);
+                }
+            }
             let cost = if self.is_full(candidate) { f64::INFINITY } else { terms.iter().sum() };
             (cost, terms)
         });

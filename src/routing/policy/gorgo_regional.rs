@@ -129,7 +129,7 @@ impl GorgoRegional {
     fn is_closed(&self, candidate: &Signals) -> bool {
         let requests = f64::from(candidate.running_requests) + f64::from(candidate.queued_requests);
         let (used, pool) = (count(candidate.used_tokens), candidate.kv_pool_tokens);
-        requests >= self.parameters.max_requests
+        candidate.per_weight(requests) >= self.parameters.max_requests
             || (pool > 0 && used / count(pool) >= self.parameters.kv_threshold)
     }
 
@@ -187,6 +187,7 @@ impl Policy for GorgoRegional {
         let waiting = question.home.map_or(0.0, |home| count(home.waiting_tokens));
         decision.fill("cost", TERMS, candidates, |candidate| {
             let local = is_local(candidate);
+            let t_p = candidate.per_weight(t_p);
             let prefill = t_p * self.uncached(candidate, question, local);
             if local {
                 let running = count(candidate.queued_tokens) * t_p * self.parameters.running_factor;

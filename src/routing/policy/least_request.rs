@@ -2,7 +2,7 @@
 //!
 //! Ties go to any of the tied, by the draw. Source: GORGO v2, `gorgo/policy/lb_aibrix.py`, `route_least_request`: the
 //! maximum of the two counts neither misses other clients' requests nor counts one's own twice. (The paper's text says
-//! "fewest in flight from the proxy"; the code is followed.) No parameters. Read [`super::least_load`] next.
+//! "fewest in flight from the proxy"; the code is followed.) Where weights differ, it is requests per weight. No parameters. Read [`super::least_load`] next.
 
 use super::{Configured, Needs, NoParameters, ParameterError, Policy, Question};
 use crate::decision::{Decision, Tie};
@@ -40,12 +40,15 @@ impl Policy for LeastRequest {
     }
 
     fn decide(&self, question: &Question<'_>, decision: &mut Decision) {
-        decision.fill(
-            "requests",
-            &["running_requests", "in_flight_requests"],
-            question.candidates,
-            requests,
-        );
+        let terms = &["running_requests", "in_flight_requests"];
+        if question.weighted {
+            decision.fill("requests", terms, question.candidates, |candidate| {
+                let (load, terms) = requests(candidate);
+                (candidate.per_weight(load), terms)
+            });
+        } else {
+            decision.fill("requests", terms, question.candidates, requests);
+        }
         decision.choose_lowest(question.candidates, Tie::Draw, question.draw);
     }
 }

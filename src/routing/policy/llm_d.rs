@@ -5,6 +5,8 @@
 //! have as many the term is 0. A pool of unknown size counts as empty. The lowest cost wins; ties go to any of the tied,
 //! by the draw.
 //!
+//! Where weights differ, waiting is per unit of weight.
+//!
 //! So one waiting request against none weighs as much as a hundred against none: the term knows only order.
 //!
 //! Source: the scorers of llm-d's router (Gateway API inference extension), which takes the largest of the weighted sum of
@@ -53,6 +55,11 @@ pub struct LlmD {
     parameters: Parameters,
 }
 
+/// Waiting requests per unit of weight.
+fn waiting(candidate: &Signals) -> f64 {
+    candidate.per_weight(f64::from(candidate.queued_requests))
+}
+
 impl Configured for LlmD {
     type Parameters = Parameters;
     const NAME: &'static str = "llm-d";
@@ -78,17 +85,17 @@ impl Policy for LlmD {
 
     fn decide(&self, question: &Question<'_>, decision: &mut Decision) {
         let Parameters { w_prefix, w_queue, w_kv } = self.parameters;
-        let waiting = || {
+        let all = || {
             let eligible = question.candidates.iter().filter(|candidate| candidate.eligible);
-            eligible.map(|candidate| candidate.queued_requests)
+            eligible.map(waiting)
         };
-        let fewest = waiting().min().unwrap_or(0);
-        let span = f64::from(waiting().max().unwrap_or(0) - fewest);
+        let fewest = all().fold(f64::INFINITY, f64::min);
+        let span = all().fold(0.0, f64::max) - fewest;
         let prompt = question.request.prompt.tokens().get();
         let terms = &["prefix", "queue", "kv"];
         decision.fill_sums("score", terms, question.candidates, |candidate: &Signals| {
             let matched = count(candidate.cached_tokens.min(prompt)) / count(prompt);
-            let behind = f64::from(candidate.queued_requests.saturating_sub(fewest));
+            let behind = (waiting(candidate) - fewest).max(0.0);
             let place = if span > 0.0 { behind / span } else { 0.0 };
             let pool = candidate.kv_pool_tokens;
             let used = if pool == 0 { 0.0 } else { count(candidate.used_tokens) / count(pool) };

@@ -37,6 +37,12 @@ impl Load {
         }
     }
 
+    /// The load of a candidate per unit of its weight, at least zero.
+    #[must_use]
+    pub fn per_weight(self, signals: &Signals) -> f64 {
+        signals.per_weight(self.of(signals))
+    }
+
     /// The load of a candidate, at least zero.
     #[must_use]
     pub fn of(self, signals: &Signals) -> f64 {

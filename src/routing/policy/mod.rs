@@ -12,6 +12,11 @@
 //!
 //! Scores must never be NaN; `+inf` means "may not be chosen". Candidates that are not eligible are scored as well,
 //! so that a log shows what they would have cost, but [`Decision::choose_lowest`] never chooses them.
+//!
+//! Replicas may differ in weight ([`Signals::weight`]): load and work are then compared per unit of weight
+//! ([`Signals::per_weight`]), turns and lots fall in its proportion. Round trips, cached tokens and shares of a KV pool are
+//! what they are. Each policy whose choice weights touch says so; a policy that does not ask [`Question::weighted`] treats
+//! replicas alike.
 
 pub mod cache_aware;
 pub mod gorgo;
@@ -37,7 +42,7 @@ pub use parameter::{Configured, NoParameters, Parameter, ParameterError};
 use crate::decision::Decision;
 use crate::reach::Home;
 use crate::signals::{RoutingRequest, Signals};
-use gorgo_types::{Nanos, ReplicaId};
+use gorgo_types::Nanos;
 use std::fmt::Debug;
 
 /// What a policy needs the router to keep for it; what none needs is not computed.
@@ -74,6 +79,23 @@ pub struct Question<'a> {
     pub draw: u64,
     /// What a router of one region adds; `None` where the router reaches every replica itself.
     pub home: Option<Home>,
+    /// Whether some candidate's weight is not 1: where none is, weights are not looked at.
+    pub weighted: bool,
+}
+
+impl<'a> Question<'a> {
+    /// A question whose candidates are looked through for weights.
+    #[must_use]
+    pub fn new(
+        now: Nanos,
+        request: RoutingRequest<'a>,
+        candidates: &'a [Signals],
+        draw: u64,
+        home: Option<Home>,
+    ) -> Self {
+        let weighted = candidates.iter().any(|candidate| candidate.weight != 1);
+        Self { now, request, candidates, draw, home, weighted }
+    }
 }
 
 /// A routing policy.
@@ -89,8 +111,8 @@ pub trait Policy: Debug + Send {
     /// Decides. `decision` is an emptied or used buffer: start with [`Decision::start`], push every candidate, choose.
     fn decide(&self, question: &Question<'_>, decision: &mut Decision);
 
-    /// Hears that the request was sent to `replica` (which may differ from the choice, when a decision was forced).
-    fn on_dispatched(&mut self, _request: &RoutingRequest<'_>, _replica: ReplicaId) {}
+    /// Hears that the request was sent to this replica (which may differ from the choice, when a decision was forced).
+    fn on_dispatched(&mut self, _request: &RoutingRequest<'_>, _sent_to: &Signals) {}
 
     /// True where every finite score is the sum of its terms and the lowest is chosen: a replayed log can then say what
     /// each term decided. For other policies it says what each signal decided.

@@ -1,7 +1,8 @@
 //! `nearest`: the smallest round trip among the eligible replicas.
 //!
 //! The round trip is the probes' average, or the last scrape's latency before the first probe. Ties go to the first in
-//! the fleet's order. It is what a geographic DNS or anycast would do. No parameters. Read [`super::gorgo`] next.
+//! the fleet's order. It is what a geographic DNS or anycast would do. No parameters. Weights do not
+//! matter to it. Read [`super::gorgo`] next.
 
 use super::{Configured, DrawUse, NoParameters, ParameterError, Policy, Question, rtt_ms};
 use crate::decision::{Decision, Tie};

@@ -1,5 +1,7 @@
 //! `power-of-two`: of two different eligible replicas drawn at random, the one with the lower load.
 //!
+//! Where weights differ, both are drawn in proportion to their weights, and the load is per unit of weight.
+//!
 //! The score of the two is their load, of all others `+inf`; equal loads go to either, by the draw. With one eligible
 //! replica there is nothing to draw (rule `alone`).
 //!
@@ -10,8 +12,10 @@
 
 use super::load::Load;
 use super::parameter::Parameter;
+use super::random::by_weight;
 use super::{Configured, DrawUse, Needs, ParameterError, Policy, Question};
 use crate::decision::{Decision, Tie};
+use crate::signals::Signals;
 use gorgo_random::Draw;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +37,21 @@ impl Default for Parameters {
 #[derive(Clone, Copy, Debug)]
 pub struct PowerOfTwo {
     load: Load,
+}
+
+impl PowerOfTwo {
+    fn decide_by_weight(&self, candidates: &[Signals], draws: [Draw; 2], decision: &mut Decision) {
+        let first = by_weight(candidates, None, draws[0]);
+        let second = by_weight(candidates, first, draws[1]);
+        let rule = if second.is_some() { "two-choices" } else { "alone" };
+        decision.start(rule, &["load"]);
+        for (place, candidate) in candidates.iter().enumerate() {
+            let load = self.load.per_weight(candidate);
+            let drawn = [first, second].contains(&Some(place));
+            decision.push(if drawn { load } else { f64::INFINITY }, &[load]);
+        }
+        decision.choose_lowest(candidates, Tie::Draw, draws[1].next().bits());
+    }
 }
 
 impl Configured for PowerOfTwo {
@@ -60,10 +79,14 @@ impl Policy for PowerOfTwo {
 
     fn decide(&self, question: &Question<'_>, decision: &mut Decision) {
         let candidates = question.candidates;
-        let eligible = candidates.iter().filter(|c| c.eligible).count() as u64;
         // Three independent draws: the first candidate, the second among the others, and the tie.
         let first_draw = Draw::from_bits(question.draw);
         let second_draw = first_draw.next();
+        if question.weighted {
+            self.decide_by_weight(candidates, [first_draw, second_draw], decision);
+            return;
+        }
+        let eligible = candidates.iter().filter(|c| c.eligible).count() as u64;
         let first = first_draw.below(eligible);
         let second = match second_draw.below(eligible.saturating_sub(1)) {
             other if other >= first => other + 1,

@@ -15,6 +15,8 @@
 //! Ties go to any of the tied, by the draw. Candidates that a rule leaves out score `+inf`; least-request is the larger
 //! of scraped running and own in-flight requests ([`super::least_request`]).
 //!
+//! Where weights differ, all of these counts are per unit of weight.
+//!
 //! Source: GORGO v2, `gorgo/policy/lb_aibrix.py`, `route_prefix_cache` with `imbalance_abs = 8` and `std_factor = 2.0`.
 //! AIBrix takes `std_factor = 1`, and under imbalance keeps only the pods with the fewest running. GORGO's further
 //! branch for prompts without tokens has no counterpart: a prompt has at least one.
@@ -120,19 +122,44 @@ impl Fleet {
     }
 }
 
+/// Running requests per unit of weight.
+fn running(candidate: &Signals) -> f64 {
+    candidate.per_weight(f64::from(candidate.running_requests))
+}
+
+/// As [`Fleet::spread`], per unit of weight.
+fn spread_by_weight(candidates: &[Signals]) -> f64 {
+    let all = || candidates.iter().filter(|c| c.eligible).map(running);
+    (all().fold(0.0, f64::max) - all().fold(f64::INFINITY, f64::min)).max(0.0)
+}
+
+/// As [`Fleet::threshold`], per unit of weight.
+fn threshold_by_weight(candidates: &[Signals], factor: f64) -> f64 {
+    let all = || candidates.iter().filter(|c| c.eligible).map(running);
+    let n = count(all().count() as u64);
+    let mean = all().sum::<f64>() / n.max(1.0);
+    let squares: f64 = all().map(|running| (running - mean) * (running - mean)).sum();
+    if n < 2.0 { mean } else { mean + factor * (squares / (n - 1.0)).sqrt() }
+}
+
 const TERMS: &[&str; 3] = &["running_requests", "in_flight_requests", "cached_tokens"];
 
 impl PrefixCache {
     fn least_request(rule: &'static str, question: &Question<'_>, decision: &mut Decision) {
         decision.fill(rule, TERMS, question.candidates, |candidate| {
             let (score, [running, in_flight]) = requests(candidate);
-            (score, [running, in_flight, count(candidate.cached_tokens)])
+            (candidate.per_weight(score), [running, in_flight, count(candidate.cached_tokens)])
         });
     }
 
     fn longest_match(&self, fleet: &Fleet, question: &Question<'_>, decision: &mut Decision) {
-        let limit = fleet.threshold(self.parameters.std_factor);
-        let calm = |c: &&Signals| c.eligible && f64::from(c.running_requests) <= limit;
+        let factor = self.parameters.std_factor;
+        let limit = if question.weighted {
+            threshold_by_weight(question.candidates, factor)
+        } else {
+            fleet.threshold(factor)
+        };
+        let calm = |c: &&Signals| c.eligible && running(c) <= limit;
         let longest_calm = question.candidates.iter().filter(calm).map(|c| c.cached_tokens).max();
         let wanted =
             if self.parameters.shorter_matches { longest_calm.unwrap_or(0) } else { fleet.longest };
@@ -142,10 +169,10 @@ impl PrefixCache {
         let any_calm = longest_calm.is_some_and(|longest| longest == wanted);
         let rule = if any_calm { "match" } else { "match-overloaded" };
         decision.fill(rule, TERMS, question.candidates, |candidate| {
-            let [running, in_flight] = requests(candidate).1;
+            let [counted, in_flight] = requests(candidate).1;
             let kept = candidate.cached_tokens == wanted && (!any_calm || calm(&candidate));
-            let score = if kept { running } else { f64::INFINITY };
-            (score, [running, in_flight, count(candidate.cached_tokens)])
+            let score = if kept { running(candidate) } else { f64::INFINITY };
+            (score, [counted, in_flight, count(candidate.cached_tokens)])
         });
     }
 }
@@ -175,7 +202,9 @@ impl Policy for PrefixCache {
 
     fn decide(&self, question: &Question<'_>, decision: &mut Decision) {
         let fleet = Fleet::of(question.candidates);
-        if fleet.spread() > self.parameters.imbalance {
+        let spread =
+            if question.weighted { spread_by_weight(question.candidates) } else { fleet.spread() };
+        if spread > self.parameters.imbalance {
             Self::least_request("imbalanced", question, decision);
         } else if fleet.longest == 0 {
             Self::least_request("no-match", question, decision);

@@ -2,7 +2,7 @@
 //!
 //! Rule `match`: among the eligible candidates with the longest match, the one with the lower load; others score
 //! `+inf`. Rule `fallback`: nobody has any of the prompt, and the lowest load decides. Equal loads go to the first in
-//! the fleet's order.
+//! the fleet's order. Where weights differ, load is per unit of weight.
 //!
 //! Source: the prefix-similarity policy of GORGO v1 (`prefix-tree` of gotoni's proxy: maximum match, falling back to
 //! least-load, which there is own running count plus the engine's waiting count: `load = "requests"`). The source does
@@ -65,7 +65,7 @@ impl Policy for PrefixTree {
         let longest = eligible.map(|c| c.cached_tokens).max().unwrap_or(0);
         let rule = if longest > 0 { "match" } else { "fallback" };
         decision.fill(rule, &["load", "cached_tokens"], candidates, |candidate| {
-            let load = self.load.of(candidate);
+            let load = self.load.per_weight(candidate);
             let kept = longest == 0 || candidate.cached_tokens == longest;
             let score = if kept { load } else { f64::INFINITY };
             (score, [load, count(candidate.cached_tokens)])

@@ -4,7 +4,8 @@
 //! the prompt (rule `prefix`). Because a block's id stands for everything before it, the id of the last of those blocks
 //! is the key of all of them. `hash(key) mod n` over all replicas is the home; the score is how many steps a candidate
 //! stands after it in the fleet's order, around its end, so that a home that is not eligible passes its sessions to its
-//! successor. Scores differ, so there are no ties.
+//! successor. Scores differ, so there are no ties. Where weights differ, a replica stands as often in that list as its
+//! weight says.
 //!
 //! Source: GORGO v2's simple-session-affinity, `hash(tuple(token_ids[:256])) % n` (`gorgo/policy/lb_aibrix.py`; the 256
 //! is AIBrix's). [`python_tuple_hash`] is that hash; with block ids in place of token ids the same prompts share a
@@ -13,6 +14,7 @@
 
 use super::{Configured, DrawUse, NoParameters, ParameterError, Policy, Question, count};
 use crate::decision::{Decision, Tie};
+use crate::signals::Signals;
 use gorgo_types::BlockChain;
 
 /// How many leading tokens of a prompt stand for its session.
@@ -51,6 +53,17 @@ pub fn prefix_key(prompt: &BlockChain) -> u64 {
     prompt.ids()[..last].last().map_or(0, |id| id.0)
 }
 
+/// The place of the candidate that a hash falls to, in a list in which each stands as often as its weight says.
+fn by_weight(candidates: &[Signals], hash: i64) -> usize {
+    let total: i64 = candidates.iter().map(|c| i64::from(c.weight)).sum();
+    let mut left = hash.rem_euclid(total.max(1));
+    let falls_to = |candidate: &Signals| {
+        left -= i64::from(candidate.weight);
+        left < 0
+    };
+    candidates.iter().position(falls_to).unwrap_or(0)
+}
+
 impl Configured for SessionAffinity {
     type Parameters = NoParameters;
     const NAME: &'static str = "session-affinity";
@@ -73,7 +86,12 @@ impl Policy for SessionAffinity {
             None => ("prefix", prefix_key(question.request.prompt)),
         };
         let n = question.candidates.len();
-        let home = python_tuple_hash(&[key]).rem_euclid(n.max(1) as i64) as usize;
+        let hash = python_tuple_hash(&[key]);
+        let home = if question.weighted {
+            by_weight(question.candidates, hash)
+        } else {
+            hash.rem_euclid(n.max(1) as i64) as usize
+        };
         decision.start(rule, &["steps"]);
         for i in 0..n {
             let steps = count(((i + n - home) % n) as u64);

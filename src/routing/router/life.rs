@@ -21,9 +21,9 @@ impl Router {
         let prompt_tokens = request.prompt.tokens().get();
         let life = self.fleet.life(replica);
         self.ignored.unknown_replica += u64::from(life.is_none());
-        if life.is_some() {
-            self.fleet.count(replica, prompt_tokens);
-            self.policy.on_dispatched(request, replica);
+        // None where the replica is not in the fleet.
+        if let Some(sent_to) = self.fleet.count(replica, prompt_tokens) {
+            self.policy.on_dispatched(request, sent_to);
         }
         let knows_blocks = request.prompt.block_tokens() == self.config.block_tokens;
         let mut prompt = None;

@@ -87,6 +87,22 @@ impl Router {
         Ok(())
     }
 
+    /// Says how much a replica is meant to bear against the others; a new one has the weight 1. Requests under way are not
+    /// touched.
+    ///
+    /// # Errors
+    /// When it is not in the fleet, or the weight is not from 1 to [`crate::MAX_WEIGHT`].
+    pub fn set_replica_weight(
+        &mut self,
+        _now: Nanos,
+        replica: ReplicaId,
+        weight: u32,
+    ) -> Result<(), RoutingError> {
+        self.fleet.set_weight(replica, weight)?;
+        self.queue.unblock();
+        Ok(())
+    }
+
     /// A replica takes no new requests; those it has go on.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ fn question<'a>(prompt: &'a BlockChain, candidates: &'a [Signals], draw: u64) ->
         hops: 0,
         residency: None,
     };
-    Question { now: Nanos(9), request, candidates, draw, home: None }
+    Question::new(Nanos(9), request, candidates, draw, None)
 }
 
 fn replica(index: u32) -> Signals {
@@ -321,7 +321,7 @@ fn round_robin_waits_for_the_dispatch() {
         let wanted = Target::Replica(ReplicaId(expected));
         assert_eq!(decide(&*policy, &prompt, &fleet).target, wanted);
         assert_eq!(decide(&*policy, &prompt, &fleet).target, wanted, "deciding moves nothing");
-        policy.on_dispatched(&request, ReplicaId(expected));
+        policy.on_dispatched(&request, &fleet[expected as usize]);
     }
     fleet[1].eligible = false;
     assert_eq!(decide(&*policy, &prompt, &fleet).target, Target::Replica(ReplicaId(2)));

@@ -147,7 +147,7 @@ fn a_log_with_zones_gives_every_decision_again() {
         walk(name, &mut dice, |router, request, draw| {
             router.decide(NOW, request, draw);
             let candidates = router.signals();
-            let question = Question { now: NOW, request: *request, candidates, draw, home: None };
+            let question = Question::new(NOW, *request, candidates, draw, None);
             let line = LogLine::new(&question, router.decision(), router.policy());
             let json = serde_json::to_string(&line).unwrap();
             assert_eq!(serde_json::from_str::<LogRow>(&json).unwrap(), line.to_row());
@@ -168,7 +168,7 @@ fn a_log_in_which_a_zone_was_left_is_refused() {
     let request = request(&prompt, 0, zone(0));
     router.decide(NOW, &request, 9);
     let candidates = router.signals();
-    let question = Question { now: NOW, request, candidates, draw: 9, home: None };
+    let question = Question::new(NOW, request, candidates, 9, None);
     let mut row = LogLine::new(&question, router.decision(), router.policy()).to_row();
     row.candidates.eligible[5] = true;
     let error = Case::try_from(row.clone()).unwrap_err().to_string();

@@ -2,7 +2,7 @@
 
 use gorgo_routing::{
     Action, Decision, Ignored, IndexBound, LearnAt, Needs, Policy, Question, ReleaseAt, Router,
-    RouterConfig, RoutingError, RoutingRequest, Scrape, Target, Ticket, Tie,
+    RouterConfig, RoutingError, RoutingRequest, Scrape, Signals, Target, Ticket, Tie,
 };
 use gorgo_types::{BlockChain, ChainBuilder, Nanos, RegionId, ReplicaId, RequestId, Tokens};
 use proptest::prelude::*;
@@ -36,8 +36,8 @@ impl Policy for Cheapest {
         decision.choose_lowest(question.candidates, Tie::First, question.draw);
     }
 
-    fn on_dispatched(&mut self, _request: &RoutingRequest<'_>, replica: ReplicaId) {
-        self.heard.store(replica.0, Relaxed);
+    fn on_dispatched(&mut self, _request: &RoutingRequest<'_>, sent_to: &Signals) {
+        self.heard.store(sent_to.replica.0, Relaxed);
     }
 }
 

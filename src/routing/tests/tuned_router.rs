@@ -83,7 +83,7 @@ fn drive(
         let weights = router.tuned_weights().expect("a tuner");
         let w_rtt = weights.iter().find(|(name, _)| *name == "w_rtt").expect("it is tuned").1;
         let candidates = router.signals();
-        let question = Question { now, request, candidates, draw: draw.bits(), home: None };
+        let question = Question::new(now, request, candidates, draw.bits(), None);
         let line = LogLine::new(&question, router.decision(), router.policy()).tuned(Some(weights));
         // Written and read, the row is the same.
         let text = serde_json::to_string(&line).expect("a row");

@@ -31,5 +31,5 @@ pub use evolution::{Evolution, EvolutionParameters};
 pub use one_fifth::{OneFifth, OneFifthParameters};
 pub use paired::{Paired, PairedParameters};
 pub use score::{Sample, percentile};
-pub use step::TuneStep;
+pub use step::{TuneHead, TuneStep};
 pub use strategy::{Assignment, TunedWeights, Tuner};

@@ -8,7 +8,7 @@ use crate::decision::Target;
 use crate::log::LogRow;
 use crate::policy::Question;
 use crate::reach::Home;
-use crate::signals::{RoutingRequest, Signals};
+use crate::signals::{MAX_WEIGHT, RoutingRequest, Signals};
 use gorgo_types::{BlockChain, BlockId, Nanos, RequestId, Tokens, ZoneId};
 use std::collections::BTreeMap;
 
@@ -61,20 +61,15 @@ impl Case {
     /// The question that was put. A draw that the log lacks is 0.
     #[must_use]
     pub fn question(&self) -> Question<'_> {
-        Question {
-            now: self.now,
-            request: RoutingRequest {
-                id: self.request,
-                prompt: &self.prompt,
-                max_tokens: self.max_tokens,
-                session: self.session,
-                hops: 0,
-                residency: self.residency,
-            },
-            candidates: &self.candidates,
-            draw: self.draw.unwrap_or(0),
-            home: self.home,
-        }
+        let request = RoutingRequest {
+            id: self.request,
+            prompt: &self.prompt,
+            max_tokens: self.max_tokens,
+            session: self.session,
+            hops: 0,
+            residency: self.residency,
+        };
+        Question::new(self.now, request, &self.candidates, self.draw.unwrap_or(0), self.home)
     }
 }
 
@@ -107,6 +102,7 @@ impl TryFrom<LogRow> for Case {
             )
         })?;
         check_times(&candidates)?;
+        check_weights(&candidates)?;
         check_choice(row.chosen, &candidates)?;
         check_residency(row.residency, &candidates)?;
         if row.scores.len() != candidates.len() {
@@ -153,6 +149,14 @@ fn check_times(candidates: &[Signals]) -> Result<(), RowError> {
         }
     }
     Ok(())
+}
+
+/// Weights are what a router takes.
+fn check_weights(candidates: &[Signals]) -> Result<(), RowError> {
+    let odd = candidates.iter().find(|c| !(1..=MAX_WEIGHT).contains(&c.weight));
+    odd.map_or(Ok(()), |odd| {
+        Err(wrong("candidates.weight", odd.weight, format!("1 to {MAX_WEIGHT}")))
+    })
 }
 
 /// No candidate outside of the request's zone may be chosen.

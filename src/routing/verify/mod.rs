@@ -184,8 +184,10 @@ impl Verifier {
         if matched && !by_router {
             self.count_effects(case, &question);
         }
-        if let Target::Replica(replica) = case.chosen {
-            self.policy.on_dispatched(&question.request, replica);
+        if let Target::Replica(replica) = case.chosen
+            && let Some(sent_to) = case.candidates.iter().find(|c| c.replica == replica)
+        {
+            self.policy.on_dispatched(&question.request, sent_to);
         }
         Ok(matched)
     }

@@ -46,6 +46,10 @@ pub struct ReplicaTable {
     /// one, nobody asks where requests may go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub residency: Option<Located<String>>,
+    /// How much each of them is meant to bear against the others, for policies that compare load or take turns: a whole
+    /// number, twice the weight twice the load. It says nothing of how fast they are. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<Located<Count>>,
     /// How many. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<Located<Count>>,

@@ -8,6 +8,7 @@ use gorgo_config::{Bytes, Count, Diagnostic, Duration, Located};
 use gorgo_model::{
     CostProfile, EngineLimits, ModelError, Network, ProfileSpec, ReplicaConfig, VllmLimits,
 };
+use gorgo_routing::MAX_WEIGHT;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -52,11 +53,13 @@ impl Context<'_> {
                 Some(zone) => Some(self.text(zone, "the name of a zone")?),
                 None => None,
             };
+            let weight = self.weight(group.value.weight.as_ref())?;
             let first = counted.entry(name.clone()).or_default();
             part.replicas.extend((*first..*first + count.value.0).map(|index| ReplicaSpec {
                 name: format!("{name}-{index}"),
                 region,
                 residency: residency.clone(),
+                weight,
                 config: config.clone(),
                 overhead,
             }));
@@ -66,6 +69,16 @@ impl Context<'_> {
             );
         }
         Ok(part)
+    }
+
+    /// How much each replica of a group is meant to bear against the others.
+    fn weight(&self, given: Option<&Located<Count>>) -> Result<u32, Diagnostic> {
+        let Some(given) = given else { return Ok(1) };
+        let weight = u32::try_from(given.value.0).ok().filter(|&weight| weight <= MAX_WEIGHT);
+        weight.ok_or_else(|| {
+            let problem = format!("got {}, wanted 1 to {MAX_WEIGHT}", given.value.0);
+            self.document.blame(given, problem)
+        })
     }
 
     /// The scenario's own profiles.
@@ -313,6 +326,7 @@ fn explicit(
         name: Some(name.into()),
         region: given.region.clone(),
         residency: given.residency.clone(),
+        weight: given.weight.clone(),
         count: Some(count.into()),
         gpu: None,
         model: None,

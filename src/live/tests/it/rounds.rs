@@ -100,6 +100,58 @@ async fn a_proxy_is_told_the_policy_of_each_run_in_turn() {
     assert_eq!(told, ["round-robin", "gorgo", "round-robin", "gorgo"]);
 }
 
+/// A proxy that takes turns between two engines, `a` and `b`, and what its admin API says of them; `flushes`: which of the
+/// engines empty their caches when they are told.
+async fn proxy_of_two(flushes: [bool; 2]) -> Mock {
+    let caches: Mutex<[Vec<Vec<u8>>; 2]> = Mutex::default();
+    let rows: Mutex<Vec<serde_json::Value>> = Mutex::default();
+    Mock::start(move |_, got: &Got| {
+        let (mut caches, mut rows) = (caches.lock().unwrap(), rows.lock().unwrap());
+        let answer = match got.path.as_str() {
+            "/v1/completions" => {
+                let at = rows.len() % 2;
+                let id = got.header("x-request-id").unwrap();
+                let row = serde_json::json!({ "request": id, "chosen": { "replica": at + 4 } });
+                rows.insert(0, row);
+                let known = caches[at].contains(&got.body);
+                caches[at].push(got.body.clone());
+                return streamed(&[1], [2_048, 1, if known { 2_048 } else { 0 }]);
+            }
+            "/servers" => serde_json::json!({ "servers": [
+                { "name": "a", "id": 4, "draining": false, "eligible": true, "weight": 1 },
+                { "name": "gone", "id": 9, "draining": true, "eligible": false, "weight": 1 },
+                { "name": "b", "id": 5, "draining": false, "eligible": true, "weight": 1 },
+            ] }),
+            "/decisions" => rows.clone().into(),
+            "/flush" => {
+                for (cache, _) in caches.iter_mut().zip(flushes).filter(|(_, flushes)| *flushes) {
+                    cache.clear();
+                }
+                serde_json::json!({ "ok": true })
+            }
+            _ => serde_json::json!({}),
+        };
+        vec![whole("200 OK", &answer.to_string())]
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_engine_behind_a_proxy_is_asked_whether_it_is_empty() {
+    let proxy = proxy_of_two([true, true]).await;
+    let options = options(&proxy.url, Some(&proxy.url));
+    let outcome = gorgo_live::run(&scenario(4, ""), &options).await.unwrap();
+    assert_eq!(outcome.policies[0].pooled.summary.requests.completed, 8);
+    assert_eq!(proxy.count("/flush"), 4, "before the second look and after it, in two rounds");
+    for (flushes, left) in [([true, false], "b"), ([false, true], "a")] {
+        let proxy = proxy_of_two(flushes).await;
+        let options = self::options(&proxy.url, Some(&proxy.url));
+        let error = gorgo_live::run(&scenario(4, ""), &options).await.unwrap_err().to_string();
+        assert!(error.contains(&format!("of replica `{left}`")), "{error}");
+        assert!(error.contains("2048 tokens of a probe are still cached"), "{error}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_admin_api_that_refuses_ends_the_run() {
     let engine = engine(true, "/flush_cache").await;

@@ -1,6 +1,7 @@
 //! The admin API: nothing without the token, and what it changes.
 
 use crate::support::*;
+use gorgo_routing::tuner::{TuneHead, TuneStep};
 use serde_json::Value;
 
 const ADMIN: &str =
@@ -36,6 +37,7 @@ async fn nothing_is_told_without_the_token() {
         ("GET", "/servers"),
         ("POST", "/servers"),
         ("DELETE", "/servers/r0"),
+        ("PUT", "/servers/r0"),
         ("POST", "/servers/r0/drain"),
         ("GET", "/policy"),
         ("PUT", "/policy"),
@@ -100,6 +102,77 @@ async fn replicas_come_drain_and_go() {
     assert_eq!((&status["replicas"], &status["policy"]), (&2.into(), &"round-robin".into()));
     let (_, decisions) = ask(&mut admin, "GET", "/decisions", "").await;
     assert_eq!(decisions.as_array().unwrap().len(), 10);
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_replica_of_three_times_the_weight_has_three_turns() {
+    let (a, b) = (good().await, good().await);
+    let proxy = proxy(ADMIN, &[&a]).await;
+    let mut admin = Client::at(proxy.admin_address().unwrap()).await;
+    let mut client = Client::to(&proxy).await;
+    let new = |weight: u32| {
+        format!("{{\"name\":\"r1\",\"url\":\"http://{}\",\"weight\":{weight}}}", b.address)
+    };
+    assert_eq!(ask(&mut admin, "POST", "/servers", &new(0)).await.0, 400);
+    assert_eq!(ask(&mut admin, "POST", "/servers", &new(1001)).await.0, 400);
+    assert_eq!(ask(&mut admin, "POST", "/servers", &new(3)).await.0, 201);
+    let mut both = async |n: usize| {
+        for _ in 0..n {
+            client.post("{\"prompt\":\"x\"}").await;
+            client.answer().await;
+        }
+        (a.seen().len(), b.seen().len())
+    };
+    assert_eq!(both(8).await, (2, 6));
+    let (status, _) = ask(&mut admin, "PUT", "/servers/r0", "{\"weight\":9}").await;
+    assert_eq!(status, 200);
+    assert_eq!(both(12).await, (11, 9));
+    for (path, body, status) in [
+        ("/servers/r0", "{\"weight\":0}", 400),
+        ("/servers/r0", "{\"weight\":-1}", 400),
+        ("/servers/r0", "{\"weight\":1.5}", 400),
+        ("/servers/r0", "{\"weight\":2,\"what\":1}", 400),
+        ("/servers/r9", "{\"weight\":2}", 409),
+    ] {
+        assert_eq!(ask(&mut admin, "PUT", path, body).await.0, status, "{path} {body}");
+    }
+    let (_, servers) = ask(&mut admin, "GET", "/servers", "").await;
+    let weights = [&servers["servers"][0]["weight"], &servers["servers"][1]["weight"]];
+    assert_eq!(weights, [&Value::from(9), &Value::from(3)]);
+    let (_, decisions) = ask(&mut admin, "GET", "/decisions", "").await;
+    assert_eq!(decisions[0]["candidates"]["weight"], serde_json::json!([9, 3]));
+    assert_eq!(decisions[0]["rule"], "weighted-turn");
+    proxy.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_file_changes_weights_and_takes_drained_replicas_back() {
+    let (a, b) = (good().await, good().await);
+    let text = |weight: u32| {
+        format!(
+            "listen = \"127.0.0.1:0\"\n{ADMIN}\n[probe]\noff = true\n[scrape]\noff = true\n[[replica]]\nname = \"a\"\nurl = \"http://{}\"\n[[replica]]\nname = \"b\"\nurl = \"http://{}\"\nweight = {weight}\n",
+            a.address, b.address
+        )
+    };
+    let config = |weight| gorgo_proxy::Config::parse("proxy.toml", &text(weight)).unwrap();
+    let proxy = gorgo_proxy::start(config(1)).await.unwrap();
+    let mut client = Client::to(&proxy).await;
+    let mut both = async |n: usize| {
+        for _ in 0..n {
+            client.post("{\"prompt\":\"x\"}").await;
+            client.answer().await;
+        }
+        (a.seen().len(), b.seen().len())
+    };
+    assert_eq!(both(2).await, (1, 1));
+    let mut admin = Client::at(proxy.admin_address().unwrap()).await;
+    assert_eq!(ask(&mut admin, "POST", "/servers/b/drain", "").await.0, 200);
+    assert_eq!(both(2).await, (3, 1));
+    proxy.reload(config(3)).unwrap();
+    assert_eq!(both(8).await, (5, 7));
+    proxy.reload(config(1)).unwrap();
+    assert_eq!(both(2).await, (6, 8));
     proxy.shutdown().await;
 }
 
@@ -225,7 +298,16 @@ async fn policies_and_weights_change_while_it_serves() {
 #[tokio::test]
 async fn the_tuner_is_off_goes_on_within_its_bounds_and_off_again() {
     let mock = good().await;
-    let more = ADMIN.replace("\"round-robin\"", "\"gorgo-proxy\"");
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| {
+        let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let more = format!(
+        "{}\n[log]\ntuner = \"{}\"",
+        ADMIN.replace("\"round-robin\"", "\"gorgo-proxy\""),
+        folder.path().join("tune.jsonl").display()
+    );
     let proxy = proxy(&more, &[&mock]).await;
     let mut admin = Client::at(proxy.admin_address().unwrap()).await;
     assert_eq!(ask(&mut admin, "GET", "/tune", "").await.1["on"], false);
@@ -255,7 +337,31 @@ async fn the_tuner_is_off_goes_on_within_its_bounds_and_off_again() {
     assert_eq!(ask(&mut admin, "PUT", "/tune", r#"{"on":false}"#).await.1["on"], false);
     let (_, policy) = ask(&mut admin, "GET", "/policy", "").await;
     assert_eq!(policy["weights"]["running_factor"], steps[0]["best"][0], "the best stays");
+    // Off is off: nothing is tried any more, whatever comes.
+    for _ in 0..40 {
+        client.post(r#"{"prompt":"x"}"#).await;
+        client.answer().await;
+    }
+    let (_, after) = ask(&mut admin, "GET", "/tune", "").await;
+    assert_eq!(after["steps"].as_array().unwrap().len(), steps.len());
+    let (_, policy) = ask(&mut admin, "GET", "/policy", "").await;
+    assert_eq!(policy["weights"]["running_factor"], steps[0]["best"][0], "and still does");
+    // On again, in a file of its own.
+    let (_, told) = ask(&mut admin, "PUT", "/tune", r#"{"on":true}"#).await;
+    assert_eq!(told["on"], true, "{told}");
     proxy.shutdown().await;
+    let written = file("tune.jsonl");
+    let head: TuneHead = serde_json::from_str(&written[0]).unwrap();
+    assert_eq!((head.policy.as_str(), head.strategy.as_str()), ("gorgo-proxy", "one_fifth"));
+    assert_eq!(head.weights, ["running_factor"]);
+    let rows: Vec<TuneStep> =
+        written[1..].iter().map(|row| serde_json::from_str(row).unwrap()).collect();
+    let told: Vec<TuneStep> =
+        steps.iter().rev().map(|step| serde_json::from_value(step.clone()).unwrap()).collect();
+    assert_eq!(rows, told, "every step, the oldest first");
+    let again = file("tune-1.jsonl");
+    let head: TuneHead = serde_json::from_str(&again[0]).unwrap();
+    assert_eq!((again.len(), &head.start), (1, &rows.last().unwrap().best));
 }
 
 #[tokio::test]

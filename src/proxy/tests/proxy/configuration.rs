@@ -49,7 +49,9 @@ fn what_is_wrong_stands_on_the_value() {
         ("[[replica]]\nname = \"a\"", "1:1", "url"),
         ("[[replica]]\nname = \"a b\"\nurl = \"http://x\"", "2:8", "letters"),
         ("[[replica]]\nname = \"a\"\nurl = \"x\"", "3:7", "http://"),
-        ("[[replica]]\nname = \"a\"\nurl = \"http://x\"\nweight = -1", "4:1", "weight"),
+        ("[[replica]]\nname = \"a\"\nurl = \"http://x\"\nweight = -1", "4:10", "at least 1"),
+        ("[[replica]]\nname = \"a\"\nurl = \"http://x\"\nweight = 1001", "4:10", "1 to 1000"),
+        ("[[replica]]\nname = \"a\"\nurl = \"http://x\"\nwieght = 1", "4:1", "weight"),
         (
             "[[replica]]\nname = \"a\"\nurl = \"http://x\"\n[[replica]]\nname = \"a\"\nurl = \"http://y\"",
             "5:8",

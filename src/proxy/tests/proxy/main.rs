@@ -9,6 +9,9 @@ mod faults_of_clients;
 mod faults_of_replicas;
 mod kv_events;
 mod queue;
+mod regions;
 mod signals;
 mod support;
 mod tls;
+#[cfg(feature = "tokenizer")]
+mod tokenizer;

@@ -74,20 +74,16 @@ impl Situation {
     }
 
     fn question(&self, regional: bool) -> Question<'_> {
-        Question {
-            now: self.now,
-            request: RoutingRequest {
-                id: self.id,
-                prompt: &self.prompt,
-                max_tokens: Tokens(64),
-                session: self.session,
-                hops: 0,
-                residency: None,
-            },
-            candidates: &self.candidates,
-            draw: self.draw,
-            home: regional.then_some(self.home),
-        }
+        let request = RoutingRequest {
+            id: self.id,
+            prompt: &self.prompt,
+            max_tokens: Tokens(64),
+            session: self.session,
+            hops: 0,
+            residency: None,
+        };
+        let home = regional.then_some(self.home);
+        Question::new(self.now, request, &self.candidates, self.draw, home)
     }
 }
 
@@ -110,6 +106,7 @@ fn signals(dice: &mut Dice, scales: &[u64], i: u32, tokens: u64) -> Signals {
         cached_tokens: if dice.chance(50) { 0 } else { dice.below(4) * 16 },
         eligible: dice.chance(85) || tokens == 7,
         zone: None,
+        weight: 1,
     }
 }
 
@@ -145,13 +142,16 @@ impl Proof<'_> {
             *rules.entry(decision.rule).or_default() += 1;
             log.push(serde_json::to_string(&LogLine::new(&question, &decision, &*policy)).unwrap());
             // One in five is sent elsewhere than decided, as the measurement of regret does.
-            let forced = ReplicaId((ordinal % question.candidates.len() as u64) as u32);
+            let all = question.candidates;
+            let forced = &all[(ordinal % all.len() as u64) as usize];
             let sent = match decision.target {
-                Target::Replica(replica) if ordinal % 5 != 0 => replica,
+                Target::Replica(replica) if ordinal % 5 != 0 => {
+                    all.iter().find(|c| c.replica == replica).unwrap()
+                }
                 _ => forced,
             };
             policy.on_dispatched(&question.request, sent);
-            last = Some(sent.0);
+            last = Some(sent.replica.0);
         }
         self.assert_rules(&rules);
         self.assert_proven(&self.replay(&log));

@@ -137,6 +137,7 @@ impl Bench {
                 name: format!("r{i}"),
                 region: RegionId(i as u32),
                 zone: None,
+                weight: 1,
                 overhead: self.overhead,
                 config: ReplicaConfig {
                     profile: Arc::clone(&profile),
