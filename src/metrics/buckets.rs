@@ -49,6 +49,13 @@ impl Buckets {
         self.last = self.last.max(bucket);
     }
 
+    /// Adds all that others counted.
+    pub fn merge(&mut self, other: &Self) {
+        for (value, times) in other.filled() {
+            self.add(value, times);
+        }
+    }
+
     /// Values counted.
     #[must_use]
     pub const fn len(&self) -> u64 {
