@@ -131,6 +131,24 @@ fn what_cannot_be_compared_says_why() {
     assert!(said.contains("1 seeds in common: wanted 2 or more"), "{said}");
 }
 
+/// Three of twelve seeds far worse: the median change is none, and it is said that the mean's is large.
+#[test]
+fn a_minority_of_bad_seeds_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = seeds(folder.path(), "base", &["--seeds", "12"]);
+    let kept = std::fs::read_to_string(base.join("baseline.json")).unwrap();
+    let mut worse: Value = serde_json::from_str(&kept).unwrap();
+    for run in 0..3 {
+        let p99 = &mut worse["runs"][run]["ttft_ms"]["p99"];
+        *p99 = (10.0 * p99.as_f64().unwrap()).into();
+    }
+    let file = folder.path().join("worse.json");
+    std::fs::write(&file, worse.to_string()).unwrap();
+    let (code, text, notes) = compare(&base, &file, &["--fail-if", "ttft_ms.p99 > +5%"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(notes.contains("a minority of the seeds changes far more"), "{notes}");
+}
+
 #[test]
 fn a_percentile_that_no_run_has_cannot_be_judged_and_fails() {
     let folder = tempfile::tempdir().unwrap();

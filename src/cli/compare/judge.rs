@@ -141,6 +141,7 @@ pub fn judge(base: &SideRuns, new: &SideRuns, rules: &[Rule]) -> Result<Judgemen
         verdicts.extend(cells.iter().map(|cell| verdict(rule, cell)));
     }
     settle(&mut verdicts);
+    warnings.extend(verdicts.iter().filter_map(hidden_by_the_median));
     for verdict in &verdicts {
         let Some(estimate) = &verdict.estimate else { continue };
         if !estimate.interval(0.95)[0].is_finite() && estimate.samples() < FEWEST_SEEDS {
@@ -152,6 +153,24 @@ pub fn judge(base: &SideRuns, new: &SideRuns, rules: &[Rule]) -> Result<Judgemen
         }
     }
     Ok(Judgement { cells, verdicts, warnings })
+}
+
+/// A rule that does not fail, although the means differ by more than its bound: a minority of the seeds changes far more
+/// than the others, which a median does not show.
+fn hidden_by_the_median(verdict: &Verdict) -> Option<String> {
+    let Bound::Relative(bound) = verdict.rule.bound else { return None };
+    let (base, new) = (verdict.change.base?, verdict.change.new?);
+    let (median, means) = (verdict.estimate.as_ref()?.value(), new / base - 1.0);
+    let is_past = |change: f64| if verdict.rule.above { change > bound } else { change < bound };
+    let is_hidden = is_past(means) && !is_past(median) && verdict.outcome != Outcome::Fails;
+    is_hidden.then(|| {
+        format!(
+            "'{}' ({}): the means differ by {:+.1} %, past the bound: a minority of the seeds changes far more than the median",
+            verdict.rule,
+            verdict.label,
+            100.0 * means
+        )
+    })
 }
 
 /// What belongs together: groups of the same label, or the only group of each side.

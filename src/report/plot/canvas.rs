@@ -273,6 +273,16 @@ pub(crate) fn shortened(text: &str, size: f64, width: f64) -> String {
     String::new()
 }
 
+/// A dotted path cut to a width at its beginning: its last word is what tells it from others.
+pub(crate) fn shortened_path(path: &str, size: f64, width: f64) -> String {
+    if text_width(path, size) <= width {
+        return path.to_owned();
+    }
+    let mut starts =
+        path.char_indices().skip(1).map(|(start, _)| format!("\u{2026}{}", &path[start..]));
+    starts.find(|text| text_width(text, size) <= width).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,6 +299,11 @@ mod tests {
     #[test]
     fn long_texts_are_cut() {
         assert_eq!(shortened("gorgo", 12.0, 100.0), "gorgo");
+        let path = "router.policies.gorgo.w_queue";
+        assert_eq!(shortened_path(path, 12.0, 500.0), path);
+        let cut = shortened_path(path, 12.0, 80.0);
+        assert!(cut.starts_with('\u{2026}') && cut.ends_with("w_queue"), "{cut}");
+        assert!(text_width(&cut, 12.0) <= 80.0 && shortened_path(path, 12.0, 1.0).is_empty());
         let cut = shortened("a-policy-with-a-very-long-name", 12.0, 60.0);
         assert!(cut.ends_with('\u{2026}') && text_width(&cut, 12.0) <= 60.0, "{cut}");
     }

@@ -6,7 +6,7 @@
 use super::axis::time_text;
 use super::canvas::{
     Align, BLACK, Canvas, GREY, Ink, Lettering, PALETTE, Point, Stroke, WHITE, draw, shortened,
-    text_width,
+    shortened_path, text_width,
 };
 use super::heat_map::ink;
 use super::legend::{HEADING, heading};
@@ -96,10 +96,14 @@ pub fn surface(
             }
         }
         let name = Lettering::new(13.0, Align::Middle);
-        let x_name = shortened(&x.name, 13.0, width - 40.0);
+        let x_name = shortened_path(&x.name, 13.0, width - 40.0);
         canvas.text(&x_name, (left + wide / 2.0, top + high + below + 10.0), name);
         let upward = Lettering { upward: true, ..name };
-        canvas.text(&shortened(&y.name, 13.0, high.max(150.0)), (20.0, top + high / 2.0), upward);
+        canvas.text(
+            &shortened_path(&y.name, 13.0, high.max(150.0)),
+            (20.0, top + high / 2.0),
+            upward,
+        );
         // Frames after all cells, so that no neighbour covers one.
         for marks in [false, true] {
             for (row, cells) in cells.iter().enumerate() {

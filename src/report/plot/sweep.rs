@@ -4,7 +4,8 @@
 
 use super::axis::{Frame, Scale, Tick, short, time_label};
 use super::canvas::{
-    Align, Canvas, GREY, Lettering, PALETTE, Point, Stroke, draw, shortened, text_width,
+    Align, Canvas, GREY, Lettering, PALETTE, Point, Stroke, draw, shortened, shortened_path,
+    text_width,
 };
 use super::legend::{HEADING, Legend, Sample, heading};
 
@@ -182,7 +183,7 @@ fn draw_steps(canvas: &mut Canvas<'_>, frame: Frame, panel: &SweepPanel) {
         }
     }
     let look = Lettering { ink: GREY, ..Lettering::new(12.0, Align::Middle) };
-    let axis = shortened(&panel.axis, 12.0, frame.width);
+    let axis = shortened_path(&panel.axis, 12.0, frame.width);
     canvas.text(&axis, (frame.left + frame.width / 2.0, frame.bottom() + 34.0), look);
 }
 
