@@ -6,9 +6,10 @@ clients.py GORGO [--aiperf BIN] [--guidellm BIN] [--rounds N] [--requests N] [--
 GORGO is a binary built with `--features live`. The same Mooncake-form trace goes through each client in turn, N rounds, so that
 other work on the machine hits all alike, to `gorgo proxy` and two emulated replicas behind it, whose times do not depend on the
 text, since each client writes its own. AIPerf and GuideLLM get make_model.py's tokenizer, whose tokens are four characters, as
-those of the replicas are: so all must send and get the same numbers of tokens. Clients that are not given are left out. Prints
-a table of P50 and P99, and writes it as JSON."""
-import argparse, csv, json, os, random, shutil, socket, subprocess, sys, tempfile, time
+those of the replicas are: so all must send and get the same numbers of tokens. Percentiles are taken here, of each client's own list of requests, for they do not
+mean the same by P99 of few (nearest rank, or a point between two). Clients that are not given are left out. Prints a table of P50
+and P99 of all rounds together, and writes it, and those of each round, as JSON."""
+import argparse, csv, json, math, os, random, shutil, socket, subprocess, sys, tempfile, time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -67,15 +68,15 @@ def ours(gorgo, folder, url):
         "prompt_tokens": sum(int(row["input_tokens"]) for row in rows),
         "output_tokens": sum(int(row["output_tokens"]) for row in rows),
         # Other clients start their clock when they send.
-        "ttft_ms": [summary["ttft_from_send_ms"][p] for p in ("p50", "p99")],
-        "e2e_ms": [summary["e2e_ms"][p] for p in ("p50", "p99")],
+        "ttft_ms": [float(row["ttft_from_send_ms"]) for row in rows],
+        "e2e_ms": [float(row["finished_ms"]) - float(row["sent_ms"]) for row in rows],
         "send_lag_ms_p99": summary["live"]["send_lag_ms"]["p99"],
     }
 
 
 def aiperf(binary, folder, url, tokenizer):
     home = folder / "hf"
-    snapshot = home / "hub" / "models--local--tiny" / "snapshots" / "0"
+    snapshot = home / "hub" / "models--local--four-characters" / "snapshots" / "0"
     if not snapshot.exists():
         snapshot.parent.mkdir(parents=True)
         shutil.copytree(tokenizer, snapshot)
@@ -84,19 +85,21 @@ def aiperf(binary, folder, url, tokenizer):
         (refs / "main").write_text("0")
     out = folder / "aiperf"
     shutil.rmtree(out, ignore_errors=True)
-    run([binary, "profile", "-m", "emulated", "--url", url, "--endpoint-type", "completions", "--streaming", "--tokenizer", "local/tiny",
+    run([binary, "profile", "-m", "emulated", "--url", url, "--endpoint-type", "completions", "--streaming", "--tokenizer", "local/four-characters",
          "--input-file", folder / "trace.jsonl", "--custom-dataset-type", "mooncake_trace", "--fixed-schedule",
          "--extra-inputs", "ignore_eos:true", "--use-server-token-count", "--ui", "none", "--output-artifact-dir", out, "--random-seed", "1"],
         env={**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"})
     found = json.loads(next(out.rglob("profile_export_aiperf.json")).read_text())
     errors = found.get("error_request_count") or {"avg": 0}
+    with open(next(out.rglob("profile_export.jsonl"))) as file:
+        rows = [json.loads(line)["metrics"] for line in file]
     return {
         "completed": int(found["request_count"]["avg"]),
         "failed": int(errors["avg"]),
         "prompt_tokens": round(found["usage_prompt_tokens"]["sum"]),
         "output_tokens": round(found["usage_completion_tokens"]["sum"]),
-        "ttft_ms": [found["time_to_first_token"][p] for p in ("p50", "p99")],
-        "e2e_ms": [found["request_latency"][p] for p in ("p50", "p99")],
+        "ttft_ms": [row["time_to_first_token"]["value"] for row in rows],
+        "e2e_ms": [row["request_latency"]["value"] for row in rows],
     }
 
 
@@ -107,15 +110,14 @@ def guidellm(binary, folder, url, tokenizer):
          "--data", data, "--tokenizer", f"kind=hf_auto,model={tokenizer}", "--output", f"kind=json,path={out}", "--disable-console-interactive"],
         env={**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"})
     benchmark = json.loads(out.read_text())["benchmarks"][0]
-    found, requests = benchmark["metrics"], benchmark["requests"]
-    ttft, latency = found["time_to_first_token_ms"]["successful"], found["request_latency"]["successful"]
+    requests = benchmark["requests"]
     return {
         "completed": len(requests["successful"]),
         "failed": len(requests["errored"]) + len(requests["incomplete"]),
         "prompt_tokens": sum(r["prompt_tokens"] for r in requests["successful"]),
         "output_tokens": sum(r["output_tokens"] for r in requests["successful"]),
-        "ttft_ms": [ttft["percentiles"][p] for p in ("p50", "p99")],
-        "e2e_ms": [1e3 * latency["percentiles"][p] for p in ("p50", "p99")],
+        "ttft_ms": [r["time_to_first_token_ms"] for r in requests["successful"]],
+        "e2e_ms": [1e3 * r["request_latency"] for r in requests["successful"]],
     }
 
 
@@ -174,19 +176,24 @@ def main():
             for process in reversed(processes):
                 process.terminate()
                 process.wait(timeout=30)
-    report = {"requests": given.requests, "load_average": load, "rounds": rounds}
+    at = lambda values, share: sorted(values)[max(1, math.ceil(share * len(values))) - 1]
+    of = lambda results: [at([value for r in results for value in r[what]], share) for what in ("ttft_ms", "e2e_ms") for share in (0.5, 0.99)]
+    counts = lambda results: {what: sum(r[what] for r in results) for what in ("completed", "failed", "prompt_tokens", "output_tokens")}
+    names = ("ttft_ms_p50", "ttft_ms_p99", "e2e_ms_p50", "e2e_ms_p99")
+    told = lambda results: {**counts(results), **{name: round(value, 2) for name, value in zip(names, of(results))}}
+    report = {
+        "requests": given.requests, "load_average": load,
+        "clients": {name: {"all": told(results), "rounds": [told([r]) for r in results]} for name, results in rounds.items()},
+    }
     if given.out:
         given.out.write_text(json.dumps(report, indent=1) + "\n")
-    middle = lambda values: sorted(values)[len(values) // 2]
-    print(f"load average {load}; ms, the median of {given.rounds} rounds; against gorgo live, %")
+    print(f"load average {load}; ms, {given.rounds} rounds together; against gorgo live, %")
     print(f"{'client':12} {'completed':>9} {'failed':>6} {'prompt tok':>10} {'output tok':>10} {'TTFT P50':>9} {'P99':>9} {'E2E P50':>9} {'P99':>9}")
-    base = None
+    base = of(rounds["gorgo live"])
     for name, results in rounds.items():
-        numbers = [middle([r[of][at] for r in results]) for of in ("ttft_ms", "e2e_ms") for at in (0, 1)]
-        base = base or numbers
-        counts = [sum(r[of] for r in results) for of in ("completed", "failed", "prompt_tokens", "output_tokens")]
+        numbers = of(results)
         off = "" if numbers is base else "   " + " ".join(f"{100 * (n / b - 1):+6.1f}" for n, b in zip(numbers, base))
-        print(f"{name:12} {counts[0]:9} {counts[1]:6} {counts[2]:10} {counts[3]:10} " + " ".join(f"{n:9.1f}" for n in numbers) + off)
+        print(f"{name:12} {' '.join(f'{n:9}' for n in counts(results).values())} " + " ".join(f"{n:9.1f}" for n in numbers) + off)
 
 
 if __name__ == "__main__":

@@ -3,23 +3,24 @@
 
 A Llama-shaped model without weights, for engines that take random ones (vLLM: --load-format dummy), and a tokenizer whose every
 token is four ASCII characters: each output token then shows as text at once (of byte pairs a random model makes broken UTF-8,
-which engines hold back, sometimes until the end), and whoever counts four characters a token counts what it counts. The words
-are the most frequent four characters of Python's own manual; all others are `<uk>`. Needs nothing beyond Python's own library."""
-import argparse, collections, json, pydoc_data.topics
+which engines hold back, sometimes until the end), and whoever counts four characters a token counts what it counts. It reads any
+text as one of nine letters, so that it knows every word. Needs nothing beyond Python's own library."""
+import argparse, itertools, json
 from pathlib import Path
 
 VOCABULARY = 8192
 SPECIAL = ["<s>", "</s>"]
 UNKNOWN = "<uk>"
+# What a character is read as; all others are a space.
+LETTERS = {"a": "abc", "e": "def", "i": "ghi", "n": "jklmn", "o": "op", "r": "qr", "s": "s", "t": "tuvwxyz"}
 TEMPLATE = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
 
 
 def words():
-    text = " ".join(" ".join(pydoc_data.topics.topics.values()).split())
-    text = "".join(c for c in text if c.isascii() and c.isprintable())
-    counts = collections.Counter(text[at:at + 4] for at in range(len(text) - 3))
-    common = [word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if word != UNKNOWN]
-    return common[:VOCABULARY - len(SPECIAL) - 1]
+    """All of up to four letters; the rest of the vocabulary is never read, but an engine may write it."""
+    letters = [*LETTERS, " "]
+    known = ["".join(word) for length in (4, 3, 2, 1) for word in itertools.product(letters, repeat=length)]
+    return known + [f"{number:04}" for number in range(VOCABULARY - len(SPECIAL) - 1 - len(known))]
 
 
 def main():
@@ -32,8 +33,10 @@ def main():
     assert len(vocabulary) == VOCABULARY, len(vocabulary)
     special = [{"id": number, "content": word, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
                for number, word in enumerate(SPECIAL)]
+    replace = lambda pattern, content: {"type": "Replace", "pattern": {"Regex": pattern}, "content": content}
+    normalizers = [{"type": "Lowercase"}, replace("[^a-z]", " "), *(replace(f"[{others}]", letter) for letter, others in LETTERS.items())]
     tokenizer = {
-        "version": "1.0", "truncation": None, "padding": None, "added_tokens": special, "normalizer": None,
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": special, "normalizer": {"type": "Sequence", "normalizers": normalizers},
         "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "[\\s\\S]{1,4}"}, "behavior": "Isolated", "invert": False},
         "post_processor": None, "decoder": {"type": "Fuse"},
         "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": UNKNOWN},
