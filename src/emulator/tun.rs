@@ -102,8 +102,8 @@ impl Device {
     }
 }
 
-const LACKING: &str = "the right to make a TUN device: Linux with /dev/net/tun, and CAP_NET_ADMIN (as root has it, or `unshare \
-                       --user --map-root-user --net` gives it); --links wan needs neither";
+const LACKING: &str = "the right to make a TUN device: /dev/net/tun, and CAP_NET_ADMIN as root has it; --links wan needs \
+                       neither";
 
 fn words(error: &Error) -> String {
     match error {

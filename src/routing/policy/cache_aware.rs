@@ -14,7 +14,7 @@
 //! several with the longest match it names none; here the load decides. Read [`super::llm_d`] next.
 
 use super::parameter::{Parameter, reader};
-use super::{Configured, Needs, ParameterError, Policy, Question, count};
+use super::{Configured, Needs, ParameterError, Policy, Question, count, weighed};
 use crate::decision::{Decision, Tie};
 use crate::signals::Signals;
 use serde::{Deserialize, Serialize};
@@ -69,15 +69,15 @@ pub struct CacheAware {
 }
 
 /// Requests of this router per unit of weight.
-fn load(candidate: &Signals) -> f64 {
-    candidate.per_weight(f64::from(candidate.in_flight_requests))
+fn load<const WEIGHTED: bool>(candidate: &Signals) -> f64 {
+    weighed::<WEIGHTED>(candidate, f64::from(candidate.in_flight_requests))
 }
 
 impl CacheAware {
     /// The rule that decides, and the match that a candidate must have under it.
-    fn rule(&self, question: &Question<'_>) -> (&'static str, u64) {
+    fn rule<const WEIGHTED: bool>(&self, question: &Question<'_>) -> (&'static str, u64) {
         let eligible = || question.candidates.iter().filter(|candidate| candidate.eligible);
-        let loads = || eligible().map(load);
+        let loads = || eligible().map(load::<WEIGHTED>);
         let (most, fewest) = (loads().fold(0.0, f64::max), loads().fold(f64::INFINITY, f64::min));
         let Parameters { cache_threshold, balance_abs, balance_rel } = self.parameters;
         if most - fewest > balance_abs && most > balance_rel * fewest {
@@ -86,6 +86,16 @@ impl CacheAware {
         let longest = eligible().map(|candidate| candidate.cached_tokens).max().unwrap_or(0);
         let prompt = count(question.request.prompt.tokens().get());
         if count(longest) > cache_threshold * prompt { ("match", longest) } else { ("no-match", 0) }
+    }
+
+    fn score<const WEIGHTED: bool>(&self, question: &Question<'_>, decision: &mut Decision) {
+        let (rule, wanted) = self.rule::<WEIGHTED>(question);
+        let terms = &["in_flight_requests", "cached_tokens"];
+        decision.fill(rule, terms, question.candidates, |candidate: &Signals| {
+            let load = load::<WEIGHTED>(candidate);
+            let score = if candidate.cached_tokens >= wanted { load } else { f64::INFINITY };
+            (score, [load, count(candidate.cached_tokens)])
+        });
     }
 }
 
@@ -114,13 +124,11 @@ impl Policy for CacheAware {
     }
 
     fn decide(&self, question: &Question<'_>, decision: &mut Decision) {
-        let (rule, wanted) = self.rule(question);
-        let terms = &["in_flight_requests", "cached_tokens"];
-        decision.fill(rule, terms, question.candidates, |candidate: &Signals| {
-            let score =
-                if candidate.cached_tokens >= wanted { load(candidate) } else { f64::INFINITY };
-            (score, [load(candidate), count(candidate.cached_tokens)])
-        });
+        if question.weighted {
+            self.score::<true>(question, decision);
+        } else {
+            self.score::<false>(question, decision);
+        }
         decision.choose_lowest(question.candidates, Tie::Draw, question.draw);
     }
 }

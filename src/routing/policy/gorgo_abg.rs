@@ -16,7 +16,7 @@
 
 use super::least_request::requests;
 use super::parameter::{Parameter, reader};
-use super::{Configured, DrawUse, Needs, ParameterError, Policy, Question, count, rtt_ms};
+use super::{Configured, DrawUse, Needs, ParameterError, Policy, Question, count, rtt_ms, weighed};
 use crate::decision::{Decision, Tie};
 use crate::signals::Signals;
 use serde::{Deserialize, Serialize};
@@ -110,11 +110,23 @@ impl GorgoAbg {
         share.clamp(self.parameters.hit_floor, 1.0)
     }
 
-    fn availability(&self, candidate: &Signals) -> f64 {
+    fn availability<const WEIGHTED: bool>(&self, candidate: &Signals) -> f64 {
         let pool = candidate.kv_pool_tokens;
         let memory = if pool == 0 { 1.0 } else { 1.0 - count(candidate.used_tokens) / count(pool) };
-        let slots = 1.0 - candidate.per_weight(requests(candidate).0) / self.parameters.slots;
+        let slots =
+            1.0 - weighed::<WEIGHTED>(candidate, requests(candidate).0) / self.parameters.slots;
         memory.min(slots).clamp(self.parameters.availability_floor, 1.0)
+    }
+
+    fn score<const WEIGHTED: bool>(&self, question: &Question<'_>, decision: &mut Decision) {
+        let tokens = question.request.prompt.tokens().get();
+        decision.fill_sums("score", TERMS, question.candidates, |candidate| {
+            [
+                self.parameters.alpha * rtt_ms(candidate),
+                self.parameters.beta / self.hit_probability(candidate, tokens),
+                self.parameters.gamma / self.availability::<WEIGHTED>(candidate),
+            ]
+        });
     }
 }
 
@@ -148,14 +160,11 @@ impl Policy for GorgoAbg {
     }
 
     fn decide(&self, question: &Question<'_>, decision: &mut Decision) {
-        let tokens = question.request.prompt.tokens().get();
-        decision.fill_sums("score", TERMS, question.candidates, |candidate| {
-            [
-                self.parameters.alpha * rtt_ms(candidate),
-                self.parameters.beta / self.hit_probability(candidate, tokens),
-                self.parameters.gamma / self.availability(candidate),
-            ]
-        });
+        if question.weighted {
+            self.score::<true>(question, decision);
+        } else {
+            self.score::<false>(question, decision);
+        }
         decision.choose_lowest(question.candidates, Tie::First, question.draw);
     }
 

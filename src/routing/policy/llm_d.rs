@@ -14,7 +14,7 @@
 //! precise prefixes; others say 2:2:1 or 3:2:2. It scrapes every 50 ms. Read [`super::session_affinity`] next.
 
 use super::parameter::{Parameter, reader};
-use super::{Configured, Needs, ParameterError, Policy, Question, count};
+use super::{Configured, Needs, ParameterError, Policy, Question, count, weighed};
 use crate::decision::{Decision, Tie};
 use crate::signals::Signals;
 use serde::{Deserialize, Serialize};
@@ -56,8 +56,38 @@ pub struct LlmD {
 }
 
 /// Waiting requests per unit of weight.
-fn waiting(candidate: &Signals) -> f64 {
-    candidate.per_weight(f64::from(candidate.queued_requests))
+fn waiting<const WEIGHTED: bool>(candidate: &Signals) -> f64 {
+    weighed::<WEIGHTED>(candidate, f64::from(candidate.queued_requests))
+}
+
+/// The fewest waiting of the eligible candidates, and how many more the most are.
+fn range(question: &Question<'_>) -> (f64, f64) {
+    let eligible = || question.candidates.iter().filter(|candidate| candidate.eligible);
+    if question.weighted {
+        let all = || eligible().map(waiting::<true>);
+        let fewest = all().fold(f64::INFINITY, f64::min);
+        return (fewest, all().fold(0.0, f64::max) - fewest);
+    }
+    let all = || eligible().map(|candidate| candidate.queued_requests);
+    let fewest = all().min().unwrap_or(0);
+    (f64::from(fewest), f64::from(all().max().unwrap_or(0) - fewest))
+}
+
+impl LlmD {
+    fn score<const WEIGHTED: bool>(&self, question: &Question<'_>, decision: &mut Decision) {
+        let Parameters { w_prefix, w_queue, w_kv } = self.parameters;
+        let (fewest, span) = range(question);
+        let prompt = question.request.prompt.tokens().get();
+        let terms = &["prefix", "queue", "kv"];
+        decision.fill_sums("score", terms, question.candidates, |candidate: &Signals| {
+            let matched = count(candidate.cached_tokens.min(prompt)) / count(prompt);
+            let behind = (waiting::<WEIGHTED>(candidate) - fewest).max(0.0);
+            let place = if span > 0.0 { behind / span } else { 0.0 };
+            let pool = candidate.kv_pool_tokens;
+            let used = if pool == 0 { 0.0 } else { count(candidate.used_tokens) / count(pool) };
+            [w_prefix * (1.0 - matched), w_queue * place, w_kv * used]
+        });
+    }
 }
 
 impl Configured for LlmD {
@@ -84,23 +114,11 @@ impl Policy for LlmD {
     }
 
     fn decide(&self, question: &Question<'_>, decision: &mut Decision) {
-        let Parameters { w_prefix, w_queue, w_kv } = self.parameters;
-        let all = || {
-            let eligible = question.candidates.iter().filter(|candidate| candidate.eligible);
-            eligible.map(waiting)
-        };
-        let fewest = all().fold(f64::INFINITY, f64::min);
-        let span = all().fold(0.0, f64::max) - fewest;
-        let prompt = question.request.prompt.tokens().get();
-        let terms = &["prefix", "queue", "kv"];
-        decision.fill_sums("score", terms, question.candidates, |candidate: &Signals| {
-            let matched = count(candidate.cached_tokens.min(prompt)) / count(prompt);
-            let behind = (waiting(candidate) - fewest).max(0.0);
-            let place = if span > 0.0 { behind / span } else { 0.0 };
-            let pool = candidate.kv_pool_tokens;
-            let used = if pool == 0 { 0.0 } else { count(candidate.used_tokens) / count(pool) };
-            [w_prefix * (1.0 - matched), w_queue * place, w_kv * used]
-        });
+        if question.weighted {
+            self.score::<true>(question, decision);
+        } else {
+            self.score::<false>(question, decision);
+        }
         decision.choose_lowest(question.candidates, Tie::Draw, question.draw);
     }
 

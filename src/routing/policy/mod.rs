@@ -147,6 +147,11 @@ pub trait Policy: Debug + Send {
     fn set_weight(&mut self, _index: usize, _value: f64) {}
 }
 
+/// A load per unit of weight, where weights are looked at: a compile-time choice, so that a fleet without them pays nothing.
+fn weighed<const WEIGHTED: bool>(candidate: &Signals, load: f64) -> f64 {
+    if WEIGHTED { candidate.per_weight(load) } else { load }
+}
+
 /// A count as a score term.
 ///
 /// Signed conversion is one instruction where the unsigned one is several; the mask keeps a nonsense above 2^63 from

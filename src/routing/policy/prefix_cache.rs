@@ -24,7 +24,7 @@
 
 use super::least_request::requests;
 use super::parameter::{Parameter, reader};
-use super::{Configured, Needs, ParameterError, Policy, Question, count};
+use super::{Configured, Needs, ParameterError, Policy, Question, count, weighed};
 use crate::decision::{Decision, Tie};
 use crate::signals::Signals;
 use serde::{Deserialize, Serialize};
@@ -123,19 +123,19 @@ impl Fleet {
 }
 
 /// Running requests per unit of weight.
-fn running(candidate: &Signals) -> f64 {
-    candidate.per_weight(f64::from(candidate.running_requests))
+fn running<const WEIGHTED: bool>(candidate: &Signals) -> f64 {
+    weighed::<WEIGHTED>(candidate, f64::from(candidate.running_requests))
 }
 
 /// As [`Fleet::spread`], per unit of weight.
 fn spread_by_weight(candidates: &[Signals]) -> f64 {
-    let all = || candidates.iter().filter(|c| c.eligible).map(running);
+    let all = || candidates.iter().filter(|c| c.eligible).map(running::<true>);
     (all().fold(0.0, f64::max) - all().fold(f64::INFINITY, f64::min)).max(0.0)
 }
 
 /// As [`Fleet::threshold`], per unit of weight.
 fn threshold_by_weight(candidates: &[Signals], factor: f64) -> f64 {
-    let all = || candidates.iter().filter(|c| c.eligible).map(running);
+    let all = || candidates.iter().filter(|c| c.eligible).map(running::<true>);
     let n = count(all().count() as u64);
     let mean = all().sum::<f64>() / n.max(1.0);
     let squares: f64 = all().map(|running| (running - mean) * (running - mean)).sum();
@@ -145,35 +145,59 @@ fn threshold_by_weight(candidates: &[Signals], factor: f64) -> f64 {
 const TERMS: &[&str; 3] = &["running_requests", "in_flight_requests", "cached_tokens"];
 
 impl PrefixCache {
-    fn least_request(rule: &'static str, question: &Question<'_>, decision: &mut Decision) {
+    fn least_request<const WEIGHTED: bool>(
+        rule: &'static str,
+        question: &Question<'_>,
+        decision: &mut Decision,
+    ) {
         decision.fill(rule, TERMS, question.candidates, |candidate| {
             let (score, [running, in_flight]) = requests(candidate);
-            (candidate.per_weight(score), [running, in_flight, count(candidate.cached_tokens)])
+            (
+                weighed::<WEIGHTED>(candidate, score),
+                [running, in_flight, count(candidate.cached_tokens)],
+            )
         });
     }
 
-    fn longest_match(&self, fleet: &Fleet, question: &Question<'_>, decision: &mut Decision) {
+    fn longest_match<const WEIGHTED: bool>(
+        &self,
+        fleet: &Fleet,
+        question: &Question<'_>,
+        decision: &mut Decision,
+    ) {
         let factor = self.parameters.std_factor;
-        let limit = if question.weighted {
+        let limit = if WEIGHTED {
             threshold_by_weight(question.candidates, factor)
         } else {
             fleet.threshold(factor)
         };
-        let calm = |c: &&Signals| c.eligible && running(c) <= limit;
+        let calm = |c: &&Signals| c.eligible && running::<WEIGHTED>(c) <= limit;
         let longest_calm = question.candidates.iter().filter(calm).map(|c| c.cached_tokens).max();
         let wanted =
             if self.parameters.shorter_matches { longest_calm.unwrap_or(0) } else { fleet.longest };
         if wanted == 0 {
-            return Self::least_request("match-overloaded", question, decision);
+            return Self::least_request::<WEIGHTED>("match-overloaded", question, decision);
         }
         let any_calm = longest_calm.is_some_and(|longest| longest == wanted);
         let rule = if any_calm { "match" } else { "match-overloaded" };
         decision.fill(rule, TERMS, question.candidates, |candidate| {
             let [counted, in_flight] = requests(candidate).1;
             let kept = candidate.cached_tokens == wanted && (!any_calm || calm(&candidate));
-            let score = if kept { running(candidate) } else { f64::INFINITY };
+            let score = if kept { running::<WEIGHTED>(candidate) } else { f64::INFINITY };
             (score, [counted, in_flight, count(candidate.cached_tokens)])
         });
+    }
+
+    fn score<const WEIGHTED: bool>(&self, question: &Question<'_>, decision: &mut Decision) {
+        let fleet = Fleet::of(question.candidates);
+        let spread = if WEIGHTED { spread_by_weight(question.candidates) } else { fleet.spread() };
+        if spread > self.parameters.imbalance {
+            Self::least_request::<WEIGHTED>("imbalanced", question, decision);
+        } else if fleet.longest == 0 {
+            Self::least_request::<WEIGHTED>("no-match", question, decision);
+        } else {
+            self.longest_match::<WEIGHTED>(&fleet, question, decision);
+        }
     }
 }
 
@@ -201,15 +225,10 @@ impl Policy for PrefixCache {
     }
 
     fn decide(&self, question: &Question<'_>, decision: &mut Decision) {
-        let fleet = Fleet::of(question.candidates);
-        let spread =
-            if question.weighted { spread_by_weight(question.candidates) } else { fleet.spread() };
-        if spread > self.parameters.imbalance {
-            Self::least_request("imbalanced", question, decision);
-        } else if fleet.longest == 0 {
-            Self::least_request("no-match", question, decision);
+        if question.weighted {
+            self.score::<true>(question, decision);
         } else {
-            self.longest_match(&fleet, question, decision);
+            self.score::<false>(question, decision);
         }
         decision.choose_lowest(question.candidates, Tie::Draw, question.draw);
     }

@@ -13,6 +13,7 @@ use super::load::Load;
 use super::parameter::Parameter;
 use super::{Configured, DrawUse, Needs, ParameterError, Policy, Question, count};
 use crate::decision::{Decision, Tie};
+use crate::signals::Signals;
 use serde::{Deserialize, Serialize};
 
 /// The parameters of `prefix-tree`.
@@ -64,12 +65,17 @@ impl Policy for PrefixTree {
         let eligible = candidates.iter().filter(|c| c.eligible);
         let longest = eligible.map(|c| c.cached_tokens).max().unwrap_or(0);
         let rule = if longest > 0 { "match" } else { "fallback" };
-        decision.fill(rule, &["load", "cached_tokens"], candidates, |candidate| {
-            let load = self.load.per_weight(candidate);
+        let terms = &["load", "cached_tokens"];
+        let price = |candidate: &Signals, load: f64| {
             let kept = longest == 0 || candidate.cached_tokens == longest;
             let score = if kept { load } else { f64::INFINITY };
             (score, [load, count(candidate.cached_tokens)])
-        });
+        };
+        if question.weighted {
+            decision.fill(rule, terms, candidates, |c| price(c, self.load.per_weight(c)));
+        } else {
+            decision.fill(rule, terms, candidates, |c| price(c, self.load.of(c)));
+        }
         decision.choose_lowest(candidates, Tie::First, question.draw);
     }
 
