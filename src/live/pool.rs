@@ -61,11 +61,9 @@ pub(crate) fn pooled(rounds: &[RunResult]) -> Result<RunResult, LiveError> {
                 summary.warnings.push(warning.clone());
             }
         }
-        // Same limits of the same kind of histogram: they add up.
-        let added = all.ttft.add(&other.ttft).and_then(|()| all.e2e.add(&other.e2e));
-        added
-            .and_then(|()| all.itl.add(&other.itl))
-            .map_err(|error| LiveError::Invalid(format!("histograms of two rounds: {error:?}")))?;
+        all.ttft.merge(&other.ttft);
+        all.e2e.merge(&other.e2e);
+        all.itl.merge(&other.itl);
     }
     summary.cache = gorgo_metrics::CacheRates {
         real_token_hit_rate: mean(&|s| s.cache.real_token_hit_rate),
@@ -78,7 +76,7 @@ pub(crate) fn pooled(rounds: &[RunResult]) -> Result<RunResult, LiveError> {
     summary.goodput_rps = mean(&|s| s.goodput_rps);
     summary.good_fraction = mean(&|s| s.good_fraction);
     summary.duration_s = mean(&|s| Some(s.duration_s)).unwrap_or(summary.duration_s);
-    summary.itl_ms = histogram(&all.itl);
+    summary.itl_ms = histogram(&all.itl.histogram());
     summary.cost_usd = None;
     pool_live(summary, rounds);
     summary.warnings.insert(

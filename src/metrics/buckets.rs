@@ -13,8 +13,8 @@ const BUCKETS: usize = (64 - EXACT_BITS as usize + 2) << (EXACT_BITS - 1);
 
 /// Counts by bucket, over all of `u64`, so that nothing is clamped: 450 KB of zeros, of which only what is touched
 /// takes memory.
-#[derive(Clone, Debug)]
-pub(crate) struct Buckets {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Buckets {
     counts: Vec<u64>,
     /// The first and last bucket with a count; the first lies after the last where there is none.
     first: usize,
@@ -34,13 +34,13 @@ pub(crate) const fn bucket_top(value: u64) -> u64 {
 }
 
 impl Buckets {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { counts: vec![0; BUCKETS], first: usize::MAX, last: 0, len: 0 }
     }
 
     /// Counts a value `times` times.
     #[expect(clippy::cast_possible_truncation, reason = "the index of a bucket is below 2^16")]
-    pub fn add(&mut self, value: u64, times: u64) {
+    pub(crate) fn add(&mut self, value: u64, times: u64) {
         let shift = shift(value);
         let bucket = (u64::from(shift) << (EXACT_BITS - 1)) as usize + (value >> shift) as usize;
         self.counts[bucket] = self.counts[bucket].saturating_add(times);
@@ -49,9 +49,23 @@ impl Buckets {
         self.last = self.last.max(bucket);
     }
 
+    /// Adds all that others counted.
+    pub fn merge(&mut self, other: &Self) {
+        for (value, times) in other.filled() {
+            self.add(value, times);
+        }
+    }
+
     /// Values counted.
+    #[must_use]
     pub const fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Whether no value was counted.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// The buckets with a count, rising: the largest value of each, and the count.
@@ -66,6 +80,10 @@ impl Buckets {
     }
 
     /// As a histogram that others can read.
+    ///
+    /// # Panics
+    /// Never: the bounds are valid.
+    #[must_use]
     pub fn histogram(&self) -> Histogram<u64> {
         let mut histogram = Histogram::new_with_bounds(1, u64::MAX, 3)
             .expect("3 digits over all of u64 are valid bounds");

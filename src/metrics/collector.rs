@@ -5,6 +5,7 @@
 //! has one definition. Read `tally.rs` next.
 
 use crate::advice;
+use crate::buckets::Buckets;
 use crate::columns::Columns;
 use crate::distribution::{Gaps, Series, exact_percentiles};
 use crate::spec::AUTO_RECORDS_LIMIT;
@@ -14,7 +15,6 @@ use crate::{
     RequestRecord, ServedTable, Summary, TimelineSample, TunerSummary, Window,
 };
 use gorgo_types::Nanos;
-use hdrhistogram::Histogram;
 
 /// Collects one run.
 #[derive(Debug)]
@@ -49,11 +49,11 @@ pub struct RunResult {
     /// What each replica did for the measured requests of each router's region.
     pub served: ServedTable,
     /// TTFT of the measured completed requests, ns.
-    pub ttft: Histogram<u64>,
+    pub ttft: Buckets,
     /// E2E of the measured completed requests, ns.
-    pub e2e: Histogram<u64>,
+    pub e2e: Buckets,
     /// Single gaps between tokens, ns.
-    pub itl: Histogram<u64>,
+    pub itl: Buckets,
     /// Samples in the order in which they were taken.
     pub timeline: Vec<TimelineSample>,
     /// How far each origin in `names` is, and how that is known.
@@ -233,9 +233,9 @@ impl Collector {
             window: self.tally.window,
             records,
             served: self.tally.served,
-            ttft: self.tally.ttft.buckets.histogram(),
-            e2e: self.tally.e2e.buckets.histogram(),
-            itl: self.gaps.buckets.histogram(),
+            ttft: self.tally.ttft.buckets,
+            e2e: self.tally.e2e.buckets,
+            itl: self.gaps.buckets,
             timeline: self.timeline,
             legs: self.legs,
         })

@@ -25,6 +25,7 @@ mod spec;
 mod summary;
 mod tally;
 
+pub use buckets::Buckets;
 pub use collector::{Collector, OriginLeg, RunResult};
 pub use compare::{
     CompareError, Comparison, PairedDifference, Side, SideNumbers, batch_means_interval, compare,

@@ -29,9 +29,7 @@ pub(crate) use mutation::Mutation;
 
 use crate::{Femtos, ModelError, ReplicaConfig};
 use gorgo_types::Nanos;
-use hashbrown::HashMap;
 use request::{Place, Requests, Slot};
-use rustc_hash::FxBuildHasher;
 use scheduler::{DecodeRun, Iteration, Scheduler};
 use series::StepSeries;
 use std::collections::VecDeque;
@@ -49,7 +47,6 @@ pub struct Replica<S: Scheduler> {
     pub(crate) block_tokens: Option<u32>,
 
     pub(crate) requests: Requests<S::Held>,
-    pub(crate) by_key: HashMap<RequestKey, Slot, FxBuildHasher>,
     /// Still in their overhead, in order of (ready time, arrival).
     pub(crate) coming: VecDeque<(Nanos, Slot)>,
     pub(crate) waiting: VecDeque<Slot>,
@@ -82,7 +79,6 @@ impl<S: Scheduler> Replica<S> {
             state: S::new(&config)?,
             block_tokens: None,
             requests: Requests::default(),
-            by_key: HashMap::default(),
             coming: VecDeque::new(),
             waiting: VecDeque::new(),
             cancels: VecDeque::new(),
@@ -158,15 +154,7 @@ impl<S: Scheduler> Replica<S> {
     /// # Errors
     /// What does not hold.
     pub fn check(&self) -> Result<(), String> {
-        for (slot, live) in self.requests.iter() {
-            if self.by_key.get(&live.key) != Some(&slot) {
-                return Err(format!("{:?} does not lead to its request", live.key));
-            }
-        }
-        let (alive, named) = (self.requests.len(), self.by_key.len());
-        if alive != named {
-            return Err(format!("{alive} requests are alive, {named} have a key"));
-        }
+        self.requests.check()?;
         S::check(self)
     }
 
@@ -179,7 +167,7 @@ impl<S: Scheduler> Replica<S> {
     pub fn cancel(&mut self, now: Nanos, key: RequestKey) -> bool {
         self.tell_time(now);
         self.catch_up(Femtos::from_nanos(now));
-        let Some(&slot) = self.by_key.get(&key) else { return false };
+        let Some(slot) = self.requests.slot(key) else { return false };
         let live = self.requests.at_mut(slot);
         match live.place {
             // Those that time out are the oldest: they are found, and taken out, near the front.
@@ -229,7 +217,6 @@ impl<S: Scheduler> Replica<S> {
         lost.sort_unstable();
         self.totals.lost += lost.len() as u64;
         self.requests.clear();
-        self.by_key.clear();
         self.coming.clear();
         self.waiting.clear();
         self.cancels.clear();
@@ -364,9 +351,7 @@ impl<S: Scheduler> Replica<S> {
 
     /// A request has left for good.
     pub(crate) fn forget(&mut self, slot: Slot) -> request::Live<S::Held> {
-        let live = self.requests.remove(slot);
-        self.by_key.remove(&live.key);
-        live
+        self.requests.remove(slot)
     }
 }
 

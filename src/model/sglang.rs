@@ -147,6 +147,7 @@ impl Scheduler for Sglang {
         Ok((u32::try_from(output).unwrap_or(max_tokens), held))
     }
 
+    #[inline]
     fn welcomes(replica: &SglangReplica) -> bool {
         // While the batch is full nothing is tried at a boundary, whoever waits.
         !replica.state.batch_is_full
@@ -156,10 +157,12 @@ impl Scheduler for Sglang {
         // Where the first that waits could be admitted, every step is a boundary already.
     }
 
+    #[inline]
     fn end_batch(replica: &mut SglangReplica, start: Femtos, at: Femtos, out: &mut ReplicaOutput) {
         replica.end_prefill(start, at, out);
     }
 
+    #[inline]
     fn end_decode(replica: &mut SglangReplica, run: DecodeRun, out: &mut ReplicaOutput) {
         replica.count_steps(run, out);
         while let Some(slot) = replica.state.running.pop_finished() {
@@ -168,14 +171,17 @@ impl Scheduler for Sglang {
         }
     }
 
+    #[inline]
     fn count_steps(replica: &mut SglangReplica, run: DecodeRun, out: &mut ReplicaOutput) {
         replica.count_steps(run, out);
     }
 
+    #[inline]
     fn release_cancelled(replica: &mut SglangReplica, slot: Slot) {
         replica.release_cancelled(slot);
     }
 
+    #[inline]
     fn start(replica: &mut SglangReplica, at: Femtos, out: &mut ReplicaOutput) -> Iteration {
         let next = if let Some(end) = replica.start_prefill(at) {
             Iteration::Batch { start: at, end }

@@ -4,11 +4,10 @@
 //! not matter then: a run's percentile is one value, and values of different seeds are independent, because every draw
 //! is keyed by the seed (independent replications; Law, *Simulation Modeling and Analysis*, ch. 9). Levels, and relative
 //! changes seed by seed, are medians with an interval by order statistics (`order.rs`): runs are skewed, and so are their
-//! ratios. Differences are means with Student's t, and changes
-//! between unlike seeds the same of logarithms. A single run has no interval here:
-//! its requests depend on each other, and how much cannot be told from one run of a busy queue.
+//! ratios. Relative changes between unlike seeds are those of the medians, differences are means with Student's t. A single
+//! run has no interval here: its requests depend on each other, and how much cannot be told from one run of a busy queue.
 
-use crate::order::Ordered;
+use crate::order::{Ordered, p_above};
 use crate::student::{t_above, t_quantile};
 
 /// More samples than these are not proposed.
@@ -16,22 +15,11 @@ const MOST_SAMPLES: usize = 10_000_000;
 /// Fewer samples have no 95 % interval of their median.
 const FEWEST_OF_MEDIAN: usize = 6;
 
-/// What the error of a mean is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scale {
-    /// The value itself.
-    Plain,
-    /// The logarithm of a ratio; bounds and intervals are said as ratio - 1.
-    Ratio,
-}
-
 /// A mean with Student's t.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Mean {
-    scale: Scale,
-    /// On the scale.
     centre: f64,
-    /// Standard error, on the scale.
+    /// Standard error.
     error: f64,
     /// Degrees of freedom of the error.
     freedom: f64,
@@ -43,6 +31,43 @@ struct Mean {
 enum Kind {
     Mean(Mean),
     Median(Ordered),
+    Medians(Medians),
+}
+
+/// Two medians of independent samples of positive values, and by how much of itself the second is larger.
+#[derive(Clone, Debug, PartialEq)]
+struct Medians {
+    base: Ordered,
+    new: Ordered,
+}
+
+impl Medians {
+    fn value(&self) -> f64 {
+        self.new.median() / self.base.median() - 1.0
+    }
+
+    /// From the intervals of both, on logarithms: a difference is as far off as the root of the sum of both squares, each
+    /// side by that end which drives it there (Zou and Donner, 2008, *Construction of confidence limits about effect
+    /// measures: a general approach*).
+    fn interval(&self, level: f64) -> [f64; 2] {
+        let ways = |runs: &Ordered| {
+            let ([low, high], middle) = (runs.interval(level), runs.median());
+            let is_known = low.is_finite() && high.is_finite();
+            is_known.then(|| [libm::log(middle / low), libm::log(high / middle)])
+        };
+        let (Some([base_down, base_up]), Some([new_down, new_up])) =
+            (ways(&self.base), ways(&self.new))
+        else {
+            return [f64::NEG_INFINITY, f64::INFINITY];
+        };
+        let change = libm::log(self.new.median() / self.base.median());
+        let ends = [-libm::hypot(new_down, base_up), libm::hypot(new_up, base_down)];
+        ends.map(|end| libm::expm1(change + end))
+    }
+
+    fn most(&self) -> f64 {
+        self.base.most().min(self.new.most())
+    }
 }
 
 /// A number and how sure it is.
@@ -54,8 +79,9 @@ impl Estimate {
     #[must_use]
     pub fn value(&self) -> f64 {
         match &self.0 {
-            Kind::Mean(mean) => mean.out_of_scale(mean.centre),
+            Kind::Mean(mean) => mean.centre,
             Kind::Median(runs) => runs.median(),
+            Kind::Medians(sides) => sides.value(),
         }
     }
 
@@ -66,9 +92,10 @@ impl Estimate {
         match &self.0 {
             Kind::Mean(mean) => {
                 let half = mean.error * t_quantile(f64::midpoint(1.0, level), mean.freedom);
-                [mean.out_of_scale(mean.centre - half), mean.out_of_scale(mean.centre + half)]
+                [mean.centre - half, mean.centre + half]
             }
             Kind::Median(runs) => runs.interval(level),
+            Kind::Medians(sides) => sides.interval(level),
         }
     }
 
@@ -76,8 +103,11 @@ impl Estimate {
     #[must_use]
     pub fn p_above(&self, bound: f64) -> f64 {
         match &self.0 {
-            Kind::Mean(mean) => mean.p_of_distance(mean.centre - mean.into_scale(bound)),
-            Kind::Median(runs) => runs.p_above(bound),
+            Kind::Mean(mean) => mean.p_of_distance(mean.centre - bound),
+            Kind::Median(runs) => p_above(bound, self.value(), runs.most(), |p| runs.interval(p)),
+            Kind::Medians(sides) => {
+                p_above(bound, self.value(), sides.most(), |p| sides.interval(p))
+            }
         }
     }
 
@@ -85,8 +115,8 @@ impl Estimate {
     #[must_use]
     pub fn p_below(&self, bound: f64) -> f64 {
         match &self.0 {
-            Kind::Mean(mean) => mean.p_of_distance(mean.into_scale(bound) - mean.centre),
-            Kind::Median(runs) => runs.p_below(bound),
+            Kind::Mean(mean) => mean.p_of_distance(bound - mean.centre),
+            Kind::Median(_) | Kind::Medians(_) => 1.0 - self.p_above(bound),
         }
     }
 
@@ -96,7 +126,7 @@ impl Estimate {
     pub fn samples_for(&self, half: f64) -> Option<usize> {
         match &self.0 {
             Kind::Mean(mean) => mean.samples_for(half),
-            Kind::Median(runs) => samples_of_median(runs, half),
+            Kind::Median(_) | Kind::Medians(_) => self.samples_of_median(half),
         }
     }
 
@@ -106,23 +136,27 @@ impl Estimate {
         match &self.0 {
             Kind::Mean(mean) => mean.samples,
             Kind::Median(runs) => runs.count(),
+            Kind::Medians(sides) => {
+                let (base, new) = (sides.base.count(), sides.new.count());
+                if base < new { base } else { new }
+            }
         }
     }
-}
 
-/// Half of a median's interval shrinks with the root of the number of samples.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "counts below ten million"
-)]
-fn samples_of_median(runs: &Ordered, half: f64) -> Option<usize> {
-    let [low, high] = runs.interval(0.95);
-    let times = (high - low) / 2.0 / half;
-    let wanted = libm::ceil(runs.count() as f64 * times * times);
-    let is_known = half > 0.0 && wanted <= MOST_SAMPLES as f64;
-    is_known.then(|| (wanted as usize).max(FEWEST_OF_MEDIAN))
+    /// Half of a median's interval shrinks with the root of the number of samples.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts below ten million"
+    )]
+    fn samples_of_median(&self, half: f64) -> Option<usize> {
+        let [low, high] = self.interval(0.95);
+        let times = (high - low) / 2.0 / half;
+        let wanted = libm::ceil(self.samples() as f64 * times * times);
+        let is_known = half > 0.0 && wanted <= MOST_SAMPLES as f64;
+        is_known.then(|| (wanted as usize).max(FEWEST_OF_MEDIAN))
+    }
 }
 
 impl Mean {
@@ -139,10 +173,6 @@ impl Mean {
 
     #[expect(clippy::cast_precision_loss, reason = "counts below ten million")]
     fn samples_for(&self, half: f64) -> Option<usize> {
-        let half = match self.scale {
-            Scale::Plain => half,
-            Scale::Ratio => libm::log1p(half),
-        };
         if half.is_nan() || half <= 0.0 {
             return None;
         }
@@ -171,22 +201,6 @@ impl Mean {
             }
         }
         Some(high)
-    }
-
-    fn out_of_scale(&self, value: f64) -> f64 {
-        match self.scale {
-            Scale::Plain => value,
-            Scale::Ratio => libm::expm1(value),
-        }
-    }
-
-    fn into_scale(self, value: f64) -> f64 {
-        match self.scale {
-            Scale::Plain => value,
-            // A ratio of zero or less is below every one there is.
-            Scale::Ratio if value <= -1.0 => f64::NEG_INFINITY,
-            Scale::Ratio => libm::log1p(value),
-        }
     }
 }
 
@@ -239,13 +253,7 @@ fn student(values: &[f64]) -> Option<Mean> {
     }
     let centre = mean_of(values);
     let error = error_of_mean(values.iter().copied(), centre);
-    Some(Mean {
-        scale: Scale::Plain,
-        centre,
-        error,
-        freedom: freedom(values),
-        samples: values.len(),
-    })
+    Some(Mean { centre, error, freedom: freedom(values), samples: values.len() })
 }
 
 /// The mean difference, new - base, of runs that belong together pair by pair (the same seed: the same requests, under
@@ -281,31 +289,29 @@ pub fn paired_ratio(base: &[f64], new: &[f64]) -> Option<Estimate> {
 pub fn unpaired_difference(base: &[f64], new: &[f64]) -> Option<Estimate> {
     let (base_level, new_level) = (student(base)?, student(new)?);
     let centre = new_level.centre - base_level.centre;
-    Some(welch(Scale::Plain, centre, [base_level.error, new_level.error], base, new))
+    Some(welch(centre, [base_level.error, new_level.error], base, new))
 }
 
-/// The relative change, new / base - 1, of runs of unlike seeds: of geometric means, by Welch's t on logarithms, which are
-/// less skewed than the runs. None where [`unpaired_difference`] has none, or a value is not positive.
+/// The relative change, new / base - 1, of the medians of runs of unlike seeds. None for fewer than two runs on a side, or
+/// where a value is not positive and finite.
 #[must_use]
 pub fn unpaired_ratio(base: &[f64], new: &[f64]) -> Option<Estimate> {
-    let logs = |values: &[f64]| -> Option<Vec<f64>> {
-        values.iter().map(|&value| (value > 0.0).then(|| libm::log(value))).collect()
+    let of_side = |values: &[f64]| {
+        let is_usable = usable(values) && values.iter().all(|value| *value > 0.0);
+        Ordered::new(values).filter(|_| is_usable)
     };
-    let (base, new) = (logs(base)?, logs(new)?);
-    let (base_level, new_level) = (student(&base)?, student(&new)?);
-    let centre = new_level.centre - base_level.centre;
-    Some(welch(Scale::Ratio, centre, [base_level.error, new_level.error], &base, &new))
+    Some(Estimate(Kind::Medians(Medians { base: of_side(base)?, new: of_side(new)? })))
 }
 
 /// Welch and Satterthwaite's degrees of freedom for two errors.
-fn welch(scale: Scale, centre: f64, errors: [f64; 2], base: &[f64], new: &[f64]) -> Estimate {
+fn welch(centre: f64, errors: [f64; 2], base: &[f64], new: &[f64]) -> Estimate {
     let [first, second] = errors.map(|error| error * error);
     let sum = first + second;
     let parts = first * first / freedom(base) + second * second / freedom(new);
     let least = freedom(base).min(freedom(new));
     let degrees = if parts > 0.0 { (sum * sum / parts).max(least) } else { least };
     let samples = base.len().min(new.len());
-    Estimate(Kind::Mean(Mean { scale, centre, error: sum.sqrt(), freedom: degrees, samples }))
+    Estimate(Kind::Mean(Mean { centre, error: sum.sqrt(), freedom: degrees, samples }))
 }
 
 /// Holm's correction: what each p-value of a family becomes, so that acting on all that are at most alpha errs in the
@@ -373,8 +379,12 @@ mod tests {
         let [low, high] = ratio.interval(0.95);
         assert!((high - low).abs() < 1e-9, "{low} {high}");
         assert!(ratio.p_above(0.05) < 0.005 && ratio.p_above(0.15) > 0.99);
-        let [low, high] = unpaired_ratio(&base, &new).unwrap().interval(0.95);
+        let fresh = unpaired_ratio(&base, &new).unwrap();
+        let [low, high] = fresh.interval(0.95);
         assert!(low < -0.3 && high > 0.5, "{low} {high}");
+        assert!((fresh.value() - 0.1).abs() < 1e-12 && fresh.samples() == 8);
+        assert!((fresh.p_above(low) - 0.025).abs() < 1e-6);
+        assert_eq!(unpaired_ratio(&base[..4], &new).unwrap().samples_for(0.1), None);
         let difference = paired_difference(&base, &new).unwrap();
         assert!((difference.value() - 45.0).abs() < 1e-9);
     }
@@ -398,8 +408,9 @@ mod tests {
         assert_eq!(same.interval(0.95), [0.0, 0.0]);
         assert_eq!(same.p_above(-0.1), 1.0 / 256.0);
         let same = unpaired_ratio(&[2.0; 8], &[2.0; 8]).unwrap();
+        assert_eq!((same.interval(0.95), same.p_above(0.0)), ([0.0, 0.0], 0.5));
+        let same = unpaired_difference(&[2.0; 8], &[2.0; 8]).unwrap();
         assert!((same.p_above(0.0) - 1.0).abs() < 1e-12 && same.p_above(-0.1) < 1e-12);
-        assert_eq!(same.p_below(-1.0), 1.0, "nothing is below minus everything");
         let difference = paired_difference(&[2.0, 2.0], &[2.0, 2.0]).unwrap();
         assert_eq!(difference.interval(0.95), [0.0, 0.0]);
     }

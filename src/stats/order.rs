@@ -62,40 +62,40 @@ impl Ordered {
         [self.median(), self.median()]
     }
 
-    /// The one-sided p-value of the claim that the median is above `bound`: half of what is outside the widest interval
-    /// that lies above it.
-    pub(crate) fn p_above(&self, bound: f64) -> f64 {
-        self.p_of(|[low, _]| low > bound, |[_, high]| high < bound)
+    /// The largest probability that an interval may be asked for.
+    pub(crate) fn most(&self) -> f64 {
+        Below::new(self.sorted.len()).next_held()
     }
+}
 
-    /// The same of the claim that it is below.
-    pub(crate) fn p_below(&self, bound: f64) -> f64 {
-        self.p_of(|[_, high]| high < bound, |[low, _]| low > bound)
+/// The one-sided p-value of the claim that the truth is above `bound`: half of what is outside the widest interval that
+/// lies above it. `most` is the largest probability that `interval` may be asked for.
+pub(crate) fn p_above(
+    bound: f64,
+    value: f64,
+    most: f64,
+    interval: impl Fn(f64) -> [f64; 2],
+) -> f64 {
+    if value > bound {
+        0.5 - 0.5 * widest(most, |level| interval(level)[0] > bound)
+    } else if value < bound {
+        0.5 + 0.5 * widest(most, |level| interval(level)[1] < bound)
+    } else {
+        0.5
     }
+}
 
-    fn p_of(&self, claimed: impl Fn([f64; 2]) -> bool, opposed: impl Fn([f64; 2]) -> bool) -> f64 {
-        if claimed([self.median(); 2]) {
-            0.5 * (1.0 - self.widest(claimed))
-        } else if opposed([self.median(); 2]) {
-            0.5 + 0.5 * self.widest(opposed)
-        } else {
-            0.5
-        }
+/// The largest probability up to `most` that still does it.
+fn widest(most: f64, does: impl Fn(f64) -> bool) -> f64 {
+    if does(most) {
+        return most;
     }
-
-    /// The largest probability whose interval still does it.
-    fn widest(&self, does: impl Fn([f64; 2]) -> bool) -> f64 {
-        let most = Below::new(self.sorted.len()).next_held();
-        if does(self.interval(most)) {
-            return most;
-        }
-        let (mut low, mut high) = (0.0, most);
-        for _ in 0..50 {
-            let middle = f64::midpoint(low, high);
-            if does(self.interval(middle)) { low = middle } else { high = middle }
-        }
-        low
+    let (mut low, mut high) = (0.0, most);
+    for _ in 0..50 {
+        let middle = f64::midpoint(low, high);
+        if does(middle) { low = middle } else { high = middle }
     }
+    low
 }
 
 /// From one value towards another; an infinite end stays infinite unless nothing of it is taken.
@@ -147,6 +147,10 @@ mod tests {
     use super::*;
     use gorgo_random::{Key, Purpose};
 
+    fn above(runs: &Ordered, bound: f64) -> f64 {
+        p_above(bound, runs.median(), runs.most(), |level| runs.interval(level))
+    }
+
     fn up_to(n: i32) -> Ordered {
         Ordered::new(&(1..=n).map(f64::from).collect::<Vec<f64>>()).expect("values")
     }
@@ -197,17 +201,16 @@ mod tests {
     fn p_values_are_where_the_intervals_end() {
         let runs = up_to(20);
         let [low, high] = runs.interval(0.95);
-        assert!((runs.p_above(low) - 0.025).abs() < 1e-9);
-        assert!((runs.p_below(high) - 0.025).abs() < 1e-9);
-        assert!((runs.p_below(low) - 0.975).abs() < 1e-9);
-        assert!((runs.p_above(10.5) - 0.5).abs() < 1e-9);
+        assert!((above(&runs, low) - 0.025).abs() < 1e-9);
+        assert!((above(&runs, high) - 0.975).abs() < 1e-9);
+        assert!((above(&runs, 10.5) - 0.5).abs() < 1e-9);
         // All on one side: the sign test's.
-        assert!((up_to(8).p_above(0.0) - 1.0 / 256.0).abs() < 1e-12);
-        assert!((up_to(8).p_above(9.0) - 255.0 / 256.0).abs() < 1e-12);
+        assert!((above(&up_to(8), 0.0) - 1.0 / 256.0).abs() < 1e-12);
+        assert!((above(&up_to(8), 9.0) - 255.0 / 256.0).abs() < 1e-12);
         // Equal values: beyond them it is as sure as it can be, at them nothing is.
         let same = Ordered::new(&[2.0; 10]).expect("values");
         assert_eq!(same.interval(0.95), [2.0, 2.0]);
-        assert!((same.p_above(2.0) - 0.5).abs() < 1e-12 && same.p_above(1.9) < 1e-3);
+        assert!((above(&same, 2.0) - 0.5).abs() < 1e-12 && above(&same, 1.9) < 1e-3);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::error::SweepError;
 use crate::plan::Plan;
-use gorgo_metrics::{FleetNames, Histogram, RequestRecord, RunResult, Summary};
+use gorgo_metrics::{FleetNames, RequestRecord, RunResult, Summary};
 use gorgo_scenario::{Requests, Resolved, WorkloadSpec};
 use gorgo_sim::{PolicyRun, RunOptions, run_policy};
 use serde::{Deserialize, Serialize};
@@ -22,11 +22,11 @@ pub struct Histograms {
 
 impl Histograms {
     fn of(run: &RunResult) -> Self {
-        let counts = |histogram: &Histogram<u64>| {
-            let filled = histogram.iter_recorded();
-            filled.map(|bucket| (bucket.value_iterated_to(), bucket.count_at_value())).collect()
-        };
-        Self { ttft_ns: counts(&run.ttft), e2e_ns: counts(&run.e2e), itl_ns: counts(&run.itl) }
+        Self {
+            ttft_ns: run.ttft.filled().collect(),
+            e2e_ns: run.e2e.filled().collect(),
+            itl_ns: run.itl.filled().collect(),
+        }
     }
 
     /// Adds the counts of another run: the buckets of all runs have the same bounds, so what comes out are the counts

@@ -47,7 +47,7 @@ pub struct Change {
     pub level: Option<Estimate>,
     /// NEW - BASE.
     pub difference: Option<Estimate>,
-    /// NEW / BASE - 1: the median over seeds where runs are paired, else of the geometric means.
+    /// NEW / BASE - 1: the median over seeds where runs are paired, else of the medians.
     pub ratio: Option<Estimate>,
     /// Runs that do not have the metric: of BASE, of NEW.
     pub missing: [usize; 2],

@@ -43,13 +43,13 @@ impl<S: Scheduler> Replica<S> {
             held,
         });
         self.totals.arrived += 1;
-        self.by_key.insert(key, slot);
-        // Overheads differ little, so the place is at or near the end.
-        let mut place = self.coming.len();
-        while place > 0 && self.coming[place - 1].0 > ready {
-            place -= 1;
+        if self.coming.back().is_none_or(|&(last, _)| last <= ready) {
+            self.coming.push_back((ready, slot));
+        } else {
+            // Overheads differ little, so the place is near the end.
+            let later = self.coming.iter().rev().take_while(|&&(other, _)| other > ready).count();
+            self.coming.insert(self.coming.len() - later, (ready, slot));
         }
-        self.coming.insert(place, (ready, slot));
         match self.iteration {
             Iteration::Idle => self.reschedule(),
             Iteration::Decode(_) if S::welcomes(self) => {
@@ -66,7 +66,10 @@ impl<S: Scheduler> Replica<S> {
         let bad = |field, value: u64, wanted: String| {
             Err(ModelError::BadRequest { key, field, value: value.to_string(), wanted })
         };
-        if self.by_key.contains_key(&key) {
+        if key.0 >= MOST_KEYS {
+            return bad("key", key.0.into(), format!("below {MOST_KEYS}: keys are reused"));
+        }
+        if self.requests.slot(key).is_some() {
             return Err(ModelError::DuplicateKey { key });
         }
         let (output, max) = (request.output_tokens.0, request.max_tokens.0);
@@ -88,6 +91,9 @@ impl<S: Scheduler> Replica<S> {
         }
     }
 }
+
+/// Keys index a vector: 64 MiB of them.
+const MOST_KEYS: u32 = 1 << 24;
 
 /// The sequence must start with the prompt and have room for the output.
 fn validate_sequence(

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The caller's handle of a request, unique among the requests alive in one replica.
 ///
-/// Keys index a vector inside the replica, so they should be dense: reuse them.
+/// Keys index a vector inside the replica, so they should be dense: reuse them. The largest is 2^24 - 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RequestKey(pub u32);

@@ -80,33 +80,68 @@ impl<H> Live<H> {
     }
 }
 
+/// No slot: there are fewer.
+const NOBODY: u32 = u32::MAX;
+
 /// The requests alive.
 #[derive(Clone, Debug)]
 pub struct Requests<H> {
+    /// The slot of each key, [`NOBODY`] where no request of that key is alive.
+    by_key: Vec<u32>,
     slots: Vec<Option<Live<H>>>,
     vacant: Vec<Slot>,
 }
 
 impl<H> Default for Requests<H> {
     fn default() -> Self {
-        Self { slots: Vec::new(), vacant: Vec::new() }
+        Self { by_key: Vec::new(), slots: Vec::new(), vacant: Vec::new() }
     }
 }
 
 impl<H> Requests<H> {
+    /// A request of a key that nobody alive has.
     pub(crate) fn insert(&mut self, live: Live<H>) -> Slot {
-        if let Some(slot) = self.vacant.pop() {
-            self.slots[slot.0 as usize] = Some(live);
-            return slot;
+        let key = live.key.0 as usize;
+        if key >= self.by_key.len() {
+            self.by_key.resize(key + 1, NOBODY);
         }
-        let slot = Slot(u32::try_from(self.slots.len()).expect("fewer requests alive than keys"));
-        self.slots.push(Some(live));
+        let slot = match self.vacant.pop() {
+            Some(slot) => {
+                self.slots[slot.0 as usize] = Some(live);
+                slot
+            }
+            None => {
+                self.slots.push(Some(live));
+                Slot(super::count(self.slots.len() - 1))
+            }
+        };
+        self.by_key[key] = slot.0;
         slot
     }
 
     pub(crate) fn remove(&mut self, slot: Slot) -> Live<H> {
         self.vacant.push(slot);
-        self.slots[slot.0 as usize].take().expect("a request leaves once")
+        let live = self.slots[slot.0 as usize].take().expect("a request leaves once");
+        self.by_key[live.key.0 as usize] = NOBODY;
+        live
+    }
+
+    /// The slot of a key, if a request of it is alive.
+    pub(crate) fn slot(&self, key: RequestKey) -> Option<Slot> {
+        self.by_key.get(key.0 as usize).filter(|&&slot| slot != NOBODY).map(|&slot| Slot(slot))
+    }
+
+    /// Verifies that keys lead to the requests that have them, and to no others.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let stray = self.iter().find(|(slot, live)| self.slot(live.key) != Some(*slot));
+        if let Some((_, live)) = stray {
+            return Err(format!("{:?} does not lead to its request", live.key));
+        }
+        let named = self.by_key.iter().filter(|&&slot| slot != NOBODY).count();
+        if named != self.len() {
+            return Err(format!("{} requests are alive, {named} have a key", self.len()));
+        }
+        Ok(())
     }
 
     /// The request in `slot`, if it is still the one that arrived as number `arrival`.
@@ -133,6 +168,7 @@ impl<H> Requests<H> {
     }
 
     pub(crate) fn clear(&mut self) {
+        self.by_key.clear();
         self.slots.clear();
         self.vacant.clear();
     }

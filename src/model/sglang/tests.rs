@@ -78,6 +78,14 @@ fn cached(out: &ReplicaOutput) -> Vec<(u32, u64)> {
 }
 
 #[test]
+fn a_key_that_is_not_dense_is_refused() {
+    let mut replica = replica(1_000, |_| {});
+    let error = replica.arrive(Nanos::ZERO, RequestKey(1 << 24), request(prompt(1, 10), 1));
+    assert!(error.unwrap_err().to_string().contains("wanted below 16777216"));
+    assert_eq!(replica.next_wake(), None);
+}
+
+#[test]
 fn a_lone_request_takes_overhead_and_profile_to_the_nanosecond() {
     let mut replica = replica(10_000, |_| {});
     let lone = EngineRequest { overhead: Nanos(7_003), ..request(prompt(1, 100), 5) };

@@ -110,7 +110,7 @@ struct Outcome {
 }
 
 /// A key of requests that only come to cut runs of steps.
-const SHAM: RequestKey = RequestKey(u32::MAX);
+const SHAM: RequestKey = RequestKey(u16::MAX as u32);
 
 impl Outcome {
     fn take(&mut self, out: &mut ReplicaOutput) {

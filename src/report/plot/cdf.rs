@@ -5,7 +5,7 @@ use super::axis::{Frame, Scale, short, time_label};
 use super::canvas::{Point, Stroke, draw};
 use super::legend::{HEADING, Legend, Sample, heading};
 use super::subtitle;
-use gorgo_metrics::RunResult;
+use gorgo_metrics::{Histogram, RunResult};
 
 const WIDTH: f64 = 800.0;
 const PLOT_HEIGHT: f64 = 360.0;
@@ -22,16 +22,17 @@ pub fn ttft_cdf(runs: &[&RunResult]) -> String {
     let height = frame.bottom() + 58.0 + legend.height() + 14.0;
     draw(WIDTH, height, |canvas| {
         heading(canvas, WIDTH, "Time to first token by policy", &subtitle(runs));
-        let some: Vec<_> = runs.iter().filter(|run| !run.ttft.is_empty()).collect();
-        let least = some.iter().map(|run| run.ttft.min()).min();
-        let most = some.iter().map(|run| run.ttft.max()).max();
+        let ttft: Vec<Histogram<u64>> = runs.iter().map(|run| run.ttft.histogram()).collect();
+        let some: Vec<_> = ttft.iter().filter(|ttft| !ttft.is_empty()).collect();
+        let least = some.iter().map(|ttft| ttft.min()).min();
+        let most = some.iter().map(|ttft| ttft.max()).max();
         if let (Some(least), Some(most)) = (least, most) {
             let x = Scale::log(ms(least), ms(most));
             let y = Scale { from: 0.0, to: 100.0, log: false };
             frame.draw_x(canvas, x, &x.log_ticks(time_label));
             frame.draw_y(canvas, y, &y.linear_ticks(5.0, short));
-            for (index, run) in runs.iter().enumerate() {
-                canvas.line(&steps(run, frame, x, y), Stroke::of_series(index));
+            for (index, (run, ttft)) in runs.iter().zip(&ttft).enumerate() {
+                canvas.line(&steps(run, ttft, frame, x, y), Stroke::of_series(index));
             }
             frame.title_x(canvas, "time to first token (scheduled to first token at the client)");
             frame.title_y(canvas, "share of measured requests, %", 52.0);
@@ -44,13 +45,13 @@ pub fn ttft_cdf(runs: &[&RunResult]) -> String {
 }
 
 /// The staircase of a run, from the left edge to the right.
-fn steps(run: &RunResult, frame: Frame, x: Scale, y: Scale) -> Vec<Point> {
-    let measured = run.summary.window.measured.max(run.ttft.len()) as f64;
+fn steps(run: &RunResult, ttft: &Histogram<u64>, frame: Frame, x: Scale, y: Scale) -> Vec<Point> {
+    let measured = run.summary.window.measured.max(ttft.len()) as f64;
     let mut points = Vec::new();
     let mut below = 0;
     let mut last_x = f64::NEG_INFINITY;
-    for bucket in run.ttft.iter_recorded() {
-        let at = frame.x(x, ms(bucket.value_iterated_to().min(run.ttft.max())));
+    for bucket in ttft.iter_recorded() {
+        let at = frame.x(x, ms(bucket.value_iterated_to().min(ttft.max())));
         let before = frame.y(y, below as f64 / measured * 100.0);
         below += bucket.count_at_value();
         let after = frame.y(y, below as f64 / measured * 100.0);

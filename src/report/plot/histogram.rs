@@ -7,7 +7,7 @@ use super::canvas::{
 };
 use super::legend::{HEADING, heading};
 use super::{grouped, subtitle};
-use gorgo_metrics::RunResult;
+use gorgo_metrics::{Histogram, RunResult};
 use gorgo_types::Nanos;
 
 const WIDTH: f64 = 800.0;
@@ -29,8 +29,9 @@ pub fn ttft_histogram(run: &RunResult) -> String {
             frame.draw_edges(canvas);
             return;
         }
-        let x = Scale::log(Nanos(run.ttft.min()).as_ms(), Nanos(run.ttft.max()).as_ms());
-        let counts = bins(run, x);
+        let ttft = run.ttft.histogram();
+        let x = Scale::log(Nanos(ttft.min()).as_ms(), Nanos(ttft.max()).as_ms());
+        let counts = bins(&ttft, x);
         let y = Scale::linear(counts.iter().copied().max().unwrap_or(0) as f64);
         frame.draw_x(canvas, x, &x.log_ticks(time_label));
         let ticks = y.linear_ticks(5.0, short);
@@ -65,10 +66,10 @@ fn about(run: &RunResult) -> String {
     text
 }
 
-fn bins(run: &RunResult, x: Scale) -> Vec<u64> {
+fn bins(ttft: &Histogram<u64>, x: Scale) -> Vec<u64> {
     let mut counts = vec![0; BINS];
-    for bucket in run.ttft.iter_recorded() {
-        let value = run.ttft.median_equivalent(bucket.value_iterated_to());
+    for bucket in ttft.iter_recorded() {
+        let value = ttft.median_equivalent(bucket.value_iterated_to());
         let place = x.position(Nanos(value).as_ms()) * BINS as f64;
         #[expect(
             clippy::cast_possible_truncation,

@@ -3,9 +3,8 @@
 //! `cargo run --release -p gorgo-stats --example coverage [REPETITIONS]` prints the table of `results/statistics`. A run
 //! is a series of values that depend on each other: lognormal ones whose logarithm is an autoregression of order 1, and
 //! waits in an M/M/1 queue (Lindley's recursion). A sample is one percentile of each of several runs. Asked are the
-//! median over runs, and the change when the logarithms spread by 5 % more (lognormal) or services take 5 %
-//! longer (waits), under common draws (the median of the runs' changes) and under fresh ones (the ratio of
-//! geometric means). The truth is what ten times as many other runs show; below it stands how far the mean over runs of this length
+//! median over runs, and the change when the logarithms spread by 5 % more (lognormal) or services take 5 % longer (waits),
+//! under common draws (the median of the runs' changes) and under fresh ones (the ratio of medians). The truth is what ten times as many other runs show; below it stands how far the mean over runs of this length
 //! is from the percentile of endless time, which is known.
 
 use gorgo_random::{Key, Purpose};
@@ -140,14 +139,12 @@ fn main() {
         // From runs that no interval below uses.
         let others = sample(data, kind, u64::MAX, 10 * repetitions);
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-        let logs = |values: &[f64]| values.iter().map(|x| x.ln()).collect::<Vec<_>>();
-        let log_mean = |values: &[f64]| mean(&logs(values));
         let some = |values: &[f64]| values.iter().copied().map(Some).collect::<Vec<_>>();
         let middle = |values: &[f64]| median(&some(values)).unwrap_or(f64::NAN);
-        // Of each percentile: the median, the median change, the change of the geometric mean.
+        // Of each percentile: the median, the median change, the change of the median.
         let truths = others.each_ref().map(|[base, common, fresh]| {
             let changes: Vec<f64> = base.iter().zip(common).map(|(a, b)| b / a - 1.0).collect();
-            [middle(base), middle(&changes), (log_mean(fresh) - log_mean(base)).exp_m1()]
+            [middle(base), middle(&changes), middle(fresh) / middle(base) - 1.0]
         });
         for runs in [6, 10, 20] {
             let mut held = [[Held::default(); 4]; 2];
