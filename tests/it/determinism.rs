@@ -1,6 +1,6 @@
 //! The same scenario, seed and version give the same bytes in every file but `run.json`.
 
-use crate::support::{files, gorgo_ok};
+use crate::support::{files, gorgo_ok, root};
 use std::path::{Path, PathBuf};
 
 /// The built-in scenario, small enough for debug builds.
@@ -70,4 +70,25 @@ fn the_resolved_scenario_runs_again_to_the_same_bytes() {
         second.as_os_str(),
     ]);
     assert_same(&files(&out("first")), &files(&second));
+}
+
+/// A region's router leaves out what is beyond its reach, and its log says so.
+#[test]
+fn decisions_of_regional_routers_come_out_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(root().join("scenarios/01_three_regions.toml")).unwrap();
+    let (before, rest) = text.split_once("[router]\nregion = \"azure:eastus\"\n").unwrap();
+    let (_, after) = rest.split_once("]\n").unwrap();
+    let router = "[router]\npolicies = [\"gorgo-regional\", \"least-request\"]\n[router.per_region]\nlocal_first = { running_requests_below = 1 }\n";
+    let file = folder.path().join("regional.toml");
+    std::fs::write(&file, format!("{before}{router}{after}")).unwrap();
+    let out = folder.path().join("out");
+    let [file, out] = [&file, &out].map(|path| path.to_str().expect("a plain path"));
+    let less = ["--set", "workload.wildchat.requests=600", "--decisions", "--quiet"];
+    gorgo_ok(&[&["run", file, "--out", out], &less[..]].concat());
+    for policy in ["gorgo-regional", "least-request"] {
+        let log = format!("{out}/{policy}/decisions.jsonl");
+        let told = gorgo_ok(&["decisions", "verify", "--policy", policy, &log]);
+        assert!(!told.contains("mismatch"), "{told}");
+    }
 }
