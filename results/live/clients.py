@@ -87,7 +87,7 @@ def aiperf(binary, folder, url, tokenizer):
     shutil.rmtree(out, ignore_errors=True)
     run([binary, "profile", "-m", "emulated", "--url", url, "--endpoint-type", "completions", "--streaming", "--tokenizer", "local/four-characters",
          "--input-file", folder / "trace.jsonl", "--custom-dataset-type", "mooncake_trace", "--fixed-schedule",
-         "--extra-inputs", "ignore_eos:true", "--use-server-token-count", "--ui", "none", "--output-artifact-dir", out, "--random-seed", "1"],
+         "--extra-inputs", "ignore_eos:true", "--use-server-token-count", "--no-server-metrics", "--ui", "none", "--output-artifact-dir", out, "--random-seed", "1"],
         env={**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"})
     found = json.loads(next(out.rglob("profile_export_aiperf.json")).read_text())
     errors = found.get("error_request_count") or {"avg": 0}
