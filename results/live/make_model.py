@@ -9,7 +9,8 @@ import argparse, itertools, json
 from pathlib import Path
 
 VOCABULARY = 8192
-SPECIAL = ["<s>", "</s>"]
+# Four characters too: AIPerf begins every block of a prompt with the first.
+SPECIAL = ["<bs>", "</s>"]
 UNKNOWN = "<uk>"
 # What a character is read as; all others are a space.
 LETTERS = {"a": "abc", "e": "def", "i": "ghi", "n": "jklmn", "o": "op", "r": "qr", "s": "s", "t": "tuvwxyz"}
@@ -42,7 +43,7 @@ def main():
         "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": UNKNOWN},
     }
     # Not named here: what is called special is left out of text.
-    names = {"bos_token": "<s>", "eos_token": "</s>"}
+    names = {"bos_token": "<bs>", "eos_token": "</s>"}
     config = {
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": given.hidden, "intermediate_size": given.intermediate,
         "num_hidden_layers": given.layers, "num_attention_heads": given.heads, "num_key_value_heads": given.kv_heads,
