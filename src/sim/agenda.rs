@@ -248,6 +248,24 @@ impl Agenda {
         (key != Wakes::NONE).then_some((Nanos((key >> 64) as u64), (key >> 56) as u8))
     }
 
+    /// Whether all that is ever to come are probes and samples.
+    #[must_use]
+    pub fn has_watches_alone(&mut self) -> bool {
+        self.wakes.settle();
+        self.wakes.first == Wakes::NONE
+            && self.heap.iter().all(|entry| {
+                let never = entry.at() == Nanos::MAX;
+                never
+                    || matches!(
+                        entry.event,
+                        Event::ProbeAnswered(_)
+                            | Event::ProbeAtReplica(_)
+                            | Event::ProbeRound(..)
+                            | Event::Sample
+                    )
+            })
+    }
+
     /// Takes the next event.
     pub fn pop(&mut self) -> Option<(Nanos, Event)> {
         self.wakes.settle();

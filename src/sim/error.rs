@@ -55,6 +55,17 @@ pub enum SimError {
         /// When.
         at: Nanos,
     },
+    /// Requests wait in routers' queues, and nothing will ever change that.
+    #[error(
+        "requests wait in routers' queues for ever, {requests} of them, since {since}: nothing is to come that would let them \
+         go; give the queue a time-out, or the run a drain"
+    )]
+    WaitForEver {
+        /// How many.
+        requests: usize,
+        /// When the last request was sent, or ended.
+        since: Nanos,
+    },
     /// A forced decision names a replica that the fleet does not have, or a request that never came.
     #[error("{0}")]
     Forced(String),
@@ -64,7 +75,7 @@ impl SimError {
     /// Is the input to blame (exit code 2), rather than the run (1 or 3)?
     #[must_use]
     pub const fn is_input(&self) -> bool {
-        !matches!(self, Self::Invalid(_) | Self::Stuck { .. })
+        !matches!(self, Self::Invalid(_) | Self::Stuck { .. } | Self::WaitForEver { .. })
     }
 
     /// Is the result invalid (exit code 3)?

@@ -15,6 +15,7 @@ use gorgo_model::network::Traffic;
 use gorgo_random::Purpose;
 use gorgo_routing::Scrape;
 use gorgo_types::{Nanos, ReplicaId};
+use gorgo_workload::Due;
 
 /// A probe under way.
 #[derive(Debug)]
@@ -30,6 +31,11 @@ pub(crate) struct Probe {
     taken_at: Nanos,
     seen: Observation,
 }
+
+/// When nobody was sent and nobody ended for so long, it is asked whether anybody ever will.
+const TIME_WITHOUT_NEWS: Nanos = Nanos::from_secs(3600);
+/// And so many rounds of probes, each of which may tell of room.
+const ROUNDS_WITHOUT_NEWS: u64 = 10;
 
 impl World<'_> {
     /// The rounds that were answered before the load began.
@@ -64,7 +70,8 @@ impl World<'_> {
     }
 
     /// The router sends a round of probes.
-    pub(crate) fn probe_round(&mut self, watch: Watch, round: u32) {
+    pub(crate) fn probe_round(&mut self, watch: Watch, round: u32) -> Result<(), SimError> {
+        self.look_for_progress(watch)?;
         for (site, replica) in self.probed() {
             let (set_up, rtt) = self.probe_rtt(watch, site, replica, round);
             let seen = Observation::default();
@@ -76,6 +83,23 @@ impl World<'_> {
         if let Some(interval) = self.interval(watch) {
             self.agenda.push(self.now + interval, Event::ProbeRound(watch, round.wrapping_add(1)));
         }
+        Ok(())
+    }
+
+    /// Probes go on as long as a request is under way: for ever, where it waits for ever.
+    fn look_for_progress(&mut self, watch: Watch) -> Result<(), SimError> {
+        let since = self.last_sent.max(self.last_finished);
+        let rounds = self
+            .interval(watch)
+            .map_or(Nanos::ZERO, |interval| Nanos(interval.0.saturating_mul(ROUNDS_WITHOUT_NEWS)));
+        if self.flights.is_empty()
+            || self.now.saturating_sub(since) < rounds.max(TIME_WITHOUT_NEWS)
+            || matches!(self.client.next_send()?, Due::At(_))
+            || !self.agenda.has_watches_alone()
+        {
+            return Ok(());
+        }
+        Err(SimError::WaitForEver { requests: self.flights.len(), since })
     }
 
     /// Sends a probe whose connection takes so long to open. An RTT probe is not looked at before its answer is back.
@@ -164,6 +188,10 @@ impl World<'_> {
                     self.scrape_told(probe.site, probe.replica, true)?;
                 }
             }
+        }
+        // Whether a region has room is known by scrapes alone: with nothing under way no other news would come.
+        if self.sites[probe.site as usize].router.queued() > 0 {
+            self.serve_queue(probe.site)?;
         }
         Ok(())
     }

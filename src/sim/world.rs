@@ -77,8 +77,8 @@ pub struct World<'a> {
     timeline_step: Option<Nanos>,
     regions: usize,
     measured_under_way: u64,
-    last_sent: Nanos,
-    last_finished: Nanos,
+    pub(crate) last_sent: Nanos,
+    pub(crate) last_finished: Nanos,
 }
 
 impl<'a> World<'a> {
@@ -219,8 +219,8 @@ impl<'a> World<'a> {
             Event::AtRouter(slot) => return self.at_router(slot),
             Event::AtReplica(slot) => return self.at_replica(slot),
             Event::Wake(replica, wake) => return self.wake(replica, wake),
+            Event::ProbeRound(watch, round) => return self.probe_round(watch, round),
             Event::ProbeAtReplica(slot) => self.probe_at_replica(slot),
-            Event::ProbeRound(watch, round) => self.probe_round(watch, round),
             Event::Sample => self.sample(),
         }
         Ok(())

@@ -99,6 +99,17 @@ fn failed_scrapes_take_a_replica_out_until_one_succeeds() {
 }
 
 #[test]
+fn who_would_wait_for_ever_ends_the_run() {
+    let mut bench = Bench::new(profile(), &[20.0]);
+    bench.router.max_queue = 10;
+    bench.outages = vec![Outage { to: Nanos::MAX, ..outage(0, 5, 6) }];
+    let mut setup = bench.setup(Box::new(Listed::new(requests(&[500], 1))), Records::Always);
+    setup.scrape_interval = Some(Nanos(20 * MS));
+    let error = World::new(setup).unwrap().run().unwrap_err().to_string();
+    assert!(error.contains("queues for ever, 1 of them"), "{error}");
+}
+
+#[test]
 fn a_cut_link_delays_what_is_sent_into_it_or_times_it_out() {
     let bench = Bench::new(profile(), &[20.0, 60.0]);
     let with = |bench: &Bench, from_ms: u64, to_ms: u64| {

@@ -34,6 +34,16 @@ fn request(session: u64, output: u64) -> Request {
 
 /// A router in each region that serves one request and passes the others on, or lets `max_queue` of them wait.
 fn run(max_queue: u32, may_wait: bool, requests: Vec<(Nanos, Request)>) -> RunResult {
+    run_scraped(MS, max_queue, may_wait, requests)
+}
+
+/// The same with other times between two scrapes.
+fn run_scraped(
+    scrape_interval: u64,
+    max_queue: u32,
+    may_wait: bool,
+    requests: Vec<(Nanos, Request)>,
+) -> RunResult {
     let mut setup = bench().setup(Box::new(Listed::new(requests)), Records::Always);
     let router = |region| {
         let reach = RegionReach {
@@ -54,7 +64,9 @@ fn run(max_queue: u32, may_wait: bool, requests: Vec<(Nanos, Request)>) -> RunRe
         RouterSetup { region: RegionId(region), config, policy }
     };
     setup.routers = vec![router(0), router(1)];
-    setup.scrape_interval = Some(Nanos(MS));
+    setup.scrape_interval = Some(Nanos(scrape_interval));
+    // Nobody is under way for so long.
+    setup.measure.drain = Some(Nanos(10_000 * MS));
     World::new(setup).unwrap().run().unwrap()
 }
 
@@ -105,4 +117,17 @@ fn a_policy_may_wait_for_its_own_region() {
     assert_eq!((waited.region, waited.status), (Some(RegionId(0)), Status::Completed));
     assert!(waited.parts.router_queue > Nanos(20 * MS), "{:?}", waited.parts);
     assert_eq!(waited.parts.forward, Nanos::ZERO);
+}
+
+#[test]
+fn who_waits_for_room_is_looked_at_when_a_scrape_tells_of_it() {
+    // Scraped at 35 ms, the first runs; its end passes the router at about 65 ms; that there is room again is known at 70.
+    let requests = vec![(Nanos::ZERO, request(0, 40)), (Nanos(45 * MS), request(1, 2))];
+    let run = run_scraped(30 * MS, 10, true, requests);
+    let waited = record(&run, 1);
+    assert_eq!((waited.region, waited.status), (Some(RegionId(0)), Status::Completed));
+    assert_eq!(
+        waited.sent + waited.parts.client_to_router + waited.parts.router_queue,
+        Nanos(70 * MS)
+    );
 }
