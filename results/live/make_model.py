@@ -9,7 +9,7 @@ import argparse, itertools, json
 from pathlib import Path
 
 VOCABULARY = 8192
-# Four characters too: AIPerf begins every block of a prompt with the first.
+# Four characters too.
 SPECIAL = ["<bs>", "</s>"]
 UNKNOWN = "<uk>"
 # What a character is read as; all others are a space.
