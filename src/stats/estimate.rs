@@ -4,9 +4,10 @@
 //! not matter then: a run's percentile is one value, and values of different seeds are independent, because every draw
 //! is keyed by the seed (independent replications; Law, *Simulation Modeling and Analysis*, ch. 9). Levels, and relative
 //! changes seed by seed, are medians with an interval by order statistics (`order.rs`): runs are skewed, and so are their
-//! ratios. Relative changes between unlike seeds are those of the medians, differences are means with Student's t. A single
-//! run has no interval here: its requests depend on each other, and how much cannot be told from one run of a busy queue.
+//! ratios. Relative changes between unlike seeds are those of the medians (`medians.rs`), differences are means with
+//! Student's t. A single run has no interval here: its requests depend on each other, and how much cannot be told from one run of a busy queue.
 
+use crate::medians::Medians;
 use crate::order::{Ordered, p_above};
 use crate::student::{t_above, t_quantile};
 
@@ -32,42 +33,6 @@ enum Kind {
     Mean(Mean),
     Median(Ordered),
     Medians(Medians),
-}
-
-/// Two medians of independent samples of positive values, and by how much of itself the second is larger.
-#[derive(Clone, Debug, PartialEq)]
-struct Medians {
-    base: Ordered,
-    new: Ordered,
-}
-
-impl Medians {
-    fn value(&self) -> f64 {
-        self.new.median() / self.base.median() - 1.0
-    }
-
-    /// From the intervals of both, on logarithms: a difference is as far off as the root of the sum of both squares, each
-    /// side by that end which drives it there (Zou and Donner, 2008, *Construction of confidence limits about effect
-    /// measures: a general approach*).
-    fn interval(&self, level: f64) -> [f64; 2] {
-        let ways = |runs: &Ordered| {
-            let ([low, high], middle) = (runs.interval(level), runs.median());
-            let is_known = low.is_finite() && high.is_finite();
-            is_known.then(|| [libm::log(middle / low), libm::log(high / middle)])
-        };
-        let (Some([base_down, base_up]), Some([new_down, new_up])) =
-            (ways(&self.base), ways(&self.new))
-        else {
-            return [f64::NEG_INFINITY, f64::INFINITY];
-        };
-        let change = libm::log(self.new.median() / self.base.median());
-        let ends = [-libm::hypot(new_down, base_up), libm::hypot(new_up, base_down)];
-        ends.map(|end| libm::expm1(change + end))
-    }
-
-    fn most(&self) -> f64 {
-        self.base.most().min(self.new.most())
-    }
 }
 
 /// A number and how sure it is.
@@ -136,10 +101,7 @@ impl Estimate {
         match &self.0 {
             Kind::Mean(mean) => mean.samples,
             Kind::Median(runs) => runs.count(),
-            Kind::Medians(sides) => {
-                let (base, new) = (sides.base.count(), sides.new.count());
-                if base < new { base } else { new }
-            }
+            Kind::Medians(sides) => sides.count(),
         }
     }
 
@@ -296,11 +258,7 @@ pub fn unpaired_difference(base: &[f64], new: &[f64]) -> Option<Estimate> {
 /// where a value is not positive and finite.
 #[must_use]
 pub fn unpaired_ratio(base: &[f64], new: &[f64]) -> Option<Estimate> {
-    let of_side = |values: &[f64]| {
-        let is_usable = usable(values) && values.iter().all(|value| *value > 0.0);
-        Ordered::new(values).filter(|_| is_usable)
-    };
-    Some(Estimate(Kind::Medians(Medians { base: of_side(base)?, new: of_side(new)? })))
+    Medians::new(base, new).map(|sides| Estimate(Kind::Medians(sides)))
 }
 
 /// Welch and Satterthwaite's degrees of freedom for two errors.
