@@ -127,48 +127,86 @@ fn most_alarms(trials: u64) -> u64 {
     }
 }
 
+/// The seeds a side that the middle trial with so many says a gate at `bound` needs: by common seeds, by fresh ones.
+fn wanted(base: &[f64], new: &[f64], seeds: usize, bound: f64, trials: u64) -> [usize; 2] {
+    let mut told = [Vec::new(), Vec::new()];
+    for trial in 0..trials {
+        for (told, estimate) in told.iter_mut().zip(estimates(base, new, seeds, trial)) {
+            let seeds = estimate.and_then(|estimate| estimate.samples_to_tell_from(bound));
+            told.push(seeds.unwrap_or(usize::MAX));
+        }
+    }
+    told.map(|mut told| *told.select_nth_unstable(trials as usize / 2).1)
+}
+
 fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
+fn show_gate(name: &str, base: &[f64], new: &[f64], trials: u64) {
+    let [by_seed, of_medians, ..] = truths(base, new);
+    let [seed_words, medians_words] =
+        [by_seed, of_medians].map(|truth| format!("{:+.2} %", 100.0 * truth));
+    for seeds in [10, 20, 40, 60, 120] {
+        let at_bound = alarms(base, new, seeds, [BOUND; 2], trials).map(percent);
+        let at_truth = alarms(base, new, seeds, [by_seed, of_medians], trials).map(percent);
+        println!(
+            "| {name} | {seeds} | {seed_words} | {} | {} | {medians_words} | {} | {} |",
+            at_bound[0], at_truth[0], at_bound[1], at_truth[1]
+        );
+    }
+}
+
+/// How good the advice on seeds is. At the bound there is nothing to find.
+fn show_advice(name: &str, base: &[f64], new: &[f64], trials: u64) {
+    if truths(base, new)[0] < 1.2 * BOUND {
+        return;
+    }
+    for seeds in [10, 20, 40] {
+        let [common, fresh] = wanted(base, new, seeds, BOUND, trials);
+        let found = |seeds: usize, side: usize| {
+            if seeds > base.len() {
+                return "-".to_owned();
+            }
+            percent(alarms(base, new, seeds, [BOUND; 2], trials)[side])
+        };
+        let shares = [found(common, 0), found(fresh, 1)];
+        println!("| {name} | {seeds} | {common} | {} | {fresh} | {} |", shares[0], shares[1]);
+    }
+}
+
 fn main() -> Result<(), String> {
     let path = std::env::args().nth(1).unwrap_or_else(|| FILE.to_owned());
-    let wanted = std::env::args().nth(2).unwrap_or_else(|| "1000".to_owned());
-    let trials = wanted.parse().ok().filter(|trials| (1..=100_000).contains(trials));
-    let trials = trials.ok_or_else(|| format!("TRIALS {wanted:?}: wanted 1 to 100000"))?;
+    let asked = std::env::args().nth(2).unwrap_or_else(|| "1000".to_owned());
+    let trials = asked.parse().ok().filter(|trials| (1..=100_000).contains(trials));
+    let trials = trials.ok_or_else(|| format!("TRIALS {asked:?}: wanted 1 to 100000"))?;
     let (head, columns) = read(&path)?;
     println!(
         "{} seeds; {trials} trials a row; a true size of 2.5 % gives at most {} alarms in 99 of 100 cases\n",
         columns[0].len(),
         most_alarms(trials)
     );
+    let base = &columns[1];
+    let changes = || head.iter().zip(&columns).skip(2);
     println!(
         "| change | seeds a side | true by seed | alarms at 5 % | at the truth | true of medians | fresh seeds: alarms at 5 % | at the truth |"
     );
     println!("|---|--:|--:|--:|--:|--:|--:|--:|");
-    let base = &columns[1];
-    for (name, new) in head.iter().zip(&columns).skip(2) {
-        let [by_seed, of_medians, ..] = truths(base, new);
-        let [seed_words, medians_words] =
-            [by_seed, of_medians].map(|truth| format!("{:+.2} %", 100.0 * truth));
-        for seeds in [10, 20, 40, 60, 120] {
-            let at_bound = alarms(base, new, seeds, [BOUND; 2], trials).map(percent);
-            let at_truth = alarms(base, new, seeds, [by_seed, of_medians], trials).map(percent);
-            println!(
-                "| {name} | {seeds} | {seed_words} | {} | {} | {medians_words} | {} | {} |",
-                at_bound[0], at_truth[0], at_bound[1], at_truth[1]
-            );
-        }
-    }
+    changes().for_each(|(name, new)| show_gate(name, base, new, trials));
     println!(
         "\n| runs | seeds a side | median | the same by bootstrap | change, common seeds | change, fresh seeds | difference, common | difference, fresh |"
     );
     println!("|---|--:|--:|--:|--:|--:|--:|--:|");
-    for (name, new) in head.iter().zip(&columns).skip(2) {
+    for (name, new) in changes() {
         for seeds in [6, 10, 20, 40, 60] {
             let shares = coverage(base, new, seeds, trials).map(percent).join(" | ");
             println!("| {name} | {seeds} | {shares} |");
         }
     }
+    println!(
+        "\n| change | seeds a side | common seeds: wanted | found with as many | fresh seeds: wanted | found with as many |"
+    );
+    println!("|---|--:|--:|--:|--:|--:|");
+    changes().for_each(|(name, new)| show_advice(name, base, new, trials));
     Ok(())
 }
