@@ -13,7 +13,7 @@ use crate::student::{t_above, t_quantile};
 /// More samples than these are not proposed.
 const MOST_SAMPLES: usize = 10_000_000;
 /// Fewer samples have no 95 % interval of their median.
-const FEWEST_OF_MEDIAN: usize = 6;
+pub const FEWEST_OF_MEDIAN: usize = 6;
 
 /// A mean with Student's t.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -4,8 +4,9 @@
 //! is a series of values that depend on each other: lognormal ones whose logarithm is an autoregression of order 1, and
 //! waits in an M/M/1 queue (Lindley's recursion). A sample is one percentile of each of several runs. Asked are the
 //! median over runs, and the change when the logarithms spread by 5 % more (lognormal) or services take 5 % longer (waits),
-//! under common draws (the median of the runs' changes) and under fresh ones (the ratio of medians). The truth is what ten times as many other runs show; below it stands how far the mean over runs of this length
-//! is from the percentile of endless time, which is known.
+//! under common draws (the median of the runs' changes) and under fresh ones (the ratio of medians). The truth is what
+//! ten times as many other runs show; below it stands how far the mean over runs of this length is from the percentile of
+//! endless time, which is known.
 
 use gorgo_random::{Key, Purpose};
 use gorgo_stats::{Estimate, level, median, median_interval, paired_ratio, unpaired_ratio};
