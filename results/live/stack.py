@@ -1,6 +1,10 @@
 """What the scripts beside it share: processes that end, and a scenario sent by `gorgo live` through `gorgo proxy` and the links
 of `gorgo emulate` to replicas, emulated or real. Not to be run."""
-import json, os, secrets, shutil, signal, socket, subprocess, sys, time
+import csv, json, os, secrets, shutil, signal, socket, subprocess, sys, time
+
+# What both pages compare: the column, and the path in a summary.
+NUMBERS = [("TTFT P50", "ttft_ms.p50"), ("P90", "ttft_ms.p90"), ("P99", "ttft_ms.p99"), ("E2E P50", "e2e_ms.p50"), ("P99", "e2e_ms.p99"),
+           ("hit rate", "cache.real_token_hit_rate")]
 
 
 def free_port():
@@ -82,3 +86,39 @@ def number(summary, path):
     for key in path.split("."):
         summary = summary[key]
     return summary
+
+
+class Table:
+    """Numbers of two sides as a table in Markdown, several lines a group, and as CSV, a line a number."""
+
+    def __init__(self, groups, columns):
+        """groups: heads of the columns that name a group; columns: heads of the CSV."""
+        self.columns, self.rows = columns, []
+        self.lines = ["| " + " | ".join([*groups, "", *(name for name, _ in NUMBERS)]) + " |", "|" + "---|" * (len(groups) + 1 + len(NUMBERS))]
+
+    @staticmethod
+    def show(path, value):
+        return f"{value:.3f}" if path.startswith("cache") else f"{value:.1f}"
+
+    @classmethod
+    def span(cls, path, values):
+        return f"{cls.show(path, min(values))} to {cls.show(path, max(values))}"
+
+    @staticmethod
+    def apart(path, value, of):
+        return f"{value - of:+.3f}" if path.startswith("cache") else f"{100 * (value / of - 1):+.1f} %"
+
+    def add(self, group, cells):
+        """cells: for each kind of line what stands under each number."""
+        for at, (kind, values) in enumerate(cells.items()):
+            names = group if at == 0 else [""] * len(group)
+            self.lines.append("| " + " | ".join([*names, kind, *values]) + " |")
+
+    def write(self, csv_path, remark):
+        with open(csv_path, "w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(self.columns.split(","))
+            writer.writerows(self.rows)
+        text = "\n".join(self.lines) + f"\n\n{remark}\n"
+        csv_path.with_name("table.md").write_text(text)
+        print(text)

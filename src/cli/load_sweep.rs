@@ -1,6 +1,7 @@
 //! A scenario whose load is a sweep: several runs of each policy, the later ones at rates that the first two measured.
 //!
-//! Each run is a row of the table and a directory of its own, `POLICY@sync`, `POLICY@max` and `POLICY@RATE`. All policies get the same rates, so that they meet the same arrivals.
+//! Each run is a row of the table and a directory of its own, `POLICY@sync`, `POLICY@max` and `POLICY@RATE`. All policies
+//! get the same rates, so that they meet the same arrivals.
 
 use crate::exit::Failure;
 use gorgo_metrics::RunResult;

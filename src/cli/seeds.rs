@@ -10,7 +10,7 @@ use crate::simulate::{SimulateArgs, file_name, print, terminal_style};
 use crate::threads;
 use gorgo_metrics::{Numbers, Summary};
 use gorgo_report::{Grid, in_two_lines};
-use gorgo_stats::level;
+use gorgo_stats::{FEWEST_OF_MEDIAN, level};
 use gorgo_sweep::{CellNumbers, Plan, Pool, RunId, Search, Seeds, Store, SweepFile};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -21,9 +21,6 @@ const BASELINE: &str = "baseline.json";
 /// What is shown of each policy.
 const SHOWN: [&str; 5] =
     ["ttft_ms.p50", "ttft_ms.p95", "ttft_ms.p99", "e2e_ms.p99", "good_fraction"];
-
-/// Fewer runs have no 95 % interval of their median.
-const FEWEST_SEEDS: usize = 6;
 
 type Kept = (Summary, Vec<(u64, u64)>);
 
@@ -143,10 +140,10 @@ fn table(plan: &Plan, runs: &[Kept]) -> String {
         grid.row(row);
     }
     let mut text = grid.finish();
-    let _ = if seeds < FEWEST_SEEDS {
+    let _ = if seeds < FEWEST_OF_MEDIAN {
         writeln!(
             text,
-            "medians over {seeds} seeds of each run's number; a 95 % interval takes {FEWEST_SEEDS} or more"
+            "medians over {seeds} seeds of each run's number; a 95 % interval takes {FEWEST_OF_MEDIAN} or more"
         )
     } else {
         writeln!(

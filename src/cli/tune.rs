@@ -128,7 +128,7 @@ pub fn tune(args: &TuneArgs) -> Result<Exit, Failure> {
     let bench = Bench::new(args.scenario.as_deref(), args.trace.as_deref(), axes(&args.over)?)
         .map_err(Failure::input)?;
     let goal = goal(args)?;
-    let runner = Runner::new(&bench, goal.metrics(), args.threads)?;
+    let mut runner = Runner::new(&bench, goal.metrics(), args.threads)?;
     let sets: Vec<String> = args.set.iter().chain(&args.train_set).cloned().collect();
     let scenario = bench.resolve(None, &sets, args.first_seed)?;
     if let Some(which) = args.capacity {
@@ -137,7 +137,6 @@ pub fn tune(args: &TuneArgs) -> Result<Exit, Failure> {
     let policy = policy(args, &bench, &scenario)?;
     let out = out_folder(args, &scenario)?;
     let clock = Instant::now();
-    let mut runner = runner;
     runner.keep_in(&out, args.resume)?;
     let made = search_and_test(args, &bench, &goal, &mut runner, &policy)?;
     made.write(&out)?;

@@ -6,9 +6,10 @@
 //! removes them one by one, and tells a block twice that two requests computed side by side.
 //!
 //! The hashes are the ids of `gorgo_types::BlockChain`, or made of them where vLLM's blocks are smaller than the chain's.
-//! Blocks of an answer whose text nobody knows are not told: no prompt can ask for them. Token ids are a prompt's own where it was given as such, else
-//! `gorgo_text::token_ids` of its text, message by message. A crash is not told: afterwards the numbers start again at 0, and
-//! whoever sees that knows that the cache is empty. Events are not delayed by links, and there is no replay.
+//! Blocks of an answer whose text nobody knows are not told: no prompt can ask for them. Token ids are a prompt's own where
+//! it was given as such, else `gorgo_text::token_ids` of its text, message by message. A crash is not told: afterwards
+//! the numbers start again at 0, and whoever sees that knows that the cache is empty. Events are not delayed by links,
+//! and there is no replay.
 
 use gorgo_model::{CacheChange, VllmReplica};
 use gorgo_types::{BlockChain, BlockId};

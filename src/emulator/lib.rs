@@ -3,8 +3,8 @@
 //! [`start`] takes a resolved scenario and serves its fleet on loopback ports: each replica is a `gorgo_model::Engine`
 //! made as the simulator makes it, driven by the wall clock ([`station`]), behind the endpoints of SGLang (`routes`).
 //! Between the routers' regions and the replicas stand relays that delay bytes as the scenario's network says
-//! ([`relay`]), or a device that delays packets (`tun.rs`). So what a simulation computes can be tried on a proxy and a load client without a GPU. The times are those of
-//! the model exactly; what the machine adds is measured ([`lateness`]).
+//! ([`relay`]), or a device that delays packets (`tun.rs`). So what a simulation computes can be tried on a proxy and a
+//! load client without a GPU. The times are those of the model exactly; what the machine adds is measured ([`lateness`]).
 //!
 //! It models no engine of its own, and knows no policy. Read `options.rs` for what can be set, then `station.rs`.
 

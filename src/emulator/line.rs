@@ -112,7 +112,8 @@ impl Exchanges {
         self.rtt
     }
 
-    /// When so many bytes arrive that are sent at a time: in their order, with the link's bandwidth, half a round trip later.
+    /// When so many bytes arrive that are sent at a time: in their order, with the link's bandwidth, half a round trip
+    /// later.
     pub fn arrival(&mut self, line: &Line, direction: usize, bytes: usize, at: Nanos) -> Nanos {
         let (out, back) = halves(self.rtt);
         let sent = at.max(self.sent[direction]).saturating_add(line.carry(bytes));

@@ -1,8 +1,8 @@
 //! `/metrics` in Prometheus' text form, with the names of SGLang or of vLLM.
 //!
-//! Names, kinds and bounds are those of SGLang 0.5 (`srt/metrics/collector.py`) and vLLM V1 (`v1/metrics/loggers.py`); of each
-//! engine's many, those that routers and load generators read. One differs: `sglang:cache_hit_rate` is that of all prompts
-//! since the start, where SGLang's is that of its last prefill batch.
+//! Names, kinds and bounds are those of SGLang 0.5 (`srt/metrics/collector.py`) and vLLM V1 (`v1/metrics/loggers.py`); of
+//! each engine's many, those that routers and load generators read. One differs: `sglang:cache_hit_rate` is that of all
+//! prompts since the start, where SGLang's is that of its last prefill batch.
 
 use crate::lateness::Lateness;
 use crate::options::EngineMetrics;

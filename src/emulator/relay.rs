@@ -1,10 +1,9 @@
 //! A link in user space: a TCP relay from a router's region to a replica that delays bytes as the scenario's network does.
 //!
 //! Each exchange has one round trip (`line.rs`). Half of it delays what goes out, the rest what comes back; both directions
-//! keep their order. Changes and cuts of the scenario's events apply at
-//! their times. The replica's end is connected when the first byte gets there, so a client is accepted at once; what the
-//! set-up would have taken on a real link delays its first bytes. Not modelled: slow start, and the client's own waiting for
-//! acknowledgements: `tun.rs` has them.
+//! keep their order. Changes and cuts of the scenario's events apply at their times. The replica's end is connected when
+//! the first byte gets there, so a client is accepted at once; what the set-up would have taken on a real link delays its
+//! first bytes. Not modelled: slow start, and the client's own waiting for acknowledgements: `tun.rs` has them.
 
 use crate::host::{make_room, reset};
 use crate::lateness::Lateness;

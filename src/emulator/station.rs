@@ -1,4 +1,5 @@
-//! One replica on the wall clock: told of arrivals when they come, looked at when something is due, and its tokens passed on.
+//! One replica on the wall clock: told of arrivals when they come, looked at when something is due, and its tokens passed
+//! on.
 //!
 //! Whoever has something to say takes the lock, moves the replica on to now and says it, so the replica's calls are in
 //! order of time as it wants them, and everything that it reports bears the model's own time, however late the machine is.

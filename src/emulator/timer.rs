@@ -1,7 +1,8 @@
 //! A timer that is exact to some tens of microseconds: one thread that sleeps until the next thing is due.
 //!
 //! The runtime's own timer has ticks of a millisecond, which is as long as some decode steps. The thread never spins: on
-//! Linux a timed wait ends about 60 µs late on an idle machine, and a spinning thread would take time from what it waits for.
+//! Linux a timed wait ends about 60 µs late on an idle machine, and a spinning thread would take time from what it waits
+//! for.
 
 use crate::clock::{Clock, between};
 use gorgo_types::Nanos;

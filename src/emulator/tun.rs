@@ -4,8 +4,8 @@
 //! One TUN device carries all links. Replicas listen on its own address; each link has an address of the device's network,
 //! which nobody has, so what is sent there comes here. A packet waits for half a round trip, its two addresses trade
 //! places, and it goes back into the kernel: what was sent to the link's address is now from there, to the replica, and
-//! what the replica answers takes the same way back. Packets of a cut link are lost, and TCP sends them again. The round trips
-//! are those of relays (`line.rs`). Not modelled: loss, reordering, queues of routers. Read `tun/packet.rs` next.
+//! what the replica answers takes the same way back. Packets of a cut link are lost, and TCP sends them again. The round
+//! trips are those of relays (`line.rs`). Not modelled: loss, reordering, queues of routers. Read `tun/packet.rs` next.
 
 mod packet;
 

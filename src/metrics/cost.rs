@@ -1,7 +1,8 @@
 //! What a run costs: GPU-hours and bytes, at given prices.
 //!
 //! Billed is the measured window: the GPUs are paid for its length, traffic and tokens are those of the requests that
-//! were scheduled in it. A prompt travels from the router it came in at to its replica, the answer back and on to the client; whoever sends pays, a region nothing for what stays inside it. What has no price is `null` and named, never
+//! were scheduled in it. A prompt travels from the router it came in at to its replica, the answer back and on to the
+//! client; whoever sends pays, a region nothing for what stays inside it. What has no price is `null` and named, never
 //! zero. Where prices come from is not known here: `gorgo-scenario` finds them.
 
 use crate::{ReplicaSummary, RunResult, Summary};

@@ -1,8 +1,8 @@
 //! The network: round trips between regions and between clients and regions.
 //!
 //! A matrix of measured links, checked when it is built, and one draw of an RTT per request and pair. Published
-//! P95s are spreads over 30 days, not packet jitter; how they are split is [`Jitter`]. Reading `data/network/*.csv` is the caller's.
-//! Read `network/spread.rs` next for the shape of a draw, `network/moving.rs` for what changes with time,
+//! P95s are spreads over 30 days, not packet jitter; how they are split is [`Jitter`]. Reading `data/network/*.csv` is
+//! the caller's. Read `network/spread.rs` next for the shape of a draw, `network/moving.rs` for what changes with time,
 //! `network/place.rs` for clients, `network/connect.rs` and `network/payload.rs` for what a request pays beside the RTT.
 
 mod changes;

@@ -3,9 +3,9 @@
 //! A [`CostProfile`] is a handful of integers in femtoseconds, made from a [`ProfileSpec`] (milliseconds, as in
 //! `data/gpus/*.toml`) or by [`CostProfile::constant`] for tests. It knows GPU time alone: no queue, no HTTP, no
 //! scheduler; a request's fixed overhead is carried beside it. No noise is drawn here.
-//! A profile may have measured tables beside its fit (`profile/prefill_table.rs`, `profile/decode_table.rs`); the fit then goes on where they end.
-//! Outside its measured [`ProfileRange`] it goes on with the same formulas; `*_in_range` say when that happens.
-//! Read `profile/spec.rs` next for the file form, `replica.rs` for who calls this.
+//! A profile may have measured tables beside its fit (`profile/prefill_table.rs`, `profile/decode_table.rs`); the fit
+//! then goes on where they end. Outside its measured [`ProfileRange`] it goes on with the same formulas; `*_in_range` say
+//! when that happens. Read `profile/spec.rs` next for the file form, `replica.rs` for who calls this.
 
 mod decode_table;
 mod knots;

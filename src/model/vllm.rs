@@ -214,8 +214,8 @@ impl Vllm {
 }
 
 impl VllmReplica {
-    /// As [`crate::SglangReplica::record_cache_changes`], of the engine's own blocks ([`VllmReplica::block_id`]). As vLLM says
-    /// it: a block that is computed twice is told twice, stored and removed.
+    /// As [`crate::SglangReplica::record_cache_changes`], of the engine's own blocks ([`VllmReplica::block_id`]). As vLLM
+    /// says it: a block that is computed twice is told twice, stored and removed.
     pub fn record_cache_changes(&mut self) {
         self.state.pool.record_changes();
     }

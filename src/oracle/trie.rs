@@ -208,8 +208,9 @@ impl TokenTrie {
         path
     }
 
-    /// A state is left after the token at `end` (and stands for so many tokens), or (none) where no prompt can be matched to; of more than `slots`
-    /// the one least recently touched goes, on a path the one nearest to the root. Returns whether one went.
+    /// A state is left after the token at `end` (and stands for so many tokens), or (none) where no prompt can be matched
+    /// to; of more than `slots` the one least recently touched goes, on a path the one nearest to the root. Returns
+    /// whether one went.
     pub fn leave_state(&mut self, end: Option<(Place, usize)>, slots: usize) -> bool {
         match end {
             Some((end, tokens)) => {

@@ -1,7 +1,8 @@
 //! What a log does not say and a prediction needs: every number that is assumed or fitted, with its bounds.
 //!
 //! The engine itself (scheduler, chunks, passes, steps) is a cost profile of `data/gpus` as it is, but for its overhead,
-//! which is split into one that all requests share and one that grows with the prompt. Read `fit.rs` for how a log decides the free ones.
+//! which is split into one that all requests share and one that grows with the prompt. Read `fit.rs` for how a log
+//! decides the free ones.
 
 use crate::PredictError;
 use gorgo_model::network::Connect;

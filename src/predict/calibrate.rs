@@ -2,10 +2,10 @@
 //!
 //! Prefill, `t0 + b·n + c·n·(p + n/2)` of n new tokens after p cached ones, is fitted to requests that had their replica
 //! to themselves until their first token. Decode, `t0 + b·sequences + c·context` a step, is fitted to the mean step of each
-//! answer, after the passes of other prompts that fell into it have been taken out. Both make the sum of relative errors least on
-//! three of every four requests, not that of their squares: a real server stalls now and then, ten times as long as the work
-//! takes, and a few such requests must not move the fit. The fourth is held back, and the errors reported are its. Coefficients
-//! are not negative: one that would be is left out, and the rest fitted again.
+//! answer, after the passes of other prompts that fell into it have been taken out. Both make the sum of relative errors
+//! least on three of every four requests, not that of their squares: a real server stalls now and then, ten times as long
+//! as the work takes, and a few such requests must not move the fit. The fourth is held back, and the errors reported are
+//! its. Coefficients are not negative: one that would be is left out, and the rest fitted again.
 //!
 //! What a lone request's first token takes outside of the GPU cannot be told from t0 unless the replica tells it: then it
 //! is the overhead, else t0 has it.

@@ -3,8 +3,8 @@
 //! The replica is set up as its last scrape had it, `running` sequences decoding and `queued_requests` prompts waiting,
 //! and the request is put behind them. The path is that of [`round_trips`] (the router's average of probes would be worse).
 //! So this is what a router could have foretold without remembering anything; it knows neither which of its own requests
-//! are being computed right now nor whether a connection is open. Of prompts that wait, their length is not in a scrape: they are taken to be as long as
-//! the mean of what was computed for the log's requests so far.
+//! are being computed right now nor whether a connection is open. Of prompts that wait, their length is not in a scrape:
+//! they are taken to be as long as the mean of what was computed for the log's requests so far.
 
 use crate::replay::prompt;
 use crate::{Assumptions, Foretold, Outcome, PredictError, Recorded, RecordedLog, round_trips};

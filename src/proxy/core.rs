@@ -10,7 +10,7 @@ use crate::journal::Journal;
 use gorgo_random::{Key, Purpose};
 use gorgo_routing::log::LogLine;
 use gorgo_routing::tuner::{TuneHead, TuneStep, TunerConfig, TunerError};
-use gorgo_routing::{Action, Question, Reach, Router, RoutingRequest, Signals, Target, Ticket};
+use gorgo_routing::{Action, Question, Router, RoutingRequest, Signals, Target, Ticket};
 use gorgo_types::{BlockChain, Nanos, ReplicaId, RequestId, Tokens, ZoneId};
 use http::StatusCode;
 use std::collections::{BTreeMap, VecDeque};
@@ -158,12 +158,7 @@ impl Core {
         let reach = self.router.config().reach;
         self.members().any(|member| {
             let inside = zone.is_none() || member.replica.zone == zone;
-            let within = match reach {
-                Reach::All => true,
-                Reach::Region(reach) => {
-                    member.replica.region == reach.region || hops < reach.max_hops
-                }
-            };
+            let within = reach.covers(member.replica.region, hops);
             inside && within && self.serves(member) && !excluded.contains(&member.replica.id)
         })
     }

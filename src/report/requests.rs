@@ -1,7 +1,7 @@
 //! `requests.csv`: one row a request, in the order in which requests ended.
 //!
-//! A client that may come late to its requests adds `slip_ms`. Times are milliseconds with six decimals, so that a nanosecond is kept exactly. What does not exist is empty.
-//! Read `requests_reader.rs` for the way back.
+//! A client that may come late to its requests adds `slip_ms`. Times are milliseconds with six decimals, so that a
+//! nanosecond is kept exactly. What does not exist is empty. Read `requests_reader.rs` for the way back.
 
 use crate::bytes::{csv_field, push_integer, push_ms, push_some_ms};
 use gorgo_metrics::{FleetNames, RequestRecord};

@@ -2,8 +2,8 @@
 //!
 //! # Reading order
 //! [`signals`] and [`decision`] are what a policy sees and gives; [`policy`] has the rules and the recipe for a new one;
-//! [`router`] joins everything, over [`fleet`], [`health`], [`accounting`], [`queue`] and [`index`]; [`tuner`] changes a policy's
-//! weights while it routes; [`log`] and [`verify`] write decisions down and make them again.
+//! [`router`] joins everything, over [`fleet`], [`health`], [`accounting`], [`queue`] and [`index`]; [`tuner`] changes a
+//! policy's weights while it routes; [`log`] and [`verify`] write decisions down and make them again.
 
 pub mod accounting;
 pub mod config;

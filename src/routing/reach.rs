@@ -2,10 +2,10 @@
 //! others.
 //!
 //! A central proxy dispatches to any replica itself. Where each region has a load balancer of its own (GORGO v1), a
-//! balancer serves what its region can take, forwards what it cannot to another region's balancer, at most so many times, and
-//! keeps the rest waiting. Which candidates may be chosen is then a question of reach, answered here before
-//! the policy is asked; what they cost stays the policy's. How a request travels is the caller's. Read
-//! [`crate::router`] next.
+//! balancer serves what its region can take, forwards what it cannot to another region's balancer, at most so many times,
+//! and keeps the rest waiting. Which candidates may be chosen is then a question of reach, answered here before the
+//! policy is asked; what they cost stays the policy's. How a request travels is the caller's. Read [`crate::router`]
+//! next.
 
 use crate::fleet::Fleet;
 use crate::signals::{RoutingRequest, Signals};
@@ -93,6 +93,16 @@ impl Home {
 }
 
 impl Reach {
+    /// Whether a router may send a request to replicas of a region that so many routers have passed on already: itself, or
+    /// by that region's router.
+    #[must_use]
+    pub fn covers(&self, region: RegionId, hops: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::Region(reach) => region == reach.region || hops < reach.max_hops,
+        }
+    }
+
     /// Whether a request is bound to a zone of which no candidate is within reach: to wait would be in vain.
     pub(crate) fn never_serves(
         &self,
@@ -100,10 +110,7 @@ impl Reach {
         candidates: &[Signals],
     ) -> bool {
         let Some(zone) = request.residency else { return false };
-        let within = |signals: &Signals| match self {
-            Self::All => true,
-            Self::Region(reach) => signals.region == reach.region || request.hops < reach.max_hops,
-        };
+        let within = |signals: &Signals| self.covers(signals.region, request.hops);
         !candidates.iter().any(|signals| signals.zone == Some(zone) && within(signals))
     }
 }

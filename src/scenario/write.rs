@@ -60,7 +60,8 @@ impl Resolved {
         write(&table, &self.explicit.profiles)
     }
 
-    /// The table of the file. Name, seed, client, router and measure come from the fields, which the caller may have changed.
+    /// The table of the file. Name, seed, client, router and measure come from the fields, which the caller may have
+    /// changed.
     fn table(&self) -> ScenarioTable {
         ScenarioTable {
             name: self.name.clone().into(),

@@ -1,7 +1,8 @@
 //! The world of one run: replicas, network, router and clients, moved from event to event.
 //!
 //! This file is the loop and the bookkeeping; what happens to a request on its way is in `flow.rs`, what happens to
-//! probes in `probes.rs`, and what is set up before and summed up after in `setup.rs`. Nothing here knows files, scenarios or the wall clock.
+//! probes in `probes.rs`, and what is set up before and summed up after in `setup.rs`. Nothing here knows files,
+//! scenarios or the wall clock.
 
 use crate::agenda::{Agenda, Event, SOURCE_CLASS, Slot};
 use crate::connections::Connections;

@@ -14,7 +14,7 @@ use crate::student::{t_above, t_quantile};
 /// More samples than these are not proposed.
 const MOST_SAMPLES: usize = 10_000_000;
 /// Fewer samples have no 95 % interval of their median.
-const FEWEST_OF_MEDIAN: usize = 6;
+pub const FEWEST_OF_MEDIAN: usize = 6;
 
 /// The half of a 95 % interval that ends before a bound in 9 of 10 cases, as a part of the way to it: 1.96 standard errors
 /// of 1.96 + 1.28 (normal quantiles of 97.5 and 90 %).

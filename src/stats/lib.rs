@@ -16,7 +16,7 @@ mod order;
 mod student;
 
 pub use estimate::{
-    Estimate, holm, level, mean, mean_estimate, paired_difference, paired_ratio,
+    Estimate, FEWEST_OF_MEDIAN, holm, level, mean, mean_estimate, paired_difference, paired_ratio,
     unpaired_difference, unpaired_ratio,
 };
 pub use front::is_undominated;

@@ -26,9 +26,13 @@ pub fn median(values: &[Option<f64>]) -> Option<f64> {
 /// The median of values in order; none where it is infinite, or there are none.
 #[must_use]
 pub fn middle(sorted: &[f64]) -> Option<f64> {
-    let upper = *sorted.get(sorted.len() / 2)?;
-    let lower = sorted[(sorted.len() - 1) / 2];
-    finite(f64::midpoint(lower, upper))
+    if sorted.is_empty() { None } else { finite(midpoint(sorted)) }
+}
+
+/// The mean of the middle two of values in order, of which there are some.
+pub(crate) fn midpoint(sorted: &[f64]) -> f64 {
+    let n = sorted.len();
+    f64::midpoint(sorted[(n - 1) / 2], sorted[n / 2])
 }
 
 fn finite(value: f64) -> Option<f64> {

@@ -7,6 +7,8 @@
 //! probability near what was asked for. P99s of runs are skewed enough that Student's t around the mean of 20 of them
 //! holds the truth in 91 of 100 cases instead of 95, and needs twice the seeds to see a change (`results/statistics`).
 
+use crate::median::midpoint;
+
 /// Values of independent runs, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Ordered {
@@ -25,8 +27,7 @@ impl Ordered {
     }
 
     pub(crate) fn median(&self) -> f64 {
-        let n = self.sorted.len();
-        between(self.sorted[(n - 1) / 2], self.sorted[n / 2], 0.5)
+        midpoint(&self.sorted)
     }
 
     pub(crate) const fn count(&self) -> usize {

@@ -12,7 +12,7 @@
 use crate::error::TuneError;
 use crate::goal::{Bound, Goal};
 use crate::race::{Trial, World};
-use gorgo_stats::level;
+use gorgo_stats::{FEWEST_OF_MEDIAN, level};
 
 /// How sure the answers about one value are, together.
 const CONFIDENCE: f64 = 0.95;
@@ -20,7 +20,7 @@ const CONFIDENCE: f64 = 0.95;
 const BATCH: usize = 8;
 
 /// With fewer seeds no value could ever meet a bound: no median has a 95 % interval then.
-pub const FEWEST_SEEDS: usize = 6;
+pub const FEWEST_SEEDS: usize = FEWEST_OF_MEDIAN;
 
 /// What is searched.
 #[derive(Clone, Debug)]

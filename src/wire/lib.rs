@@ -1,8 +1,8 @@
 //! The dialects that engines speak: requests, answers, streams, usage, as bytes. No sockets and no clock.
 //!
 //! The proxy reads requests with [`request`] and never writes one: bodies pass byte for byte. The live client writes
-//! requests with [`body`] and reads answers with [`stream`] and [`answer`]; the emulator writes those with [`reply`]. What they agree on
-//! beyond the engines' own fields is [`Extension`], and the headers in [`headers`].
+//! requests with [`body`] and reads answers with [`stream`] and [`answer`]; the emulator writes those with [`reply`].
+//! What they agree on beyond the engines' own fields is [`Extension`], and the headers in [`headers`].
 
 pub mod answer;
 pub mod body;

@@ -5,8 +5,8 @@ use crate::WireError;
 /// The longest event that is read: no engine puts more than a few tokens in one.
 pub const MAX_EVENT_BYTES: usize = 1 << 20;
 
-/// Reads a stream of server-sent events. Comments and fields other than `data` are skipped; the lines of one event's data are
-/// joined by line feeds, as the format says.
+/// Reads a stream of server-sent events. Comments and fields other than `data` are skipped; the lines of one event's data
+/// are joined by line feeds, as the format says.
 #[derive(Debug, Default)]
 pub struct EventStream {
     /// A line that is not complete.

@@ -4,8 +4,9 @@
 //! What is published of a service, without its clients one by one, is: how many they are, how much the busiest ten
 //! send, the rate-weighted percentiles of the coefficient of variation of gaps, the share of Weibull among them, the
 //! service's rate in windows of ten minutes, and the distributions of its lengths. Clients are made up to have these:
-//! rates by a law of Zipf and Mandelbrot, CVs by the percentiles, over shares of the rate in an order that the seed draws. All clients
-//! follow the service's rate alike, and draw from the service's lengths: what single clients did is not published.
+//! rates by a law of Zipf and Mandelbrot, CVs by the percentiles, over shares of the rate in an order that the seed
+//! draws. All clients follow the service's rate alike, and draw from the service's lengths: what single clients did is
+//! not published.
 //!
 //! Requests are lone and share nothing, as nothing is said of contents: no cache can hit anything, and a warning says
 //! so. Every client's process is stationary from the start. Memory: that of the clients.

@@ -12,7 +12,7 @@ weights). The stages, in their order; what one leaves in OUT the next ones read,
   table      how far the first are from the second, as Markdown and CSV
 
 Nothing is fitted after the first stage. Needs nothing beyond Python's own library."""
-import argparse, csv, json, os, re, shutil, sys, urllib.request
+import argparse, json, os, re, shutil, sys, urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -31,8 +31,6 @@ ENGINE = ["--served-model-name", "tiny", "--load-format", "dummy", "--host", "12
           "--stream-interval", "8"]
 QUIET = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1",
          "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_SERVER_DEV_MODE": "1"}
-NUMBERS = [("TTFT P50", "ttft_ms.p50"), ("P90", "ttft_ms.p90"), ("P99", "ttft_ms.p99"), ("E2E P50", "e2e_ms.p50"), ("P99", "e2e_ms.p99"),
-           ("hit rate", "cache.real_token_hit_rate")]
 
 
 def engines(given, running):
@@ -66,8 +64,7 @@ def send(given, ports, name, links, rounds, out, *more):
 
 def table(given):
     noise = json.loads((given.out / "noise.json").read_text())
-    lines, rows = ["| load | policy | | " + " | ".join(name for name, _ in NUMBERS) + " |", "|" + "---|" * (3 + len(NUMBERS))], []
-    show = lambda path, value: f"{value:.3f}" if path.startswith("cache") else f"{value:.1f}"
+    made = stack.Table(["load", "policy"], "load,policy,number,predicted,measured,least_round,most_round,rounds,completed,not_completed")
     for load in LOADS:
         measured_folder = given.out / "measured" / load
         for policy in sorted(p.name for p in (given.out / "predicted" / load).iterdir() if (p / "summary.json").exists()):
@@ -76,23 +73,16 @@ def table(given):
             rounds = [json.loads(p.read_text()) for p in sorted(measured_folder.glob(f"round-*/{policy}/summary.json"))] or [measured]
             failed = sum(r["requests"]["injected"] - r["requests"]["completed"] for r in rounds)
             cells = {"predicted": [], "measured": [], "apart": [], "rounds": []}
-            for name, path in NUMBERS:
+            for _, path in stack.NUMBERS:
                 p, m = stack.number(predicted, path), stack.number(measured, path)
                 each = [stack.number(r, path) for r in rounds]
-                cells["predicted"].append(show(path, p))
-                cells["measured"].append(show(path, m))
-                cells["apart"].append(f"{p - m:+.3f}" if path.startswith("cache") else f"{100 * (p / m - 1):+.1f} %")
-                cells["rounds"].append(f"{show(path, min(each))} to {show(path, max(each))}")
-                rows.append([load, policy, path, p, m, min(each), max(each), len(rounds), measured["requests"]["completed"], failed])
-            for at, (kind, values) in enumerate(cells.items()):
-                lines.append(f"| {load if at == 0 else ''} | {policy if at == 0 else ''} | {kind} | " + " | ".join(values) + " |")
-    with open(given.out / "parity.csv", "w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow("load,policy,number,predicted,measured,least_round,most_round,rounds,completed,not_completed".split(","))
-        writer.writerows(rows)
-    text = "\n".join(lines) + f"\n\nLoad average of the machine before and after each part: {noise}\n"
-    (given.out / "table.md").write_text(text)
-    print(text)
+                cells["predicted"].append(made.show(path, p))
+                cells["measured"].append(made.show(path, m))
+                cells["apart"].append(made.apart(path, p, m))
+                cells["rounds"].append(made.span(path, each))
+                made.rows.append([load, policy, path, p, m, min(each), max(each), len(rounds), measured["requests"]["completed"], failed])
+            made.add([load, policy], cells)
+    made.write(given.out / "parity.csv", f"Load average of the machine before and after each part: {noise}")
 
 
 def main():

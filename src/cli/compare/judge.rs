@@ -8,16 +8,14 @@ use super::sides::{Group, SideRuns};
 use crate::exit::Failure;
 use gorgo_metrics::Numbers;
 use gorgo_stats::{
-    Estimate, holm, level, mean, paired_difference, paired_ratio, unpaired_difference,
-    unpaired_ratio,
+    Estimate, FEWEST_OF_MEDIAN, holm, level, mean, paired_difference, paired_ratio,
+    unpaired_difference, unpaired_ratio,
 };
 
 /// The probability with which a family of rules that all hold may fail by chance: one end of a 95 % interval.
 pub const ALPHA: f64 = 0.025;
 /// With fewer seeds little can be shown: the ends of an interval are then the least and the most of them.
 const FEW_SEEDS: usize = 10;
-/// With fewer seeds there is no 95 % interval of a median.
-const FEWEST_SEEDS: usize = 6;
 /// With fewer requests beyond a percentile in a run, it is little more than the largest value.
 const FEW_BEYOND: f64 = 10.0;
 
@@ -144,9 +142,9 @@ pub fn judge(base: &SideRuns, new: &SideRuns, rules: &[Rule]) -> Result<Judgemen
     warnings.extend(verdicts.iter().filter_map(hidden_by_the_median));
     for verdict in &verdicts {
         let Some(estimate) = &verdict.estimate else { continue };
-        if !estimate.interval(0.95)[0].is_finite() && estimate.samples() < FEWEST_SEEDS {
+        if !estimate.interval(0.95)[0].is_finite() && estimate.samples() < FEWEST_OF_MEDIAN {
             warnings.push(format!(
-                "'{}': the median of {} seeds has no 95 % interval, so nothing can be shown: wanted {FEWEST_SEEDS} or more",
+                "'{}': the median of {} seeds has no 95 % interval, so nothing can be shown: wanted {FEWEST_OF_MEDIAN} or more",
                 verdict.rule,
                 estimate.samples()
             ));

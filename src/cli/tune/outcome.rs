@@ -1,4 +1,5 @@
-//! What a search came to: the table, `summary.json`, `trajectory.csv`, `trajectory.svg`, `best.toml`, and of two objectives `front.svg`.
+//! What a search came to: the table, `summary.json`, `trajectory.csv`, `trajectory.svg`, `best.toml`, and of two
+//! objectives `front.svg`.
 
 use super::{Made, Proposer};
 use crate::exit::Failure;

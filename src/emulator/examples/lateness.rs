@@ -1,8 +1,8 @@
 //! How late the emulator is under load: `cargo run --release -p gorgo-emulator --example lateness [REQ_PER_S [SECONDS]]`.
 //!
-//! Requests of 20 tokens come evenly spaced over the relays of a fleet of six replicas in three regions, from a client in the
-//! same process, whose share of the machine is part of the figures. Printed is how late tokens were handed to their sockets
-//! and how late relays wrote.
+//! Requests of 20 tokens come evenly spaced over the relays of a fleet of six replicas in three regions, from a client in
+//! the same process, whose share of the machine is part of the figures. Printed is how late tokens were handed to their
+//! sockets and how late relays wrote.
 
 use gorgo_emulator::{Options, start};
 use gorgo_scenario::Resolved;

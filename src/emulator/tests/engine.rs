@@ -1,5 +1,5 @@
-//! What comes over HTTP is what the model computes: the same arrivals put to a replica in virtual time bring the same events at
-//! the same nanoseconds, and a lone request takes what its parts take.
+//! What comes over HTTP is what the model computes: the same arrivals put to a replica in virtual time bring the same
+//! events at the same nanoseconds, and a lone request takes what its parts take.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod common;

@@ -1,9 +1,9 @@
 //! Writes a synthetic shard in the schema of WildChat-1M or WildChat-4.8M, for measurements:
 //! `cargo run --release -p gorgo-import --features parquet --example shard -- OUT.parquet MEGABYTES [4.8M]`.
 //!
-//! The text is made of random words that repeat: most in Latin letters, a share in Cyrillic and Chinese, so that characters of one,
-//! two and three bytes come as they do in the data set. The size is that of the file, compressed by snappy; rows are
-//! in no order of time. Nothing in it is of WildChat.
+//! The text is made of random words that repeat: most in Latin letters, a share in Cyrillic and Chinese, so that
+//! characters of one, two and three bytes come as they do in the data set. The size is that of the file, compressed by
+//! snappy; rows are in no order of time. Nothing in it is of WildChat.
 
 use serde_json::{Value, json};
 use std::path::Path;

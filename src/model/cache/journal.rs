@@ -1,4 +1,5 @@
-//! What enters a prefix cache and leaves it, for whoever keeps a copy: the events that engines publish. Off unless asked for.
+//! What enters a prefix cache and leaves it, for whoever keeps a copy: the events that engines publish. Off unless asked
+//! for.
 
 use super::PrefixCache;
 use gorgo_types::{BlockChain, BlockId};

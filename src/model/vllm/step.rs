@@ -53,7 +53,8 @@ impl VllmReplica {
     }
 
     /// A step of prefills and decodes together reads the weights once: the decodes add what they cost beyond a lone
-    /// sequence without context. vLLM on a CPU keeps to it within a tenth (`results/live/vllm`); on GPUs it is an assumption.
+    /// sequence without context. vLLM on a CPU keeps to it within a tenth (`results/live/vllm`); on GPUs it is an
+    /// assumption.
     fn duration(&self, sequences: u32, context: u64) -> Femtos {
         let profile = &self.config.profile;
         if self.state.prefills.is_empty() {

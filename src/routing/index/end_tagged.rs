@@ -2,8 +2,8 @@
 //!
 //! A compressed tree in which a replica's tag sits only on the node where one of its prompts *ends*. A node that comes
 //! about because two prompts part has no tag unless a prompt ends there too, so what they share is credited to nobody once a
-//! third prompt follows it; a prompt that ends or parts inside a tagged edge is credited with what it shares. Nothing is ever
-//! given up. [`super::PrefixIndex`] is the index without these faults; this one is here because published numbers
+//! third prompt follows it; a prompt that ends or parts inside a tagged edge is credited with what it shares. Nothing is
+//! ever given up. [`super::PrefixIndex`] is the index without these faults; this one is here because published numbers
 //! came from it. Source: gotoni, `insertIntoGORGOTree` and `findPrefixMatches` (there over bytes, here over blocks).
 
 use super::IndexStats;

@@ -8,15 +8,16 @@
 //! For a candidate of another region `cost = RTT + t_p * uncached`: its load has no price, only its gate
 //! (`max_requests` running and waiting, `kv_threshold`) may close it. Where any open candidate of another region is known
 //! to have a part of the prompt, those that have none cost `+inf` (`matched_only`). RTT is the time of the last
-//! scrape of its metrics, in whole milliseconds and without an average (`whole_ms`, `last_scrape`); no price is put on it for the own region.
+//! scrape of its metrics, in whole milliseconds and without an average (`whole_ms`, `last_scrape`); no price is put on it
+//! for the own region.
 //!
 //! Equal costs go to the router's own region, else to the first in the fleet's order (v1: any, its map has no order).
 //! With a prompt that the own region holds to its last token v1 charges the whole prefill (`exact_repeat_costs_all`).
 //! A router that reaches every replica itself has no region of its own: then every candidate is a foreign one.
 //!
-//! Source: gotoni, `pkg/cluster/loadbalancer.go`, `GORGO2Policy.Select`, `calculateLocalCost` and `findPrefixMatches`, at the
-//! commit nearest the paper: t_p = 0.094 ms per token, q_s = 0.5, 10 requests, threshold 0.95.
-//! Read [`crate::reach`] for when it is asked at all.
+//! Source: gotoni, `pkg/cluster/loadbalancer.go`, `GORGO2Policy.Select`, `calculateLocalCost` and `findPrefixMatches`, at
+//! the commit nearest the paper: t_p = 0.094 ms per token, q_s = 0.5, 10 requests, threshold 0.95. Read [`crate::reach`]
+//! for when it is asked at all.
 
 use super::parameter::{Parameter, reader};
 use super::{Configured, DrawUse, Needs, ParameterError, Policy, Question, count, rtt_ms};

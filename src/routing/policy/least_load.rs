@@ -1,9 +1,9 @@
 //! `least-load`: the smallest sum of running requests, queued requests, used KV tokens and own queued prompt tokens.
 //!
-//! The first three are from the last scrape, the last is live; by the weight of the replica, where weights differ. Requests and tokens are simply added, so tokens decide
-//! nearly always. Ties go to any of the tied, by the draw. Source: GORGO v2, `gorgo/policy/lb_aibrix.py`,
-//! `route_least_load`; it reproduces every decision of the recorded log `decisions_least-load.csv`. No parameters.
-//! Read [`super::prefix_cache`] next.
+//! The first three are from the last scrape, the last is live. Requests and tokens are simply added, so tokens decide
+//! nearly always. Where weights differ, the sum is per unit of weight. Ties go to any of the tied, by the draw. Source:
+//! GORGO v2, `gorgo/policy/lb_aibrix.py`, `route_least_load`; it reproduces every decision of the recorded log
+//! `decisions_least-load.csv`. No parameters. Read [`super::prefix_cache`] next.
 
 use super::{Configured, Needs, NoParameters, ParameterError, Policy, Question, count};
 use crate::decision::{Decision, Tie};

@@ -2,7 +2,8 @@
 //!
 //! Ties go to any of the tied, by the draw. Source: GORGO v2, `gorgo/policy/lb_aibrix.py`, `route_least_request`: the
 //! maximum of the two counts neither misses other clients' requests nor counts one's own twice. (The paper's text says
-//! "fewest in flight from the proxy"; the code is followed.) Where weights differ, it is requests per weight. No parameters. Read [`super::least_load`] next.
+//! "fewest in flight from the proxy"; the code is followed.) Where weights differ, it is requests per unit of weight. No
+//! parameters. Read [`super::least_load`] next.
 
 use super::{Configured, Needs, NoParameters, ParameterError, Policy, Question};
 use crate::decision::{Decision, Tie};

@@ -1,4 +1,5 @@
-//! Prints the JSON schema of scenario files: `cargo run -p gorgo-scenario --example schema > scenarios/scenario.schema.json`.
+//! Prints the JSON schema of scenario files: `cargo run -p gorgo-scenario --example schema >
+//! scenarios/scenario.schema.json`.
 
 fn main() {
     print!("{}", gorgo_scenario::schema());

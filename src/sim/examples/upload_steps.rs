@@ -3,10 +3,10 @@
 //!
 //! In calm moments a TTFT is 0.06 ms a token (published, idle), a constant, and k round trips to one of three regions
 //! whose floors are known. Which region it was is not recorded, but long and short round trips lie so far apart that the
-//! times fall into three heaps, whose distances are k times those of the round trips. For each range of prompt lengths this prints
-//! how much less likely each k is than the best one; then the lengths at which k steps from 1 to 2 to 3, and how much
-//! less likely others are. It fits nothing else, and looks at no other file. The model: each region a third, each heap normal
-//! with 18 ms, half of the requests in no heap (they waited, hit, or opened a connection).
+//! times fall into three heaps, whose distances are k times those of the round trips. For each range of prompt lengths
+//! this prints how much less likely each k is than the best one; then the lengths at which k steps from 1 to 2 to 3, and
+//! how much less likely others are. It fits nothing else, and looks at no other file. The model: each region a third,
+//! each heap normal with 18 ms, half of the requests in no heap (they waited, hit, or opened a connection).
 
 use csv::ReaderBuilder;
 use flate2::read::GzDecoder;

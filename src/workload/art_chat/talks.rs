@@ -2,8 +2,9 @@
 //!
 //! Lone requests are the busiest user's first. The others of a user are cut into conversations whose sizes fall off by
 //! a power law (most are short, some are long), scaled so that there are as many conversations as were asked for, or
-//! more where the published depths leave no room for so few. How many turns a conversation has had when the span ends is drawn from the published depths without putting any back, so
-//! that they are all there; it is more than the requests it has in the span, so that each has an earlier turn.
+//! more where the published depths leave no room for so few. How many turns a conversation has had when the span ends is
+//! drawn from the published depths without putting any back, so that they are all there; it is more than the requests it
+//! has in the span, so that each has an earlier turn.
 
 use super::plan::Planned;
 use super::shape::Depths;
