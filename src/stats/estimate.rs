@@ -100,7 +100,7 @@ impl Estimate {
     }
 
     /// The samples of a side with which the 95 % interval would leave `bound` out in 9 of 10 cases, if the truth is the
-    /// number that these samples show, their spread the true one, and errors are normal (of real runs 75 to 93 in 100). With
+    /// number that these samples show, their spread the true one, and errors are normal (of real runs 84 to 92 in 100). With
     /// half an interval as long as the way to the bound it would in only half of them. None where the number is at the
     /// bound, or it takes more than ten million.
     #[must_use]
