@@ -2,12 +2,13 @@
 //!
 //! Samples are values of independent runs (seeds), one a run. That the requests inside a run depend on each other does
 //! not matter then: a run's percentile is one value, and values of different seeds are independent, because every draw
-//! is keyed by the seed (independent replications; Law, *Simulation Modeling and Analysis*, ch. 9). Levels, and relative
-//! changes seed by seed, are medians with an interval by order statistics (`order.rs`): runs are skewed, and so are their
-//! ratios. Relative changes between unlike seeds are those of the medians (`medians.rs`), differences are means with
-//! Student's t. A single run has no interval here: its requests depend on each other, and how much cannot be told from one run of a busy queue.
+//! is keyed by the seed (independent replications; Law, *Simulation Modeling and Analysis*, ch. 9). Levels, and changes
+//! seed by seed, are medians with an interval by order statistics (`order.rs`): runs are skewed, and so are their changes.
+//! Changes between unlike seeds are those of the medians (`medians.rs`). Means with Student's t are for what is not much
+//! skewed: shares. A single run has no interval here: its requests depend on each other, and how much cannot be told from
+//! one run of a busy queue.
 
-use crate::medians::Medians;
+use crate::medians::{Change, Medians};
 use crate::order::{Ordered, p_above};
 use crate::student::{t_above, t_quantile};
 
@@ -235,11 +236,7 @@ fn student(values: &[f64]) -> Option<Mean> {
 /// common random numbers). None where the sides differ in number, are fewer than two, or a value is not finite.
 #[must_use]
 pub fn paired_difference(base: &[f64], new: &[f64]) -> Option<Estimate> {
-    if !usable(base) || !usable(new) || base.len() != new.len() {
-        return None;
-    }
-    let differences: Vec<f64> = base.iter().zip(new).map(|(base, new)| new - base).collect();
-    mean_estimate(&differences)
+    mean_estimate(&differences(base, new)?)
 }
 
 /// The relative change, new / base - 1, of runs that belong together: its median over the pairs, with an interval that
@@ -271,7 +268,27 @@ pub fn unpaired_difference(base: &[f64], new: &[f64]) -> Option<Estimate> {
 /// where a value is not positive and finite.
 #[must_use]
 pub fn unpaired_ratio(base: &[f64], new: &[f64]) -> Option<Estimate> {
-    Medians::new(base, new).map(|sides| Estimate(Kind::Medians(sides)))
+    Medians::new(Change::Ratio, base, new).map(|sides| Estimate(Kind::Medians(sides)))
+}
+
+/// The median over pairs of new - base, of runs that belong together, with an interval that holds for differences of any
+/// distribution: for times, of which a few seeds may be far out. None where [`paired_difference`] has none.
+#[must_use]
+pub fn paired_shift(base: &[f64], new: &[f64]) -> Option<Estimate> {
+    level(&differences(base, new)?)
+}
+
+/// The difference, new - base, of the medians of runs of unlike seeds. None for fewer than two runs on a side, or where a
+/// value is not finite.
+#[must_use]
+pub fn unpaired_shift(base: &[f64], new: &[f64]) -> Option<Estimate> {
+    Medians::new(Change::Difference, base, new).map(|sides| Estimate(Kind::Medians(sides)))
+}
+
+/// new - base, pair by pair; none where the sides differ in number, are fewer than two, or a value is not finite.
+fn differences(base: &[f64], new: &[f64]) -> Option<Vec<f64>> {
+    let fit = usable(base) && usable(new) && base.len() == new.len();
+    fit.then(|| base.iter().zip(new).map(|(base, new)| new - base).collect())
 }
 
 /// Welch and Satterthwaite's degrees of freedom for two errors.

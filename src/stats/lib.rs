@@ -17,7 +17,7 @@ mod student;
 
 pub use estimate::{
     Estimate, FEWEST_OF_MEDIAN, holm, level, mean, mean_estimate, paired_difference, paired_ratio,
-    unpaired_difference, unpaired_ratio,
+    paired_shift, unpaired_difference, unpaired_ratio, unpaired_shift,
 };
 pub use front::is_undominated;
 pub use median::{band, median, median_interval, middle, sorted};

@@ -8,7 +8,8 @@
 //! guide to what it is there, as the tails of few runs are longer than the normal distribution's. So each side is asked at
 //! its own share of z, and what it says is stretched by as much. With all the spread on one side it is that side's interval.
 //!
-//! How often it holds the truth is in `results/statistics`. It says nothing of means; those are in `estimate.rs`.
+//! Ratios are reckoned in logarithms, differences as they are. How often the interval holds the truth is in
+//! `results/statistics`. It says nothing of means; those are in `estimate.rs`.
 
 use crate::order::Ordered;
 
@@ -17,9 +18,33 @@ const SHARES_AT: f64 = 0.95;
 /// No share is taken as less: it adds a part in 800 to the interval, and one can divide by it.
 const LEAST_SHARE: f64 = 0.05;
 
-/// Two medians of independent samples of positive values, and by how much of itself the second is larger.
+/// By what one median is compared with another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// By how much of itself the second is larger: second / first - 1. Of positive values.
+    Ratio,
+    /// Second - first.
+    Difference,
+}
+
+impl Change {
+    /// Where a change is a difference.
+    fn scaled(self, value: f64) -> f64 {
+        match self {
+            Self::Ratio => libm::log(value),
+            Self::Difference => value,
+        }
+    }
+
+    fn is_usable(self, value: f64) -> bool {
+        value.is_finite() && (self == Self::Difference || value > 0.0)
+    }
+}
+
+/// Two medians of independent samples, and by how much the second is larger.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Medians {
+    change: Change,
     base: Ordered,
     new: Ordered,
     /// Shares of both in the spread of the change; the squares sum to one.
@@ -27,27 +52,33 @@ pub(crate) struct Medians {
 }
 
 impl Medians {
-    /// Of two or more values a side. None where a value is not positive and finite.
-    pub(crate) fn new(base: &[f64], new: &[f64]) -> Option<Self> {
+    /// Of two or more values a side. None where a value is not finite, or for a ratio not positive.
+    pub(crate) fn new(change: Change, base: &[f64], new: &[f64]) -> Option<Self> {
         let of_side = |values: &[f64]| {
-            let is_usable = values.iter().all(|value| value.is_finite() && *value > 0.0);
+            let is_usable = values.iter().all(|value| change.is_usable(*value));
             Ordered::new(values).filter(|_| is_usable)
         };
-        let mut medians = Self { base: of_side(base)?, new: of_side(new)?, shares: [1.0, 1.0] };
+        let (base, new) = (of_side(base)?, of_side(new)?);
+        let mut medians = Self { change, base, new, shares: [1.0, 1.0] };
         let z = normal_quantile(SHARES_AT.min(medians.most()));
         // First from the intervals at the level itself, then from those at the shares that these give.
         for _ in 0..2 {
             let sides = [(&medians.base, medians.shares[0]), (&medians.new, medians.shares[1])];
-            let spreads = sides.map(|(runs, share)| ways(runs, z, share).iter().sum::<f64>());
+            let spreads =
+                sides.map(|(runs, share)| ways(change, runs, z, share).iter().sum::<f64>());
             let whole = libm::hypot(spreads[0], spreads[1]).max(f64::MIN_POSITIVE);
             medians.shares = spreads.map(|spread| (spread / whole).max(LEAST_SHARE));
         }
         Some(medians)
     }
 
-    /// The ratio of the medians - 1.
+    /// The change of the medians.
     pub(crate) fn value(&self) -> f64 {
-        self.new.median() / self.base.median() - 1.0
+        let (base, new) = (self.base.median(), self.new.median());
+        match self.change {
+            Change::Ratio => new / base - 1.0,
+            Change::Difference => new - base,
+        }
     }
 
     /// The interval that holds the true one with probability `level`; endless where a side has too few runs for it.
@@ -56,11 +87,14 @@ impl Medians {
             return [f64::NEG_INFINITY, f64::INFINITY];
         }
         let z = normal_quantile(level);
-        let [base_down, base_up] = ways(&self.base, z, self.shares[0]);
-        let [new_down, new_up] = ways(&self.new, z, self.shares[1]);
-        let change = libm::log(self.new.median()) - libm::log(self.base.median());
+        let [base_down, base_up] = ways(self.change, &self.base, z, self.shares[0]);
+        let [new_down, new_up] = ways(self.change, &self.new, z, self.shares[1]);
+        let [base, new] = [&self.base, &self.new].map(|runs| self.change.scaled(runs.median()));
         let ends = [-libm::hypot(new_down, base_up), libm::hypot(new_up, base_down)];
-        ends.map(|end| libm::expm1(change + end))
+        ends.map(|end| match self.change {
+            Change::Ratio => libm::expm1(new - base + end),
+            Change::Difference => new - base + end,
+        })
     }
 
     /// The largest probability that an interval may be asked for.
@@ -75,12 +109,12 @@ impl Medians {
     }
 }
 
-/// How far below and above its median a side may lie, in logarithms: the way to the ends of its interval at a share of
-/// `z`, stretched by as much.
-fn ways(runs: &Ordered, z: f64, share: f64) -> [f64; 2] {
+/// How far below and above its median a side may lie: the way to the ends of its interval at a share of `z`, stretched by
+/// as much.
+fn ways(change: Change, runs: &Ordered, z: f64, share: f64) -> [f64; 2] {
     let level = libm::erf(z * share * std::f64::consts::FRAC_1_SQRT_2).min(runs.most());
-    let [low, high] = runs.interval(level).map(libm::log);
-    let middle = libm::log(runs.median());
+    let [low, high] = runs.interval(level).map(|end| change.scaled(end));
+    let middle = change.scaled(runs.median());
     [(middle - low) / share, (high - middle) / share]
 }
 
@@ -116,18 +150,21 @@ mod tests {
     fn with_all_the_spread_on_one_side_it_is_that_sides_interval() {
         let runs: Vec<f64> = (101..=120).map(f64::from).collect();
         let [low, high] = Ordered::new(&runs).expect("values").interval(0.95);
-        let medians = Medians::new(&[100.0; 20], &runs).expect("values");
+        let medians = Medians::new(Change::Ratio, &[100.0; 20], &runs).expect("values");
         let [got_low, got_high] = medians.interval(0.95);
         close(got_low, low / 100.0 - 1.0, 1e-9);
         close(got_high, high / 100.0 - 1.0, 1e-9);
-        assert_eq!(Medians::new(&[2.0; 9], &[2.0; 7]).expect("values").interval(0.95), [0.0, 0.0]);
+        assert_eq!(
+            Medians::new(Change::Ratio, &[2.0; 9], &[2.0; 7]).expect("values").interval(0.95),
+            [0.0, 0.0]
+        );
     }
 
     #[test]
     fn it_is_narrower_than_with_both_sides_at_the_level_itself() {
         let tailed = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 9.0, 13.0, 40.0];
-        let medians = Medians::new(&tailed, &tailed).expect("values");
-        let [down, up] = ways(&medians.new, normal_quantile(0.95), 1.0);
+        let medians = Medians::new(Change::Ratio, &tailed, &tailed).expect("values");
+        let [down, up] = ways(Change::Ratio, &medians.new, normal_quantile(0.95), 1.0);
         let [low, high] = medians.interval(0.95).map(f64::ln_1p);
         close(low, -high, 1e-9);
         assert!(high < 0.95 * libm::hypot(down, up), "{high} {down} {up}");
@@ -137,8 +174,8 @@ mod tests {
     fn a_larger_level_is_never_a_narrower_interval_and_the_sides_may_change_places() {
         let base = [3.0, 5.0, 5.0, 5.5, 6.0, 7.5, 11.0];
         let new = [2.0, 2.0, 4.0, 8.0, 9.0, 9.0, 10.0, 12.0, 80.0];
-        let there = Medians::new(&base, &new).expect("values");
-        let back = Medians::new(&new, &base).expect("values");
+        let there = Medians::new(Change::Ratio, &base, &new).expect("values");
+        let back = Medians::new(Change::Ratio, &new, &base).expect("values");
         let mut last = [there.value(); 2];
         for step in 0..=98 {
             let level = f64::from(step) / 100.0;
@@ -154,34 +191,66 @@ mod tests {
     }
 
     #[test]
+    fn a_difference_moves_with_its_sides_and_may_be_of_any_numbers() {
+        let base = [-3.0, -1.0, 0.0, 0.5, 2.0, 4.0, 9.0, 11.0];
+        let new = base.map(|value| 3.0 - value);
+        let of = |base: &[f64], new: &[f64]| {
+            let medians = Medians::new(Change::Difference, base, new).expect("values");
+            (medians.value(), medians.interval(0.95))
+        };
+        let (value, [low, high]) = of(&base, &new);
+        close(value, 0.5, 1e-12);
+        let (moved, [moved_low, moved_high]) = of(&base, &new.map(|value| value + 100.0));
+        close(moved - value, 100.0, 1e-9);
+        close(moved_low - low, 100.0, 1e-9);
+        close(moved_high - high, 100.0, 1e-9);
+        let (_, [back_low, back_high]) = of(&new, &base);
+        close(back_low, -high, 1e-9);
+        close(back_high, -low, 1e-9);
+        // With all the spread on one side it is that side's interval.
+        let [alone_low, alone_high] = Ordered::new(&new).expect("values").interval(0.95);
+        let (_, [low, high]) = of(&[1.0; 9], &new);
+        close(low, alone_low - 1.0, 1e-9);
+        close(high, alone_high - 1.0, 1e-9);
+        assert_eq!(of(&[2.0; 9], &[2.0; 7]), (0.0, [0.0, 0.0]));
+        assert_eq!(Medians::new(Change::Difference, &base, &[1.0, f64::INFINITY]), None);
+    }
+
+    #[test]
     fn few_runs_say_nothing_and_what_is_no_positive_number_is_no_run() {
         let six = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
         let endless = [f64::NEG_INFINITY, f64::INFINITY];
-        let few = Medians::new(&six[..5], &six).expect("values");
+        let few = Medians::new(Change::Ratio, &six[..5], &six).expect("values");
         assert_eq!((few.interval(0.95), few.count()), (endless, 5));
         let [low, high] = few.interval(0.93);
         assert!(low.is_finite() && high.is_finite());
-        let enough = Medians::new(&six, &six).expect("values").interval(0.95);
+        let enough = Medians::new(Change::Ratio, &six, &six).expect("values").interval(0.95);
         assert!(enough[0].is_finite() && enough[1].is_finite());
         for odd in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            assert_eq!(Medians::new(&six, &[1.0, 2.0, odd]), None);
-            assert_eq!(Medians::new(&[odd, 1.0, 2.0], &six), None);
+            assert_eq!(Medians::new(Change::Ratio, &six, &[1.0, 2.0, odd]), None);
+            assert_eq!(Medians::new(Change::Ratio, &[odd, 1.0, 2.0], &six), None);
         }
-        assert_eq!(Medians::new(&six[..1], &six), None);
+        assert_eq!(Medians::new(Change::Ratio, &six[..1], &six), None);
         // The largest and the smallest numbers there are: no interval, and no NaN.
         let (large, small) = ([f64::MAX; 6], [f64::MIN_POSITIVE; 6]);
-        let [low, high] = Medians::new(&small, &large).expect("values").interval(0.95);
+        let [low, high] =
+            Medians::new(Change::Ratio, &small, &large).expect("values").interval(0.95);
         assert_eq!([low, high], [f64::INFINITY; 2]);
-        let [low, high] = Medians::new(&large, &small).expect("values").interval(0.95);
+        let [low, high] =
+            Medians::new(Change::Ratio, &large, &small).expect("values").interval(0.95);
         assert_eq!([low, high], [-1.0; 2]);
     }
 
     /// Exponential values, sides of unlike number and spread among them: 95 % intervals hold the truth in 93 to 97 of 100,
     /// and err to either side in fewer than four.
     #[test]
-    fn intervals_hold_the_ratio_as_often_as_they_say() {
+    fn intervals_hold_the_change_as_often_as_they_say() {
         let trials = 2_000_u64;
-        for (base, new, power) in [(6, 6, 1.0), (10, 10, 1.0), (20, 20, 1.0), (20, 8, 3.0)] {
+        let sizes = [(6, 6, 1.0), (10, 10, 1.0), (20, 20, 1.0), (20, 8, 3.0)];
+        let changes = [Change::Ratio, Change::Difference];
+        for ((base, new, power), change) in
+            sizes.into_iter().flat_map(|size| changes.map(|change| (size, change)))
+        {
             let mut missed = [0_u64; 2];
             for trial in 0..trials {
                 let key = Key::new(trial).with(Purpose::Bootstrap).word(base * 1_000 + new);
@@ -191,16 +260,20 @@ mod tests {
                     (0..n).map(|run| libm::pow(scaled(run), power)).collect()
                 };
                 let sides = (side(0, base, 1.0), side(1, new, power));
-                let [low, high] = Medians::new(&sides.0, &sides.1).expect("values").interval(0.95);
+                let [low, high] =
+                    Medians::new(change, &sides.0, &sides.1).expect("values").interval(0.95);
                 missed[0] += u64::from(low > 0.0);
                 missed[1] += u64::from(high < 0.0);
             }
             let most = trials * 4 / 100;
             let sum = missed[0] + missed[1];
-            assert!(missed.iter().all(|missed| *missed < most), "{base} {new}: {missed:?}");
+            assert!(
+                missed.iter().all(|missed| *missed < most),
+                "{change:?} {base} {new}: {missed:?}"
+            );
             assert!(
                 (trials * 3 / 100..trials * 7 / 100).contains(&sum),
-                "{base} {new}: {missed:?}"
+                "{change:?} {base} {new}: {missed:?}"
             );
         }
     }

@@ -3,13 +3,13 @@
 //! Runs of the same seed are compared pair by pair: the requests are the same ones, so most of what differs between
 //! seeds cancels. Where the sides have no seed in common they are compared as two independent samples.
 
-use super::rule::{Bound, Rule};
+use super::rule::{Bound, Rule, is_share};
 use super::sides::{Group, SideRuns};
 use crate::exit::Failure;
 use gorgo_metrics::Numbers;
 use gorgo_stats::{
-    Estimate, FEWEST_OF_MEDIAN, holm, level, mean, paired_difference, paired_ratio,
-    unpaired_difference, unpaired_ratio,
+    Estimate, FEWEST_OF_MEDIAN, holm, level, mean, paired_difference, paired_ratio, paired_shift,
+    unpaired_difference, unpaired_ratio, unpaired_shift,
 };
 
 /// The probability with which a family of rules that all hold may fail by chance: one end of a 95 % interval.
@@ -32,18 +32,21 @@ pub const SHOWN: [&str; 9] = [
     "cost_usd.per_million_tokens",
 ];
 
-/// A metric of both sides: means over seeds and their change.
+/// A metric of both sides and its change. Of a share the mean over seeds, of which rare ones are to count; of anything
+/// else the median, which a few seeds far out do not move.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// Its path.
     pub metric: String,
-    /// Mean over BASE's seeds.
+    /// BASE: the mean of a share, else the median over its seeds.
     pub base: Option<f64>,
-    /// Mean over NEW's seeds.
+    /// NEW, likewise.
     pub new: Option<f64>,
+    /// The means of both.
+    pub means: Option<[f64; 2]>,
     /// NEW itself: the median over its seeds.
     pub level: Option<Estimate>,
-    /// NEW - BASE.
+    /// NEW - BASE: of a share the mean, else the median over seeds where runs are paired, else of the medians.
     pub difference: Option<Estimate>,
     /// NEW / BASE - 1: the median over seeds where runs are paired, else of the medians.
     pub ratio: Option<Estimate>,
@@ -156,17 +159,23 @@ pub fn judge(base: &SideRuns, new: &SideRuns, rules: &[Rule]) -> Result<Judgemen
 /// A rule that does not fail, although the means differ by more than its bound: a minority of the seeds changes far more
 /// than the others, which a median does not show.
 fn hidden_by_the_median(verdict: &Verdict) -> Option<String> {
-    let Bound::Relative(bound) = verdict.rule.bound else { return None };
-    let (base, new) = (verdict.change.base?, verdict.change.new?);
-    let (median, means) = (verdict.estimate.as_ref()?.value(), new / base - 1.0);
+    let [base, new] = verdict.change.means?;
+    let (bound, means, by) = match verdict.rule.bound {
+        Bound::Relative(bound) => {
+            (bound, new / base - 1.0, format!("{:+.1} %", 100.0 * (new / base - 1.0)))
+        }
+        Bound::Absolute(bound) if !is_share(&verdict.rule.metric) => {
+            (bound, new - base, format!("{:+.4}", new - base))
+        }
+        Bound::Absolute(_) | Bound::Level(_) => return None,
+    };
+    let median = verdict.estimate.as_ref()?.value();
     let is_past = |change: f64| if verdict.rule.above { change > bound } else { change < bound };
     let is_hidden = is_past(means) && !is_past(median) && verdict.outcome != Outcome::Fails;
     is_hidden.then(|| {
         format!(
-            "'{}' ({}): the means differ by {:+.1} %, past the bound: a minority of the seeds changes far more than the median",
-            verdict.rule,
-            verdict.label,
-            100.0 * means
+            "'{}' ({}): the means differ by {by}, past the bound: a minority of the seeds changes far more than the median",
+            verdict.rule, verdict.label
         )
     })
 }
@@ -279,18 +288,28 @@ fn change(metric: &str, base: &[Numbers], new: &[Numbers], paired: bool) -> Chan
     let missing = [&base, &new].map(|side| side.iter().filter(|value| value.is_none()).count());
     let there = |side: Vec<Option<f64>>| side.into_iter().collect::<Option<Vec<f64>>>();
     let (base, new) = (there(base), there(new));
-    let of_side = |side: &Option<Vec<f64>>| mean(side.as_ref()?);
-    let (base_mean, new_mean) = (of_side(&base), of_side(&new));
-    let new_level = new.as_ref().and_then(|new| level(new));
-    let (difference, ratio) = match (&base, &new) {
-        (Some(base), Some(new)) if paired => {
-            (paired_difference(base, new), paired_ratio(base, new))
+    let sides = [&base, &new].map(Option::as_ref);
+    let [base_mean, new_mean] = sides.map(|side| mean(side?));
+    let levels = sides.map(|side| level(side?));
+    let share = is_share(metric);
+    let (difference, ratio) = match sides {
+        [Some(base), Some(new)] if paired => {
+            let difference = if share { paired_difference } else { paired_shift };
+            (difference(base, new), paired_ratio(base, new))
         }
-        (Some(base), Some(new)) => (unpaired_difference(base, new), unpaired_ratio(base, new)),
+        [Some(base), Some(new)] => {
+            let difference = if share { unpaired_difference } else { unpaired_shift };
+            (difference(base, new), unpaired_ratio(base, new))
+        }
         _ => (None, None),
     };
+    let [base_median, new_median] =
+        levels.each_ref().map(|level| level.as_ref().map(Estimate::value));
+    let (base, new) = if share { (base_mean, new_mean) } else { (base_median, new_median) };
+    let [_, level] = levels;
+    let means = base_mean.zip(new_mean).map(Into::into);
     let metric = metric.to_owned();
-    Change { metric, base: base_mean, new: new_mean, level: new_level, difference, ratio, missing }
+    Change { metric, base, new, means, level, difference, ratio, missing }
 }
 
 fn verdict(rule: &Rule, cell: &Cell) -> Verdict {
@@ -319,7 +338,7 @@ fn verdict(rule: &Rule, cell: &Cell) -> Verdict {
 fn change_of_none(metric: &str) -> Change {
     let metric = metric.to_owned();
     let (difference, ratio, level) = (None, None, None);
-    Change { metric, base: None, new: None, level, difference, ratio, missing: [0, 0] }
+    Change { metric, base: None, new: None, means: None, level, difference, ratio, missing: [0, 0] }
 }
 
 /// Corrects the p-values for their number, and lets fail what is then still sure.

@@ -71,6 +71,11 @@ impl Rule {
     }
 }
 
+/// Whether a metric is a share, from 0 to 1.
+pub fn is_share(metric: &str) -> bool {
+    ["fraction", "rate", "share"].iter().any(|word| metric.ends_with(word))
+}
+
 fn bound(text: &str, start: usize, metric: &str) -> Result<Bound, String> {
     let rest = text[start..].trim_end();
     let signed = rest.starts_with(['+', '-']);
@@ -88,7 +93,7 @@ fn bound(text: &str, start: usize, metric: &str) -> Result<Bound, String> {
     let unit_at = start + rest.len() - unit.len();
     let wrong = |problem: String| Err(blame(text, unit_at, &problem));
     let is_time = metric.contains("_ms");
-    let is_share = ["fraction", "rate", "share"].iter().any(|word| metric.ends_with(word));
+    let is_share = is_share(metric);
     let value = match unit {
         "%" if !signed => {
             return Err(blame(

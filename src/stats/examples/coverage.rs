@@ -4,14 +4,14 @@
 //! is a series of values that depend on each other: lognormal ones whose logarithm is an autoregression of order 1, and
 //! waits in an M/M/1 queue (Lindley's recursion). A sample is one percentile of each of several runs. Asked are the
 //! median over runs, and the change when the logarithms spread by 5 % more (lognormal) or services take 5 % longer (waits),
-//! under common draws (the median of the runs' changes) and under fresh ones (the ratio of medians), and the difference of
-//! the means. The truth is what ten times as many other runs show; below it stands how far the mean over runs of this
+//! under common draws (the median of the runs' changes) and under fresh ones (the change of the medians), in % and as a
+//! difference. The truth is what ten times as many other runs show; below it stands how far the mean over runs of this
 //! length is from the percentile of endless time, which is known.
 
 use gorgo_random::{Key, Purpose};
 use gorgo_stats::{
-    Estimate, level, median, median_interval, paired_difference, paired_ratio, unpaired_difference,
-    unpaired_ratio,
+    Estimate, level, median, median_interval, paired_ratio, paired_shift, unpaired_ratio,
+    unpaired_shift,
 };
 
 /// A kind of data.
@@ -145,12 +145,13 @@ fn main() {
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         let some = |values: &[f64]| values.iter().copied().map(Some).collect::<Vec<_>>();
         let middle = |values: &[f64]| median(&some(values)).unwrap_or(f64::NAN);
-        // Of each percentile: the median, the median change, the change of the median, the differences of means.
+        // Of each percentile: the median, the median change, the change of the median, and the same of differences.
         let truths = others.each_ref().map(|[base, common, fresh]| {
             let changes: Vec<f64> = base.iter().zip(common).map(|(a, b)| b / a - 1.0).collect();
-            let difference = |new: &[f64]| mean(new) - mean(base);
+            let shifts: Vec<f64> = base.iter().zip(common).map(|(a, b)| b - a).collect();
             let of_medians = middle(fresh) / middle(base) - 1.0;
-            [middle(base), middle(&changes), of_medians, difference(common), difference(fresh)]
+            let shift = middle(fresh) - middle(base);
+            [middle(base), middle(&changes), of_medians, middle(&shifts), shift]
         });
         for runs in [6, 10, 20] {
             let mut held = [[Held::default(); 6]; 2];
@@ -165,8 +166,8 @@ fn main() {
                     held[1].tell(low.zip(high).map(|(low, high)| [low, high]), truth[0]);
                     held[2].tell(ends(paired_ratio(base, common)), truth[1]);
                     held[3].tell(ends(unpaired_ratio(base, fresh)), truth[2]);
-                    held[4].tell(ends(paired_difference(base, common)), truth[3]);
-                    held[5].tell(ends(unpaired_difference(base, fresh)), truth[4]);
+                    held[4].tell(ends(paired_shift(base, common)), truth[3]);
+                    held[5].tell(ends(unpaired_shift(base, fresh)), truth[4]);
                 }
             }
             for (percent, held) in PERCENT.into_iter().zip(held) {

@@ -4,13 +4,13 @@
 //! `cargo run --release -p gorgo-stats --example gate [FILE [TRIALS]]` prints the tables of `results/statistics`. FILE
 //! (default: the committed one) has a row a seed: the metric of one simulated run as the scenario stands, and of changed
 //! ones. The rows are what trials draw from, with replacement, so that draws are independent and what is true of a change
-//! is known exactly: by common seeds the median over all rows of its share, by fresh ones the ratio of the medians, and of
-//! differences that of the means. A gate at 5 % is asked, and one whose bound is the true change itself.
+//! is known exactly: by common seeds the median over all rows of its change, by fresh ones the change of the medians, in % and as
+//! a difference. A gate at 5 % is asked, and one whose bound is the true change itself.
 
 use gorgo_random::{Key, Purpose};
 use gorgo_stats::{
-    Estimate, level, mean, median, median_interval, paired_difference, paired_ratio,
-    unpaired_difference, unpaired_ratio,
+    Estimate, level, median, median_interval, paired_ratio, paired_shift, unpaired_ratio,
+    unpaired_shift,
 };
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../results/statistics/pool_p99.csv");
@@ -59,8 +59,8 @@ fn estimates(base: &[f64], new: &[f64], seeds: usize, trial: u64) -> [Option<Est
     [
         paired_ratio(&before, &common),
         unpaired_ratio(&before, &fresh),
-        paired_difference(&before, &common),
-        unpaired_difference(&before, &fresh),
+        paired_shift(&before, &common),
+        unpaired_shift(&before, &fresh),
     ]
 }
 
@@ -68,13 +68,13 @@ fn middle(values: impl Iterator<Item = f64>) -> f64 {
     median(&values.map(Some).collect::<Vec<_>>()).unwrap_or(f64::NAN)
 }
 
-/// What is true of each of [`estimates`]: the median over all rows of each row's change, the ratio of medians, and the
-/// difference of means twice.
+/// What is true of each of [`estimates`]: the median over all rows of each row's change, the ratio of medians, and
+/// the same of differences.
 fn truths(base: &[f64], new: &[f64]) -> [f64; 4] {
     let by_seed = middle(base.iter().zip(new).map(|(base, new)| new / base - 1.0));
     let of = |values: &[f64]| middle(values.iter().copied());
-    let difference = mean(new).zip(mean(base)).map_or(f64::NAN, |(new, base)| new - base);
-    [by_seed, of(new) / of(base) - 1.0, difference, difference]
+    let shift = middle(base.iter().zip(new).map(|(base, new)| new - base));
+    [by_seed, of(new) / of(base) - 1.0, shift, of(new) - of(base)]
 }
 
 /// The share of trials, with so many seeds a side, in which a gate at these bounds alarms: by common seeds, by fresh ones.
