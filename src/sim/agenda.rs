@@ -32,6 +32,9 @@ pub enum Event {
     RouterDeadline(u32),
     /// A request reaches the router, which decides.
     AtRouter(Slot),
+    /// The router has decided on all requests before this one, and decides on it. One that arrives at this very instant
+    /// waits for it, whichever comes first.
+    Turn(Slot),
     /// A replica is back after an outage: what reaches it at this instant is served.
     Up(ReplicaId),
     /// A request reaches its replica. After all decisions of the instant; before the replica moves, because a request
@@ -83,7 +86,7 @@ impl Event {
             Self::FirstTokenAtFirstRouter(_) => 6,
             Self::EndAtFirstRouter(_) => 7,
             Self::RouterDeadline(_) => 8,
-            Self::AtRouter(_) => 9,
+            Self::AtRouter(_) | Self::Turn(_) => 9,
             Self::Up(_) => 10,
             Self::AtReplica(_) => 11,
             Self::Wake(..) => 12,
