@@ -6,14 +6,18 @@ clients.py GORGO [--aiperf BIN] [--guidellm BIN] [--rounds N] [--requests N] [--
 GORGO is a binary built with `--features live`. The same Mooncake-form trace goes through each client in turn, N rounds, so that
 other work on the machine hits all alike, to `gorgo proxy` and two emulated replicas behind it, whose times do not depend on the
 text, since each client writes its own. AIPerf and GuideLLM get make_model.py's tokenizer, whose tokens are four characters, as
-those of the replicas are: so all must send and get the same numbers of tokens. Percentiles are taken here, of each client's own list of requests, for they do not
-mean the same by P99 of few (nearest rank, or a point between two). Clients that are not given are left out. Prints a table of P50
-and P99 of all rounds together, and writes it, and those of each round, as JSON."""
+those of the replicas are: so all must send and get the trace's numbers of tokens, request by request. Percentiles are taken here,
+of each client's own list of requests, for they do not mean the same by P99 of few (nearest rank, or a point between two). Clients
+that are not given are left out. Prints a table of P50 and P99 of all rounds together, and writes it, and those of each round, as
+JSON. Exits with 1 where a request failed or is missing or has other counts than the trace, or where another client's TTFT is
+further from gorgo live's than LIMITS."""
 import argparse, csv, json, math, os, random, shutil, socket, subprocess, sys, tempfile, time
+from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 RATE = 6.0  # requests a second
+LIMITS = {"ttft_ms_p50": 0.03, "ttft_ms_p99": 0.05}
 SCENARIO = """name = "clients"
 seed = 1
 [[profiles]]
@@ -38,7 +42,8 @@ policies = ["round-robin"]
 
 
 def trace(path, requests):
-    """Exponential gaps, prompts of 1 to 4 blocks of 512 tokens of which the first is shared, answers of 20 to 60 tokens."""
+    """Exponential gaps, prompts of 1 to 4 blocks of 512 tokens of which the first is shared, answers of 20 to 60 tokens. Gives the
+    tokens of each prompt and its answer."""
     draw, at_ms, lines = random.Random(7), 0.0, []
     for number in range(requests):
         blocks = draw.randint(1, 4)
@@ -46,6 +51,7 @@ def trace(path, requests):
         lines.append({"timestamp": round(at_ms), "input_length": 512 * blocks, "output_length": draw.randint(20, 60), "hash_ids": ids})
         at_ms += draw.expovariate(RATE) * 1e3
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return [(line["input_length"], line["output_length"]) for line in lines]
 
 
 def run(command, **more):
@@ -65,8 +71,7 @@ def ours(gorgo, folder, url):
     return {
         "completed": summary["requests"]["completed"],
         "failed": summary["requests"]["injected"] - summary["requests"]["completed"],
-        "prompt_tokens": sum(int(row["input_tokens"]) for row in rows),
-        "output_tokens": sum(int(row["output_tokens"]) for row in rows),
+        "tokens": [(int(row["input_tokens"]), int(row["output_tokens"])) for row in rows],
         # Other clients start their clock when they send.
         "ttft_ms": [float(row["ttft_from_send_ms"]) for row in rows],
         "e2e_ms": [float(row["finished_ms"]) - float(row["sent_ms"]) for row in rows],
@@ -88,7 +93,8 @@ def aiperf(binary, folder, url, tokenizer):
     run([binary, "profile", "-m", "emulated", "--url", url, "--endpoint-type", "completions", "--streaming", "--tokenizer", "local/four-characters",
          "--input-file", folder / "trace.jsonl", "--custom-dataset-type", "mooncake_trace", "--fixed-schedule",
          "--extra-inputs", "ignore_eos:true", "--use-server-token-count", "--no-server-metrics", "--ui", "none", "--output-artifact-dir", out, "--random-seed", "1"],
-        env={**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"})
+        # It keeps prompts in the user's cache under the tokenizer's name: those of another tokenizer of that name would be sent.
+        env={**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "AIPERF_DATASET_MMAP_CACHE_ENABLED": "false"})
     found = json.loads(next(out.rglob("profile_export_aiperf.json")).read_text())
     errors = found.get("error_request_count") or {"avg": 0}
     with open(next(out.rglob("profile_export.jsonl"))) as file:
@@ -96,8 +102,7 @@ def aiperf(binary, folder, url, tokenizer):
     return {
         "completed": int(found["request_count"]["avg"]),
         "failed": int(errors["avg"]),
-        "prompt_tokens": round(found["usage_prompt_tokens"]["sum"]),
-        "output_tokens": round(found["usage_completion_tokens"]["sum"]),
+        "tokens": [tuple(int(row[f"usage_{what}_tokens"]["value"]) for what in ("prompt", "completion")) for row in rows],
         "ttft_ms": [row["time_to_first_token"]["value"] for row in rows],
         "e2e_ms": [row["request_latency"]["value"] for row in rows],
     }
@@ -108,14 +113,15 @@ def guidellm(binary, folder, url, tokenizer):
     data = json.dumps({"kind": "mooncake", "source": {"kind": "json_file", "path": str(folder / "trace.jsonl")}})
     run([binary, "run", "--backend", f"kind=openai_http,target={url},model=emulated,request_format=/v1/completions", "--profile", "kind=replay,time_scale=0.001,schedule_turn=timestamp",
          "--data", data, "--tokenizer", f"kind=hf_auto,model={tokenizer}", "--output", f"kind=json,path={out}", "--disable-console-interactive"],
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"})
+        # It announces its end before it hands on the last result, and its reader, who looks for that announcement after each of
+        # these intervals without a result, leaves at it: with its own 0.1 s the last result of this trace is lost.
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "GUIDELLM__MP_POLL_INTERVAL": "2"})
     benchmark = json.loads(out.read_text())["benchmarks"][0]
     requests = benchmark["requests"]
     return {
         "completed": len(requests["successful"]),
         "failed": len(requests["errored"]) + len(requests["incomplete"]),
-        "prompt_tokens": sum(r["prompt_tokens"] for r in requests["successful"]),
-        "output_tokens": sum(r["output_tokens"] for r in requests["successful"]),
+        "tokens": [(r["prompt_tokens"], r["output_tokens"]) for r in requests["successful"]],
         "ttft_ms": [r["time_to_first_token_ms"] for r in requests["successful"]],
         "e2e_ms": [1e3 * r["request_latency"] for r in requests["successful"]],
     }
@@ -159,7 +165,7 @@ def main():
             clients[name] = lambda folder, url, call=call, binary=binary.absolute(): call(binary, folder, url, folder / "tokenizer")
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        trace(folder / "trace.jsonl", given.requests)
+        traced = Counter(trace(folder / "trace.jsonl", given.requests))
         (folder / "clients.toml").write_text(SCENARIO)
         run([sys.executable, HERE / "make_model.py", folder / "tokenizer"])
         processes = []
@@ -169,7 +175,8 @@ def main():
             load = [round(os.getloadavg()[0], 1)]
             for _ in range(given.rounds):
                 for name, call in clients.items():
-                    rounds[name].append(call(folder, url))
+                    result = call(folder, url)
+                    rounds[name].append({**result, "as_traced": (traced & Counter(result["tokens"])).total()})
                     time.sleep(2)
                 load.append(round(os.getloadavg()[0], 1))
         finally:
@@ -178,7 +185,10 @@ def main():
                 process.wait(timeout=30)
     at = lambda values, share: sorted(values)[max(1, math.ceil(share * len(values))) - 1]
     of = lambda results: [at([value for r in results for value in r[what]], share) for what in ("ttft_ms", "e2e_ms") for share in (0.5, 0.99)]
-    counts = lambda results: {what: sum(r[what] for r in results) for what in ("completed", "failed", "prompt_tokens", "output_tokens")}
+    counts = lambda results: {
+        **{what: sum(r[what] for r in results) for what in ("completed", "failed", "as_traced")},
+        **{what: sum(pair[place] for r in results for pair in r["tokens"]) for place, what in enumerate(("prompt_tokens", "output_tokens"))},
+    }
     names = ("ttft_ms_p50", "ttft_ms_p99", "e2e_ms_p50", "e2e_ms_p99")
     told = lambda results: {**counts(results), **{name: round(value, 2) for name, value in zip(names, of(results))}}
     report = {
@@ -188,12 +198,17 @@ def main():
     if given.out:
         given.out.write_text(json.dumps(report, indent=1) + "\n")
     print(f"load average {load}; ms, {given.rounds} rounds together; against gorgo live, %")
-    print(f"{'client':12} {'completed':>9} {'failed':>6} {'prompt tok':>10} {'output tok':>10} {'TTFT P50':>9} {'P99':>9} {'E2E P50':>9} {'P99':>9}")
-    base = of(rounds["gorgo live"])
+    print(f"{'client':12} {'completed':>9} {'failed':>6} {'as traced':>9} {'prompt tok':>10} {'output tok':>10} {'TTFT P50':>9} {'P99':>9} {'E2E P50':>9} {'P99':>9}")
+    base, wrong = of(rounds["gorgo live"]), []
     for name, results in rounds.items():
-        numbers = of(results)
-        off = "" if numbers is base else "   " + " ".join(f"{100 * (n / b - 1):+6.1f}" for n, b in zip(numbers, base))
-        print(f"{name:12} {' '.join(f'{n:9}' for n in counts(results).values())} " + " ".join(f"{n:9.1f}" for n in numbers) + off)
+        numbers, count = of(results), counts(results)
+        off = dict(zip(names, (n / b - 1 for n, b in zip(numbers, base))))
+        told = "" if name == "gorgo live" else "   " + " ".join(f"{100 * share:+6.1f}" for share in off.values())
+        print(f"{name:12} " + " ".join(f"{n:{width}}" for n, width in zip(count.values(), (9, 6, 9, 10, 10))) + " " + " ".join(f"{n:9.1f}" for n in numbers) + told)
+        if not given.requests * given.rounds == count["completed"] == count["as_traced"] or count["failed"]:
+            wrong.append(f"{name}: not every request has completed with the tokens of the trace")
+        wrong += [f"{name}: {what} is {100 * off[what]:+.1f} % from that of gorgo live" for what, limit in LIMITS.items() if abs(off[what]) > limit]
+    sys.exit("\n".join(wrong) or 0)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,16 @@
 A Llama-shaped model without weights, for engines that take random ones (vLLM: --load-format dummy), and a tokenizer whose every
 token is four ASCII characters: each output token then shows as text at once (of byte pairs a random model makes broken UTF-8,
 which engines hold back, sometimes until the end), and whoever counts four characters a token counts what it counts. It reads any
-text as one of nine letters, so that it knows every word. Needs nothing beyond Python's own library."""
+character as one of nine letters, so that it knows every word of four; what is left over at the end of a text is a token too, which
+is written as four characters. So the text of any n tokens is n tokens again, wherever they were cut out of other texts, as AIPerf
+does it. Needs nothing beyond Python's own library."""
 import argparse, itertools, json
 from pathlib import Path
 
 VOCABULARY = 8192
 # Four characters too.
 SPECIAL = ["<bs>", "</s>"]
+# What is read of the one to three characters at the end of a text.
 UNKNOWN = "<uk>"
 # What a character is read as; all others are a space.
 LETTERS = {"a": "abc", "e": "def", "i": "ghi", "n": "jklmn", "o": "op", "r": "qr", "s": "s", "t": "tuvwxyz"}
@@ -18,9 +21,8 @@ TEMPLATE = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
 
 
 def words():
-    """All of up to four letters; the rest of the vocabulary is never read, but an engine may write it."""
-    letters = [*LETTERS, " "]
-    known = ["".join(word) for length in (4, 3, 2, 1) for word in itertools.product(letters, repeat=length)]
+    """All of four letters; the rest of the vocabulary is never read, but an engine may write it."""
+    known = ["".join(word) for word in itertools.product([*LETTERS, " "], repeat=4)]
     return known + [f"{number:04}" for number in range(VOCABULARY - len(SPECIAL) - 1 - len(known))]
 
 
@@ -31,7 +33,7 @@ def main():
         parser.add_argument(f"--{name}", type=int, default=value)
     given = parser.parse_args()
     vocabulary = {word: number for number, word in enumerate([*SPECIAL, UNKNOWN, *words()])}
-    assert len(vocabulary) == VOCABULARY, len(vocabulary)
+    assert len(vocabulary) == VOCABULARY and all(len(word) == 4 for word in vocabulary)
     special = [{"id": number, "content": word, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
                for number, word in enumerate(SPECIAL)]
     replace = lambda pattern, content: {"type": "Replace", "pattern": {"Regex": pattern}, "content": content}

@@ -247,6 +247,84 @@ fn both_engines_tell_the_proxy_what_they_hold() {
     assert_eq!(process.end().code(), Some(0));
 }
 
+/// What the scripts of `results/live` send with, by the tokenizer they make: one trace, three counts of each prompt.
+#[cfg(feature = "tokenizer")]
+#[test]
+fn a_traces_prompts_have_its_token_counts_for_the_proxy_and_for_the_engine() {
+    use crate::support::{gorgo_ok, root};
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let script = root().join("results/live/make_model.py");
+    let made = match Command::new("python3").arg(script).arg(at("model")).output() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            println!("skipped: there is no python3");
+            return;
+        }
+        made => made.expect("python3 runs"),
+    };
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    // Every length once, few of them whole blocks, with a block that most prompts share.
+    let lengths: Vec<usize> = (0..40).map(|n| 3 + n * 173 % 4001).collect();
+    let trace: String = (0..).zip(&lengths).map(|(n, &tokens)| {
+        let mut ids: Vec<usize> = (0..tokens.div_ceil(512)).map(|block| 100 * n + block).collect();
+        if tokens > 512 {
+            ids[0] = 7;
+        }
+        format!("{{\"timestamp\":{},\"input_length\":{tokens},\"output_length\":{},\"hash_ids\":{ids:?}}}\n", 20 * n, 1 + n % 5)
+    }).collect();
+    std::fs::write(at("trace.jsonl"), trace).expect("it is written");
+    let scenario = "name = \"counts\"\nseed = 1\n[[profiles]]\nname = \"still\"\nprefill_base_ms = 2.0\n\
+        decode_base_ms = 1.0\nkv_pool_tokens = 400000\n\
+        [[fleet.replicas]]\nname = \"r\"\nregion = \"azure:eastus\"\nprofile = \"still\"\ncount = 2\n\
+        [workload.trace]\npath = \"trace.jsonl\"\n[load.recorded]\n[router]\npolicies = [\"round-robin\"]\n";
+    std::fs::write(at("counts.toml"), scenario).expect("it is written");
+    let scenario = at("counts.toml").to_str().expect("a path").to_owned();
+    let (_fleet, inventory) = fleet(&[&scenario]);
+    let text = format!(
+        "listen = \"127.0.0.1:0\"\npolicy = \"round-robin\"\n[text]\ntokenizer = \"model/tokenizer.json\"\n[log]\ndecisions = \"decisions.jsonl\"\n{}",
+        replicas(&inventory)
+    );
+    std::fs::write(at("proxy.toml"), text).expect("it is written");
+    let (mut process, _words, address) = proxy(&at("proxy.toml"));
+    let (out, url) = (at("out").to_str().expect("a path").to_owned(), format!("http://{address}"));
+    let live = ["live", &scenario, "--url", &url, "--max-send-lag", "30s", "--out", &out];
+    let sent: Value = serde_json::from_str(&gorgo_ok(&[&live[..], &["--format", "json"]].concat()))
+        .expect("JSON");
+    assert_eq!(sent["runs"][0]["live"]["answers_without_usage"], 0);
+    // Texts that end within a word of four, and one that begins as AIPerf's blocks do. The last is counted otherwise by who has
+    // the tokenizer, for its BOS token is whole wherever it stands.
+    let ends = [("a", 1), ("Once upon a time!", 5), ("<bs>of blocks", 4), ("\u{65e5}\u{672c}", 1)];
+    for (text, tokens) in ends.into_iter().chain([("ab<bs>cd", 2)]) {
+        let told = answer(&address, &format!("{{\"prompt\":\"{text}\",\"max_tokens\":1}}"));
+        assert!(told.contains(&format!("\"prompt_tokens\":{tokens},")), "{text}: {told}");
+    }
+    process.signal("-TERM");
+    assert_eq!(process.end().code(), Some(0));
+
+    let mut wanted = lengths;
+    wanted.sort_unstable();
+    let rows = std::fs::read_to_string(at("out/round-robin/requests.csv")).expect("rows");
+    let mut lines = rows.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let head = lines.next().expect("a head");
+    let column = head.iter().position(|name| *name == "input_tokens").expect("the column");
+    let mut engine: Vec<usize> = lines.map(|row| row[column].parse().expect("a number")).collect();
+    engine.sort_unstable();
+    assert_eq!(engine, wanted);
+    let rows = std::fs::read_to_string(at("decisions.jsonl")).expect("decisions");
+    let rows = rows.lines().filter_map(|row| serde_json::from_str::<Value>(row).ok());
+    let mut proxy: Vec<usize> =
+        rows.filter_map(|row| row["prompt_tokens"].as_u64()).map(|n| n as usize).collect();
+    wanted.extend(ends.map(|(_, tokens)| tokens).into_iter().chain([3]));
+    wanted.sort_unstable();
+    proxy.sort_unstable();
+    assert_eq!(proxy, wanted);
+    // So whatever tokens a prompt is put together from, its text is as many again.
+    let tokenizer = std::fs::read(at("model/tokenizer.json")).expect("a tokenizer");
+    let tokenizer: Value = serde_json::from_slice(&tokenizer).expect("JSON");
+    let vocabulary = tokenizer["model"]["vocab"].as_object().expect("a vocabulary");
+    assert!(vocabulary.len() == 8192 && vocabulary.keys().all(|word| word.len() == 4));
+}
+
 #[test]
 fn what_cannot_be_read_is_an_input_error() {
     let missing = gorgo(&["proxy", "--config", "no/such/file.toml"]);
