@@ -15,6 +15,7 @@ use crate::{
     RequestRecord, ServedTable, Summary, TimelineSample, TunerSummary, Window,
 };
 use gorgo_types::Nanos;
+use std::hint::cold_path;
 
 /// Collects one run.
 #[derive(Debug)]
@@ -117,9 +118,11 @@ impl Collector {
         let replicas = self.names.replicas.len();
         let regions = self.names.regions.len();
         if let Some(region) = record.router_region.filter(|region| region.index() >= regions) {
+            cold_path();
             return Err(Invalid::UnknownRegion { id: record.id, region: region.index(), regions });
         }
         if let Some(replica) = record.replica.filter(|replica| replica.index() >= replicas) {
+            cold_path();
             return Err(Invalid::UnknownReplica {
                 id: record.id,
                 replica: replica.index(),
@@ -134,7 +137,10 @@ impl Collector {
                 records.push(*record);
             }
             // Too many: histograms have them all.
-            records => *records = None,
+            records => {
+                cold_path();
+                *records = None;
+            }
         }
         Ok(())
     }

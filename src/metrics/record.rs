@@ -6,6 +6,7 @@
 use crate::Invalid;
 use gorgo_types::{Nanos, OriginId, RegionId, ReplicaId, RequestId};
 use serde::{Deserialize, Serialize};
+use std::hint::cold_path;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -246,10 +247,9 @@ impl RequestRecord {
     /// # Errors
     /// When times go backwards, the parts do not add up to the TTFT, or the status does not fit the times.
     pub fn check(&self) -> Result<(), Invalid> {
-        let wrong = self.first_wrong();
-        wrong.map_or(Ok(()), |law| {
-            Err(Invalid::Record { id: self.id, law, record: Box::new(*self) })
-        })
+        let Some(law) = self.first_wrong() else { return Ok(()) };
+        cold_path();
+        Err(Invalid::Record { id: self.id, law, record: Box::new(*self) })
     }
 
     fn first_wrong(&self) -> Option<&'static str> {

@@ -9,6 +9,7 @@ use crate::{
     RequestCounts, RequestRecord, ServedTable, Status, Summary, Window,
 };
 use gorgo_types::Nanos;
+use std::hint::cold_path;
 
 /// Sums over the requests of a run.
 #[derive(Clone, Debug)]
@@ -90,9 +91,11 @@ impl Tally {
         }
         self.measured.add(record.status);
         if record.sent != record.scheduled && self.ttft_from_send.is_none() {
+            cold_path();
             self.ttft_from_send = Some(self.ttft.clone());
         }
         if let Some(ttft_from_send) = &mut self.ttft_from_send {
+            cold_path();
             ttft_from_send.add(record.completed_ttft_from_send());
         }
         self.ttft.add(record.completed_ttft());
@@ -101,6 +104,7 @@ impl Tally {
             self.tpot.add(Some(tpot));
         }
         if let Some(held) = &mut self.held {
+            cold_path();
             held.queue.add(Some(record.sent.saturating_sub(record.scheduled)));
             held.slip.add(Some(record.slip));
             held.waited += u64::from(record.sent > record.scheduled);
@@ -139,6 +143,7 @@ impl Tally {
     /// Adds the time that a request was in flight inside the window, measured or not.
     fn add_presence(&mut self, record: &RequestRecord) {
         let Some(finished) = record.finished else {
+            cold_path();
             self.open_sent.push(record.sent);
             return;
         };

@@ -33,6 +33,7 @@ use request::{Place, Requests, Slot};
 use scheduler::{DecodeRun, Iteration, Scheduler};
 use series::StepSeries;
 use std::collections::VecDeque;
+use std::hint::cold_path;
 
 /// One engine under a scheduler.
 ///
@@ -127,6 +128,7 @@ impl<S: Scheduler> Replica<S> {
     pub fn advance(&mut self, now: Nanos, out: &mut ReplicaOutput) {
         self.tell_time(now);
         if !self.unreported.is_empty() {
+            cold_path();
             out.append(&mut self.unreported);
         }
         self.run_until(Femtos::from_nanos(now), out);
@@ -188,7 +190,7 @@ impl<S: Scheduler> Replica<S> {
                 return true;
             }
         }
-        self.forget(slot);
+        self.requests.free(slot);
         self.totals.cancelled += 1;
         self.unreported.events.push(ReplicaEvent::Cancelled { key, at: now });
         self.reschedule();
@@ -274,6 +276,7 @@ impl<S: Scheduler> Replica<S> {
             if Femtos::from_nanos(asked) > at {
                 return;
             }
+            cold_path();
             self.cancels.pop_front();
             let Some(live) = self.requests.get(slot, arrival) else { continue };
             let key = live.key;
@@ -304,6 +307,7 @@ impl<S: Scheduler> Replica<S> {
         arrivals_matter: bool,
     ) -> u64 {
         if self.step_by_step {
+            cold_path();
             return steps.min(1);
         }
         let reach = |news: Nanos| {
@@ -347,11 +351,6 @@ impl<S: Scheduler> Replica<S> {
     pub(crate) fn leave_queue(&mut self, slot: Slot) {
         let place = self.waiting.iter().position(|&other| other == slot);
         self.waiting.remove(place.expect("who waits is in the queue"));
-    }
-
-    /// A request has left for good.
-    pub(crate) fn forget(&mut self, slot: Slot) -> request::Live<S::Held> {
-        self.requests.remove(slot)
     }
 }
 

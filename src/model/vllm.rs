@@ -237,8 +237,10 @@ impl VllmReplica {
 
     /// Ends a request that may hold blocks.
     fn release(&mut self, slot: Slot) -> RequestKey {
-        let live = self.forget(slot);
+        let live = self.requests.at(slot);
+        let key = live.key;
         self.state.pool.release(&live.held.blocks);
-        live.key
+        self.requests.free(slot);
+        key
     }
 }

@@ -22,6 +22,7 @@ use crate::signals::{RoutingRequest, Signals};
 use crate::tuner::attached::Attached;
 use crate::tuner::{TuneStep, TunedWeights, Tuner};
 use gorgo_types::{Nanos, RegionId, ReplicaId, Tokens, ZoneId};
+use std::hint::cold_path;
 
 mod life;
 mod switch;
@@ -163,12 +164,14 @@ impl Router {
     pub fn decide(&mut self, now: Nanos, request: &RoutingRequest<'_>, draw: u64) -> &Decision {
         self.pass_time(now);
         if let Some(tuner) = &mut self.tuner {
+            cold_path();
             tuner.before_decision(request.id, &mut *self.policy);
         }
         if let Some(index) = &self.index {
             if request.prompt.block_tokens() == self.config.block_tokens {
                 index.match_all(request.prompt, &mut self.cached);
             } else {
+                cold_path();
                 self.cached.fill(0);
                 self.ignored.foreign_prompt += 1;
             }
@@ -180,6 +183,7 @@ impl Router {
                 None
             }
             Reach::Region(reach) => {
+                cold_path();
                 let waiting = self.queue.waiting_tokens();
                 self.home = Some(reach.narrow(&mut self.fleet, request, waiting));
                 self.home
@@ -190,6 +194,7 @@ impl Router {
         let question = Question { now, request: *request, candidates, draw, home, weighted };
         let unusual = home.is_some() || request.residency.is_some();
         if candidates.is_empty() || unusual || self.fleet.any_never_scraped() {
+            cold_path();
             decide(&*self.policy, &question, &mut self.decision);
         } else {
             self.policy.decide(&question, &mut self.decision);
@@ -208,6 +213,7 @@ impl Router {
         if let Some(health) = &mut self.health
             && health.is_due(now)
         {
+            cold_path();
             health.advance(now, &mut self.fleet);
             self.queue.unblock();
         }

@@ -3,6 +3,9 @@
 use gorgo_types::{Nanos, RequestId};
 use thiserror::Error;
 
+/// What an event leads to. Boxed, so that it is returned in a register.
+pub(crate) type Step = Result<(), Box<SimError>>;
+
 /// Why a run ended without a result.
 #[derive(Debug, Error)]
 pub enum SimError {
@@ -82,5 +85,11 @@ impl SimError {
     #[must_use]
     pub const fn is_invalid(&self) -> bool {
         matches!(self, Self::Invalid(_))
+    }
+}
+
+impl From<Box<SimError>> for SimError {
+    fn from(error: Box<SimError>) -> Self {
+        *error
     }
 }

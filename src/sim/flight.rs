@@ -7,31 +7,37 @@ use gorgo_types::{Nanos, RegionId, ReplicaId, Request};
 use gorgo_workload::Outgoing;
 
 /// One request between its scheduled time and its end.
+///
+/// What every event reads comes first, so that most events touch one cache line of a request's seven.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Flight {
-    pub request: Request,
-    pub record: RequestRecord,
-    /// Round trip between client and router, one draw for all of the request.
-    pub client_rtt: Nanos,
+    /// The replica of this attempt, and its region.
+    pub replica: Option<(ReplicaId, RegionId)>,
+    /// The router that has it.
+    pub site: u32,
     /// Round trip between the last router and the replica, one draw for all of the request.
     pub replica_rtt: Nanos,
+    /// When the router heard, or will hear, the last of this attempt: a connection keeps its order.
+    pub heard: Nanos,
+    pub ticket: Option<Ticket>,
+    /// Counts towards the end of the run.
+    pub measured: bool,
+    /// The router that passed it on.
+    pub passed_on: Option<Box<PassedOn>>,
+    /// Round trip between client and router, one draw for all of the request.
+    pub client_rtt: Nanos,
+
+    pub request: Request,
+    pub record: RequestRecord,
     /// When it reached the router.
     pub at_router: Nanos,
     /// When it reached the replica.
     pub at_replica: Nanos,
-    pub ticket: Option<Ticket>,
-    /// The router that has it.
-    pub site: u32,
-    /// The router that passed it on.
-    pub passed_on: Option<PassedOn>,
     /// When this attempt was dispatched.
     pub dispatched: Nanos,
     /// The time this attempt took to open its connection.
     pub set_up: Nanos,
-    /// When the router heard, or will hear, the last of this attempt: a connection keeps its order.
-    pub heard: Nanos,
-    /// Counts towards the end of the run.
-    pub measured: bool,
 }
 
 /// What the first of two routers must be told in the end.
@@ -69,28 +75,29 @@ impl Flight {
         record.router_region = Some(region);
         record.parts.client_to_router = out_of(client_rtt);
         Self {
+            replica: None,
+            site,
+            replica_rtt: Nanos::ZERO,
+            heard: Nanos::ZERO,
+            ticket: None,
+            measured,
+            passed_on: None,
+            client_rtt,
             request: outgoing.request,
             record,
-            client_rtt,
-            replica_rtt: Nanos::ZERO,
             at_router: Nanos::ZERO,
             at_replica: Nanos::ZERO,
-            ticket: None,
-            site,
-            passed_on: None,
             dispatched: Nanos::ZERO,
             set_up: Nanos::ZERO,
-            heard: Nanos::ZERO,
-            measured,
         }
     }
 
-    /// The replica it was sent to.
+    /// The replica it was sent to, and its region.
     ///
     /// # Panics
     /// Before it was dispatched.
-    pub fn replica(&self) -> ReplicaId {
-        self.record.replica.expect("the request was dispatched")
+    pub fn sent_to(&self) -> (ReplicaId, RegionId) {
+        self.replica.expect("the request was dispatched")
     }
 }
 

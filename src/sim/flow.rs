@@ -4,7 +4,7 @@
 //! and add up by construction (the collector asserts it).
 
 use crate::agenda::{Event, Slot};
-use crate::error::SimError;
+use crate::error::{SimError, Step};
 use crate::flight::{Flight, PassedOn, back_of, out_of};
 use crate::setup::as_ns;
 use crate::site::{Ingress, Site};
@@ -16,6 +16,7 @@ use gorgo_random::{Draw, Key, Purpose};
 use gorgo_routing::{Action, RoutingRequest, Target, Ticket};
 use gorgo_types::{Nanos, ReplicaId, Request, RequestId, ZoneId};
 use gorgo_workload::{Completed, Outgoing};
+use std::hint::cold_path;
 
 /// The link between clients and the router, as a word of keys; links to replicas are numbered by their region.
 const CLIENT_LINK: u64 = u64::MAX;
@@ -58,6 +59,7 @@ impl World<'_> {
         let parts = &mut flight.record.parts;
         parts.client_to_router += self.network.client_sending(prompt);
         if let Some(connections) = &self.sites[site as usize].connections {
+            cold_path();
             let bytes = self.network.payload().bytes(prompt);
             let (set_up, slow_start) = connections.of_client(client_rtt, bytes);
             parts.connect += set_up;
@@ -69,10 +71,11 @@ impl World<'_> {
     }
 
     /// A request reaches the router.
-    pub(crate) fn at_router(&mut self, slot: Slot) -> Result<(), SimError> {
+    pub(crate) fn at_router(&mut self, slot: Slot) -> Step {
         let flight = self.flights.get_mut(slot);
         flight.at_router = self.now;
         if self.serial_decisions {
+            cold_path();
             let site = &mut self.sites[flight.site as usize];
             let turn = site.decides_until.max(self.now);
             site.decides_until = turn + self.decision_time;
@@ -85,7 +88,7 @@ impl World<'_> {
     }
 
     /// The router decides on a request: a new one, or the head of its queue.
-    pub(crate) fn decide(&mut self, slot: Slot, is_new: bool) -> Result<(), SimError> {
+    pub(crate) fn decide(&mut self, slot: Slot, is_new: bool) -> Step {
         let flight = self.flights.get_mut(slot);
         let hops = u32::from(flight.passed_on.is_some());
         let zone = self.residencies[flight.request.origin.index()];
@@ -103,10 +106,12 @@ impl World<'_> {
         if let Some((id, replica)) = self.forced
             && id == request.id
         {
+            cold_path();
             target = Target::Replica(replica);
             self.forced_seen = true;
         }
         if let Some(observer) = self.observer.as_deref_mut() {
+            cold_path();
             observer(self.now, &request, draw, router, target);
         }
         match target {
@@ -115,6 +120,7 @@ impl World<'_> {
                 Ok(())
             }
             Target::Queue if is_new => {
+                cold_path();
                 let site = flight.site;
                 if router.enqueue(self.now, slot.0, request.prompt.tokens()) {
                     self.watch_deadline(site);
@@ -124,10 +130,14 @@ impl World<'_> {
                 }
             }
             Target::Queue => {
+                cold_path();
                 router.requeue(self.now, slot.0);
                 Ok(())
             }
-            Target::Reject => self.refuse(slot, Status::Rejected),
+            Target::Reject => {
+                cold_path();
+                self.refuse(slot, Status::Rejected)
+            }
         }
     }
 
@@ -148,12 +158,14 @@ impl World<'_> {
         let mut out = out_of(rtt) + self.network.sending(from, region, prompt);
         let mut set_up = Nanos::ZERO;
         if let Some(connections) = &mut site.connections {
+            cold_path();
             let bytes = self.network.payload().bytes(prompt);
             let slow_start;
             (set_up, slow_start) = connections.take(replica, self.now, rtt, bytes);
             out += slow_start;
         }
         if site.forwards_to(region) {
+            cold_path();
             return self.pass_on(slot, replica, ticket, [set_up, out, rtt]);
         }
         let router = &site.router;
@@ -163,8 +175,7 @@ impl World<'_> {
         station.in_flight += 1;
         station.requests += 1;
         let record = &mut flight.record;
-        record.replica = Some(replica);
-        record.region = Some(region);
+        (record.replica, record.region) = (Some(replica), Some(region));
         record.attempts += 1;
         record.score = router.decision().scores().get(replica.index()).copied().unwrap_or(0.0);
         record.predicted_cached_tokens =
@@ -176,11 +187,12 @@ impl World<'_> {
         };
         record.parts.connect += set_up;
         record.parts.network_out = sent - start - set_up + out;
-        flight.ticket = Some(ticket);
+        (flight.replica, flight.ticket) = (Some((replica, region)), Some(ticket));
         (flight.dispatched, flight.set_up, flight.heard) = (self.now, set_up, Nanos::ZERO);
         flight.replica_rtt = rtt;
         // Opening the connection and sending the request both need the link.
         if sent - start - set_up > self.failures.connect_timeout {
+            cold_path();
             let gives_up = start + self.failures.connect_timeout;
             self.agenda.push(gives_up, Event::AttemptFailed(slot));
         } else {
@@ -204,13 +216,13 @@ impl World<'_> {
         parts.connect += set_up;
         parts.forward = out;
         let site = flight.site;
-        flight.passed_on = Some(PassedOn { site, replica, ticket, rtt, refused: None });
+        flight.passed_on = Some(Box::new(PassedOn { site, replica, ticket, rtt, refused: None }));
         flight.site = next;
         self.agenda.push(self.now + self.decision_time + set_up + out, Event::AtRouter(slot));
     }
 
     /// The router turns a request away; the client hears of it half a round trip later.
-    pub(crate) fn refuse(&mut self, slot: Slot, status: Status) -> Result<(), SimError> {
+    pub(crate) fn refuse(&mut self, slot: Slot, status: Status) -> Step {
         let flight = self.flights.get_mut(slot);
         if let Some(first) = &mut flight.passed_on
             && first.refused.is_none()
@@ -229,11 +241,12 @@ impl World<'_> {
     }
 
     /// A request reaches its replica.
-    pub(crate) fn at_replica(&mut self, slot: Slot) -> Result<(), SimError> {
+    pub(crate) fn at_replica(&mut self, slot: Slot) -> Step {
         let flight = self.flights.get_mut(slot);
         flight.at_replica = self.now;
-        let replica = flight.replica();
+        let (replica, _) = flight.sent_to();
         if self.stations[replica.index()].down > 0 {
+            cold_path();
             self.reset(slot);
             return Ok(());
         }
@@ -272,7 +285,7 @@ impl World<'_> {
     }
 
     /// A replica reaches a boundary.
-    pub(crate) fn wake(&mut self, replica: ReplicaId, wake: u32) -> Result<(), SimError> {
+    pub(crate) fn wake(&mut self, replica: ReplicaId, wake: u32) -> Step {
         let station = &mut self.stations[replica.index()];
         if station.wake != wake {
             return Ok(());
@@ -284,11 +297,12 @@ impl World<'_> {
     }
 
     /// Moves a replica on to now and passes on what it did.
-    pub(crate) fn advance(&mut self, replica: ReplicaId) -> Result<(), SimError> {
+    pub(crate) fn advance(&mut self, replica: ReplicaId) -> Step {
         let station = &mut self.stations[replica.index()];
         self.output.clear();
         station.engine.advance(self.now, &mut self.output);
         if self.check {
+            cold_path();
             station.engine.check().map_err(|broken| {
                 SimError::Invalid(format!("replica `{}`: {broken}", station.name))
             })?;
@@ -307,7 +321,7 @@ impl World<'_> {
     fn replica_event(&mut self, event: ReplicaEvent) {
         let slot = Slot(event.key().0);
         let flight = self.flights.get_mut(slot);
-        let (rtt, region) = (flight.replica_rtt, self.stations[flight.replica().index()].region);
+        let (rtt, (_, region)) = (flight.replica_rtt, flight.sent_to());
         let router = self.sites[flight.site as usize].region;
         let sent = self.network.passes(region, router, event.at(), rtt);
         let passes_router = (sent + back_of(rtt)).max(flight.heard);
@@ -319,7 +333,8 @@ impl World<'_> {
                 parts.replica_queue = admitted - ready;
                 parts.prefill = at - admitted;
                 flight.record.cached_tokens = cached_tokens.get() as u32;
-                let between = flight.passed_on.map_or(Nanos::ZERO, |first| back_of(first.rtt));
+                let first = flight.passed_on.as_ref();
+                let between = first.map_or(Nanos::ZERO, |first| back_of(first.rtt));
                 let at_client = passes_router + between + back_of(flight.client_rtt);
                 flight.record.parts.network_back = at_client - at;
                 flight.record.first_token = Some(at_client);
@@ -329,33 +344,34 @@ impl World<'_> {
                 self.agenda.push(passes_router, Event::EndAtRouter(slot));
             }
             ReplicaEvent::Retracted { .. } => {
+                cold_path();
                 flight.record.retractions = flight.record.retractions.saturating_add(1);
             }
-            ReplicaEvent::Cancelled { .. } => {}
+            ReplicaEvent::Cancelled { .. } => cold_path(),
         }
     }
 
     /// The first token passes the router, and the response's headers with it: the later news implies the earlier.
     pub(crate) fn first_token_at_router(&mut self, slot: Slot) {
         let flight = self.flights.get(slot);
-        let (site, passed_on) = (flight.site, flight.passed_on);
-        if let Some(ticket) = flight.ticket {
-            let router = &mut self.sites[site as usize].router;
-            router.first_token(self.now, ticket);
-            self.tell_tuning(site);
-        }
-        if let Some(first) = passed_on {
+        if let Some(first) = &flight.passed_on {
+            cold_path();
             let at = self.now + back_of(first.rtt);
             self.agenda.push(at, Event::FirstTokenAtFirstRouter(slot));
+        }
+        if let Some(ticket) = flight.ticket {
+            let site = flight.site;
+            self.sites[site as usize].router.first_token(self.now, ticket);
+            self.tell_tuning(site);
         }
     }
 
     /// The first token passes the router that had passed its request on.
     pub(crate) fn first_token_at_first_router(&mut self, slot: Slot) {
-        if let Some(first) = self.flights.get(slot).passed_on {
-            let router = &mut self.sites[first.site as usize].router;
-            router.first_token(self.now, first.ticket);
-            self.tell_tuning(first.site);
+        if let Some(first) = &self.flights.get(slot).passed_on {
+            let site = first.site;
+            self.sites[site as usize].router.first_token(self.now, first.ticket);
+            self.tell_tuning(site);
         }
     }
 
@@ -364,26 +380,29 @@ impl World<'_> {
         if let Some(observer) = self.tuning.as_deref_mut()
             && let Some(step) = self.sites[site as usize].router.take_tune_step()
         {
+            cold_path();
             observer(&step);
         }
     }
 
     /// The end of a response passes the router.
-    pub(crate) fn end_at_router(&mut self, slot: Slot) -> Result<(), SimError> {
+    pub(crate) fn end_at_router(&mut self, slot: Slot) -> Step {
         let flight = self.flights.get(slot);
-        let replica = flight.replica();
+        let (replica, _) = flight.sent_to();
         let site = &mut self.sites[flight.site as usize];
         if let Some(ticket) = flight.ticket {
             site.router.finished(self.now, ticket, flight.request.sequence.as_ref());
         }
         self.stations[replica.index()].in_flight -= 1;
         if let Some(connections) = &mut site.connections {
+            cold_path();
             connections.give_back(replica, self.now);
         }
-        let (site, passed_on) = (flight.site, flight.passed_on);
+        let (site, first_rtt) = (flight.site, flight.passed_on.as_ref().map(|first| first.rtt));
         self.tell_tuning(site);
-        if let Some(first) = passed_on {
-            self.agenda.push(self.now + back_of(first.rtt), Event::EndAtFirstRouter(slot));
+        if let Some(rtt) = first_rtt {
+            cold_path();
+            self.agenda.push(self.now + back_of(rtt), Event::EndAtFirstRouter(slot));
         } else {
             self.back_to_client(slot)?;
         }
@@ -391,9 +410,9 @@ impl World<'_> {
     }
 
     /// The end of a response passes the router that had passed its request on, or it hears that the other refused.
-    pub(crate) fn end_at_first_router(&mut self, slot: Slot) -> Result<(), SimError> {
+    pub(crate) fn end_at_first_router(&mut self, slot: Slot) -> Step {
         let flight = self.flights.get(slot);
-        let first = flight.passed_on.expect("a request that was passed on");
+        let first = *flight.passed_on.as_deref().expect("a request that was passed on");
         let site = &mut self.sites[first.site as usize];
         if let Some(connections) = &mut site.connections {
             connections.give_back(first.replica, self.now);
@@ -410,7 +429,7 @@ impl World<'_> {
     }
 
     /// The end of a response leaves the last router on its way.
-    fn back_to_client(&mut self, slot: Slot) -> Result<(), SimError> {
+    fn back_to_client(&mut self, slot: Slot) -> Step {
         let at_client = self.now + back_of(self.flights.get(slot).client_rtt);
         if self.answers_client {
             self.agenda.push(at_client, Event::AtClient(slot));
@@ -420,7 +439,7 @@ impl World<'_> {
     }
 
     /// The end of a response reaches its client.
-    pub(crate) fn at_client(&mut self, slot: Slot) -> Result<(), SimError> {
+    pub(crate) fn at_client(&mut self, slot: Slot) -> Step {
         let id = self.flights.get(slot).request.id;
         self.retire(slot, Status::Completed, self.now)?;
         self.client.finished(Completed { id, at: self.now, ok: true });
@@ -428,14 +447,15 @@ impl World<'_> {
     }
 
     /// The head of a router's queue may be offered, or have waited long enough.
-    pub(crate) fn router_deadline(&mut self, site: u32) -> Result<(), SimError> {
+    pub(crate) fn router_deadline(&mut self, site: u32) -> Step {
         self.sites[site as usize].deadline = None;
         self.serve_queue(site)
     }
 
     /// Lets requests of a router's queue go, as long as it gives any.
-    pub(crate) fn serve_queue(&mut self, site: u32) -> Result<(), SimError> {
+    pub(crate) fn serve_queue(&mut self, site: u32) -> Step {
         while let Some(action) = self.sites[site as usize].router.poll(self.now) {
+            cold_path();
             match action {
                 Action::Retry(key) => self.decide(Slot(key), false)?,
                 Action::TimedOut(key) => self.refuse(Slot(key), Status::TimedOut)?,
@@ -450,6 +470,7 @@ impl World<'_> {
         if let Some(at) = router.next_deadline()
             && deadline.is_none_or(|planned| at < planned)
         {
+            cold_path();
             *deadline = Some(at);
             self.agenda.push(at.max(self.now), Event::RouterDeadline(site));
         }

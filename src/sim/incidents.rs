@@ -6,7 +6,7 @@
 //! behind a cut link is not cancelled. The router's index does not learn that a cache is gone.
 
 use crate::agenda::{Event, Slot};
-use crate::error::SimError;
+use crate::error::{SimError, Step};
 use crate::flight::back_of;
 use crate::world::World;
 use gorgo_metrics::Status;
@@ -23,7 +23,7 @@ impl World<'_> {
     }
 
     /// A replica crashes, after everything that it does at this instant.
-    pub(crate) fn down(&mut self, replica: ReplicaId) -> Result<(), SimError> {
+    pub(crate) fn down(&mut self, replica: ReplicaId) -> Step {
         self.stations[replica.index()].down += 1;
         if self.stations[replica.index()].down > 1 {
             return Ok(());
@@ -48,7 +48,7 @@ impl World<'_> {
     /// The replica's host resets a request's connection: the router hears of it after what was sent before.
     pub(crate) fn reset(&mut self, slot: Slot) {
         let flight = self.flights.get(slot);
-        let region = self.stations[flight.replica().index()].region;
+        let (_, region) = flight.sent_to();
         let rtt = flight.replica_rtt;
         let router = self.sites[flight.site as usize].region;
         let sent = self.network.passes(region, router, self.now, rtt);
@@ -57,10 +57,10 @@ impl World<'_> {
     }
 
     /// The router learns that an attempt came to nothing: it tries again, or gives up.
-    pub(crate) fn attempt_failed(&mut self, slot: Slot) -> Result<(), SimError> {
+    pub(crate) fn attempt_failed(&mut self, slot: Slot) -> Step {
         let now = self.now;
         let flight = self.flights.get_mut(slot);
-        let (replica, site) = (flight.replica(), flight.site);
+        let ((replica, _), site) = (flight.sent_to(), flight.site);
         if let Some(ticket) = flight.ticket.take() {
             self.sites[site as usize].router.failed(now, ticket);
         }
@@ -81,12 +81,7 @@ impl World<'_> {
     }
 
     /// A scrape has succeeded or failed: the router may find a replica unhealthy, or healthy again.
-    pub(crate) fn scrape_told(
-        &mut self,
-        site: u32,
-        replica: ReplicaId,
-        ok: bool,
-    ) -> Result<(), SimError> {
+    pub(crate) fn scrape_told(&mut self, site: u32, replica: ReplicaId, ok: bool) -> Step {
         let limit = self.failures.unhealthy_after;
         let place = &mut self.sites[site as usize];
         let failed = &mut place.failed_scrapes[replica.index()];
@@ -96,7 +91,7 @@ impl World<'_> {
         if limit == 0 || was == is {
             return Ok(());
         }
-        place.router.set_health(self.now, replica, !is)?;
+        place.router.set_health(self.now, replica, !is).map_err(SimError::from)?;
         self.serve_queue(site)
     }
 }

@@ -6,7 +6,7 @@
 //! answered round of both: it has been up for a while when the load begins.
 
 use crate::agenda::{Event, Slot, Watch};
-use crate::error::SimError;
+use crate::error::{SimError, Step};
 use crate::flight::{back_of, out_of};
 use crate::site::Site;
 use crate::world::World;
@@ -39,7 +39,7 @@ const ROUNDS_WITHOUT_NEWS: u64 = 10;
 
 impl World<'_> {
     /// The rounds that were answered before the load began.
-    pub(crate) fn first_probes(&mut self) -> Result<(), SimError> {
+    pub(crate) fn first_probes(&mut self) -> Step {
         for watch in [Watch::Rtt, Watch::Metrics] {
             for (site, replica) in self.probed() {
                 let (set_up, rtt) = self.probe_rtt(watch, site, replica, 0);
@@ -70,7 +70,7 @@ impl World<'_> {
     }
 
     /// The router sends a round of probes.
-    pub(crate) fn probe_round(&mut self, watch: Watch, round: u32) -> Result<(), SimError> {
+    pub(crate) fn probe_round(&mut self, watch: Watch, round: u32) -> Step {
         self.look_for_progress(watch)?;
         for (site, replica) in self.probed() {
             let (set_up, rtt) = self.probe_rtt(watch, site, replica, round);
@@ -87,19 +87,19 @@ impl World<'_> {
     }
 
     /// Probes go on as long as a request is under way: for ever, where it waits for ever.
-    fn look_for_progress(&mut self, watch: Watch) -> Result<(), SimError> {
+    fn look_for_progress(&mut self, watch: Watch) -> Step {
         let since = self.last_sent.max(self.last_finished);
         let rounds = self
             .interval(watch)
             .map_or(Nanos::ZERO, |interval| Nanos(interval.0.saturating_mul(ROUNDS_WITHOUT_NEWS)));
         if self.flights.is_empty()
             || self.now.saturating_sub(since) < rounds.max(TIME_WITHOUT_NEWS)
-            || matches!(self.client.next_send()?, Due::At(_))
+            || matches!(self.client.next_send().map_err(SimError::from)?, Due::At(_))
             || !self.agenda.has_watches_alone()
         {
             return Ok(());
         }
-        Err(SimError::WaitForEver { requests: self.flights.len(), since })
+        Err(SimError::WaitForEver { requests: self.flights.len(), since }.into())
     }
 
     /// Sends a probe whose connection takes so long to open. An RTT probe is not looked at before its answer is back.
@@ -150,14 +150,14 @@ impl World<'_> {
     }
 
     /// The answer is back.
-    pub(crate) fn probe_answered(&mut self, slot: Slot) -> Result<(), SimError> {
+    pub(crate) fn probe_answered(&mut self, slot: Slot) -> Step {
         let mut probe = self.probes.remove(slot);
         probe.failed |= probe.watch == Watch::Rtt && self.stations[probe.replica.index()].down > 0;
         let took = self.now - probe.asked;
         self.tell_router(&probe, took)
     }
 
-    fn tell_router(&mut self, probe: &Probe, took: Nanos) -> Result<(), SimError> {
+    fn tell_router(&mut self, probe: &Probe, took: Nanos) -> Step {
         let Site { router, connections, .. } = &mut self.sites[probe.site as usize];
         if probe.failed {
             match probe.watch {

@@ -6,7 +6,7 @@
 
 use crate::agenda::{Agenda, Event, SOURCE_CLASS, Slot};
 use crate::connections::Connections;
-use crate::error::SimError;
+use crate::error::{SimError, Step};
 use crate::flight::{Flight, record_of};
 use crate::probes::Probe;
 use crate::setup::{Observer, RouterSetup, Setup, TuneObserver};
@@ -37,6 +37,9 @@ pub(crate) struct Station {
     pub in_flight: u32,
     pub requests: u64,
 }
+
+/// After everything that ever happens.
+const LAST: (Nanos, u8) = (Nanos::MAX, u8::MAX);
 
 /// One run under way.
 pub struct World<'a> {
@@ -174,41 +177,43 @@ impl<'a> World<'a> {
     /// When the workload is bad, a request can never be served, or a law of conservation is broken.
     pub fn run(mut self) -> Result<RunResult, SimError> {
         let mut cut = None;
-        loop {
+        'run: loop {
             let due = self.client.next_send()?;
-            if self.stops.gives_up() || self.is_over(&due)? {
-                break;
-            }
-            let next = self.agenda.next();
-            let source_first = match (&due, next) {
-                (Due::At(at), Some(next)) => (*at, SOURCE_CLASS) < next,
-                (Due::At(_), None) => true,
-                _ => false,
+            let limit = self.limit(&due);
+            let sends = match due {
+                Due::At(at) => (at, SOURCE_CLASS),
+                Due::Waiting | Due::End => LAST,
             };
-            let at = match (&due, next) {
-                (Due::At(at), _) if source_first => *at,
-                (_, Some((at, _))) => at,
+            let before = limit.map_or(LAST, |limit| (limit, u8::MAX)).min(sends);
+            loop {
+                if self.stops.gives_up() || self.is_over(&due)? {
+                    break 'run;
+                }
+                let Some((at, event)) = self.agenda.pop_before(before) else { break };
+                assert!(at >= self.now, "an event at {at} comes after {}", self.now);
+                self.now = at;
+                self.happen(event)?;
+                if self.answers_client {
+                    continue 'run;
+                }
+            }
+            // What comes next is the request, or lies beyond the limit.
+            let at = match (due, self.agenda.next()) {
+                (Due::At(at), _) | (_, Some((at, _))) => at,
                 _ => return Err(SimError::Stuck { at: self.now }),
             };
-            if let Some(limit) = self.limit(&due)
-                && at > limit
-            {
-                cut = Some(limit);
+            if limit.is_some_and(|limit| at > limit) {
+                cut = limit;
                 break;
             }
-            assert!(at >= self.now, "an event at {at} comes after {}", self.now);
+            assert!(at >= self.now, "a request at {at} comes after {}", self.now);
             self.now = at;
-            if source_first {
-                self.send()?;
-            } else {
-                let (_, event) = self.agenda.pop().expect("the agenda has a next event");
-                self.happen(event)?;
-            }
+            self.send()?;
         }
         self.finish(cut)
     }
 
-    fn happen(&mut self, event: Event) -> Result<(), SimError> {
+    fn happen(&mut self, event: Event) -> Step {
         match event {
             Event::AtClient(slot) => return self.at_client(slot),
             Event::ProbeAnswered(slot) => return self.probe_answered(slot),
@@ -265,8 +270,8 @@ impl<'a> World<'a> {
     }
 
     /// The next request of the source leaves its client.
-    fn send(&mut self) -> Result<(), SimError> {
-        let outgoing = self.client.send()?;
+    fn send(&mut self) -> Step {
+        let outgoing = self.client.send().map_err(SimError::from)?;
         let (scheduled, id) = (outgoing.scheduled, outgoing.request.id);
         self.learn_origins(id)?;
         // Those scheduled at the same instant as the last one of the warm-up belong to it.
@@ -283,12 +288,7 @@ impl<'a> World<'a> {
     }
 
     /// A request is over, one way or the other: it is recorded and forgotten.
-    pub(crate) fn retire(
-        &mut self,
-        slot: Slot,
-        status: Status,
-        at_client: Nanos,
-    ) -> Result<(), SimError> {
+    pub(crate) fn retire(&mut self, slot: Slot, status: Status, at_client: Nanos) -> Step {
         let flight = self.flights.get_mut(slot);
         flight.record.status = status;
         flight.record.finished = Some(at_client);
@@ -303,7 +303,7 @@ impl<'a> World<'a> {
         {
             progress(self.ended);
         }
-        pushed.map_err(|invalid| SimError::Invalid(invalid.to_string()))
+        pushed.map_err(|invalid| SimError::Invalid(invalid.to_string()).into())
     }
 
     fn sample(&mut self) {

@@ -4,9 +4,10 @@
 //! not matter then: a run's percentile is one value, and values of different seeds are independent, because every draw
 //! is keyed by the seed (independent replications; Law, *Simulation Modeling and Analysis*, ch. 9). Levels, and relative
 //! changes seed by seed, are medians with an interval by order statistics (`order.rs`): runs are skewed, and so are their
-//! ratios. Relative changes between unlike seeds are those of the medians, differences are means with Student's t. A single
-//! run has no interval here: its requests depend on each other, and how much cannot be told from one run of a busy queue.
+//! ratios. Relative changes between unlike seeds are those of the medians (`medians.rs`), differences are means with
+//! Student's t. A single run has no interval here: its requests depend on each other, and how much cannot be told from one run of a busy queue.
 
+use crate::medians::Medians;
 use crate::order::{Ordered, p_above};
 use crate::student::{t_above, t_quantile};
 
@@ -14,6 +15,10 @@ use crate::student::{t_above, t_quantile};
 const MOST_SAMPLES: usize = 10_000_000;
 /// Fewer samples have no 95 % interval of their median.
 pub const FEWEST_OF_MEDIAN: usize = 6;
+
+/// The half of a 95 % interval that ends before a bound in 9 of 10 cases, as a part of the way to it: 1.96 standard errors
+/// of 1.96 + 1.28 (normal quantiles of 97.5 and 90 %).
+const HALF_OF_WAY: f64 = 1.959_964 / (1.959_964 + 1.281_552);
 
 /// A mean with Student's t.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,42 +37,6 @@ enum Kind {
     Mean(Mean),
     Median(Ordered),
     Medians(Medians),
-}
-
-/// Two medians of independent samples of positive values, and by how much of itself the second is larger.
-#[derive(Clone, Debug, PartialEq)]
-struct Medians {
-    base: Ordered,
-    new: Ordered,
-}
-
-impl Medians {
-    fn value(&self) -> f64 {
-        self.new.median() / self.base.median() - 1.0
-    }
-
-    /// From the intervals of both, on logarithms: a difference is as far off as the root of the sum of both squares, each
-    /// side by that end which drives it there (Zou and Donner, 2008, *Construction of confidence limits about effect
-    /// measures: a general approach*).
-    fn interval(&self, level: f64) -> [f64; 2] {
-        let ways = |runs: &Ordered| {
-            let ([low, high], middle) = (runs.interval(level), runs.median());
-            let is_known = low.is_finite() && high.is_finite();
-            is_known.then(|| [libm::log(middle / low), libm::log(high / middle)])
-        };
-        let (Some([base_down, base_up]), Some([new_down, new_up])) =
-            (ways(&self.base), ways(&self.new))
-        else {
-            return [f64::NEG_INFINITY, f64::INFINITY];
-        };
-        let change = libm::log(self.new.median() / self.base.median());
-        let ends = [-libm::hypot(new_down, base_up), libm::hypot(new_up, base_down)];
-        ends.map(|end| libm::expm1(change + end))
-    }
-
-    fn most(&self) -> f64 {
-        self.base.most().min(self.new.most())
-    }
 }
 
 /// A number and how sure it is.
@@ -130,16 +99,22 @@ impl Estimate {
         }
     }
 
+    /// The samples of a side with which the 95 % interval would leave `bound` out in 9 of 10 cases, if the truth is the
+    /// number that these samples show, their spread the true one, and errors are normal (of real runs 84 to 92 in 100). With
+    /// half an interval as long as the way to the bound it would in only half of them. None where the number is at the
+    /// bound, or it takes more than ten million.
+    #[must_use]
+    pub fn samples_to_tell_from(&self, bound: f64) -> Option<usize> {
+        self.samples_for((self.value() - bound).abs() * HALF_OF_WAY)
+    }
+
     /// Samples of a side.
     #[must_use]
     pub const fn samples(&self) -> usize {
         match &self.0 {
             Kind::Mean(mean) => mean.samples,
             Kind::Median(runs) => runs.count(),
-            Kind::Medians(sides) => {
-                let (base, new) = (sides.base.count(), sides.new.count());
-                if base < new { base } else { new }
-            }
+            Kind::Medians(sides) => sides.count(),
         }
     }
 
@@ -296,11 +271,7 @@ pub fn unpaired_difference(base: &[f64], new: &[f64]) -> Option<Estimate> {
 /// where a value is not positive and finite.
 #[must_use]
 pub fn unpaired_ratio(base: &[f64], new: &[f64]) -> Option<Estimate> {
-    let of_side = |values: &[f64]| {
-        let is_usable = usable(values) && values.iter().all(|value| *value > 0.0);
-        Ordered::new(values).filter(|_| is_usable)
-    };
-    Some(Estimate(Kind::Medians(Medians { base: of_side(base)?, new: of_side(new)? })))
+    Medians::new(base, new).map(|sides| Estimate(Kind::Medians(sides)))
 }
 
 /// Welch and Satterthwaite's degrees of freedom for two errors.
@@ -365,6 +336,9 @@ mod tests {
         let [low, high] = odd.interval(0.95);
         assert_eq!(odd.samples_for((high - low) / 4.0), Some(80));
         assert_eq!(odd.samples_for(1e9), Some(6));
+        // To be past a bound at the interval's end takes (3.24 / 1.96)² times as many, 2.74.
+        assert_eq!(odd.samples_to_tell_from(low), Some(55));
+        assert_eq!(odd.samples_to_tell_from(10.5), None);
         assert_eq!(odd.samples_for(0.0), None);
         assert_eq!(level(&values[..5]).unwrap().samples_for(1.0), None, "no interval of five");
         assert_eq!(level(&values[..1]), None);

@@ -3,7 +3,7 @@
 //! Pure functions of numbers, without files, clocks or ambient randomness; resamples are keyed draws. What the numbers
 //! are, and which of them belong together, is the caller's. Samples are runs of unlike seeds, one value a run:
 //! differences are means with Student's t (`estimate.rs`), levels and changes seed by seed are medians with order
-//! statistics (`order.rs`).
+//! statistics (`order.rs`), changes between unlike seeds those of two medians (`medians.rs`).
 //!
 //! How often these intervals hold the truth is measured by `cargo run --release -p gorgo-stats --example coverage`;
 //! the figures are in `results/statistics`. Read `estimate.rs` next.
@@ -11,6 +11,7 @@
 mod estimate;
 mod front;
 mod median;
+mod medians;
 mod order;
 mod student;
 

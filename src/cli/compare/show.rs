@@ -282,15 +282,15 @@ fn remarks(judgement: &Judgement) -> Vec<String> {
     judgement.verdicts.iter().filter_map(remark).collect()
 }
 
-/// How many seeds would take the bound out of the interval, if the truth is what was found.
+/// How many seeds would mostly take the bound out of the interval, if the truth is what was found.
 fn seeds_to_settle(verdict: &Verdict) -> Option<String> {
     let (Bound::Relative(bound) | Bound::Absolute(bound) | Bound::Level(bound)) =
         verdict.rule.bound;
     let estimate = verdict.estimate.as_ref()?;
-    let (samples, distance) = (estimate.samples(), (estimate.value() - bound).abs());
-    let wanted = estimate.samples_for(distance).filter(|wanted| *wanted > samples)?;
+    let samples = estimate.samples();
+    let wanted = estimate.samples_to_tell_from(bound).filter(|wanted| *wanted > samples)?;
     Some(format!(
-        "open with {samples} seeds; about {wanted} would settle it if the truth is as found"
+        "open with {samples} seeds; about {wanted} would settle it in most cases if the truth is as found"
     ))
 }
 

@@ -119,11 +119,13 @@ impl<H> Requests<H> {
         slot
     }
 
-    pub(crate) fn remove(&mut self, slot: Slot) -> Live<H> {
-        self.vacant.push(slot);
-        let live = self.slots[slot.0 as usize].take().expect("a request leaves once");
+    /// A request has left for good.
+    pub(crate) fn free(&mut self, slot: Slot) {
+        let place = &mut self.slots[slot.0 as usize];
+        let live = place.as_ref().expect("a request leaves once");
         self.by_key[live.key.0 as usize] = NOBODY;
-        live
+        *place = None;
+        self.vacant.push(slot);
     }
 
     /// The slot of a key, if a request of it is alive.

@@ -7,6 +7,7 @@ use crate::replica::scheduler::DecodeRun;
 use crate::replica::series::StepSeries;
 use crate::{Femtos, ReplicaEvent, ReplicaOutput, TokenRun};
 use std::cmp::Reverse;
+use std::hint::cold_path;
 
 const BILLION: u128 = 1_000_000_000;
 
@@ -35,6 +36,7 @@ impl SglangReplica {
         if self.evict_until(self.state.running.len() as u64) {
             return;
         }
+        cold_path();
         let ahead = u64::from(self.config.limits.retract_decode_steps);
         loop {
             assert!(self.state.running.len() > 1, "a request that was accepted fits alone");
@@ -118,6 +120,7 @@ impl SglangReplica {
         let context = self.state.running.context();
         let covered = self.config.profile.decode_range(self.state.running.sequences());
         if covered.is_none_or(|most| context + (steps - 1) * sequences > most) {
+            cold_path();
             // Each step adds a token to every sequence.
             let inside =
                 |most: u64| most.checked_sub(context).map_or(0, |left| left / sequences + 1);
@@ -128,6 +131,7 @@ impl SglangReplica {
             self.state.free.checked_sub(tokens).expect("a step runs when it has its memory");
         self.state.own += tokens;
         if self.record_token_runs {
+            cold_path();
             let first_at = start + series.first;
             let (first, increment) = (series.step_after(1), series.increment);
             for &slot in self.state.running.members() {
@@ -183,7 +187,7 @@ impl SglangReplica {
     /// Ends a request that holds KV of its first `held` tokens: their whole blocks enter the cache where they are
     /// known, the rest is freed.
     fn release(&mut self, slot: Slot, held: u32) {
-        let live = self.forget(slot);
+        let live = self.requests.at(slot);
         let mut added = 0;
         if self.config.prefix_cache {
             let block_tokens = live.prompt.block_tokens();
@@ -198,15 +202,18 @@ impl SglangReplica {
             let inserted = self.state.cache.release(live.held.node, last);
             added = inserted.added_tokens;
             if self.state.cache.needs_states() && !self.faulty(Mutation::EndLeavesNoState) {
+                cold_path();
                 match last {
                     Some(_) => self.state.cache.leave_state(inserted.node, held),
                     None => self.state.cache.leave_unreachable_state(),
                 }
             }
         }
-        self.state.own -= live.held.own;
+        let own = live.held.own;
+        self.state.own -= own;
         self.state.free +=
-            live.held.own.checked_sub(added).expect("what enters the cache was the request's own");
+            own.checked_sub(added).expect("what enters the cache was the request's own");
+        self.requests.free(slot);
         self.state.batch_is_full &= self.faulty(Mutation::FullNeverCleared);
     }
 

@@ -9,6 +9,7 @@ use crate::config::{LearnAt, ReleaseAt};
 use crate::health::End;
 use crate::signals::RoutingRequest;
 use gorgo_types::{BlockChain, Nanos, ReplicaId};
+use std::hint::cold_path;
 
 impl Router {
     /// The request is sent to `replica`: the decision's, or another one where the decision was overruled.
@@ -49,9 +50,11 @@ impl Router {
             prompt,
         });
         if let Some(health) = &mut self.health {
+            cold_path();
             health.dispatched(now, ticket.slot(), replica, &mut self.fleet);
         }
         if let Some(tuner) = &mut self.tuner {
+            cold_path();
             let signals = self.fleet.signals().iter();
             let work = signals.map(|s| s.uncached_tokens(request)).min().unwrap_or(prompt_tokens);
             tuner.dispatched(now, request.id, replica, &self.decision, work, ticket.slot());
@@ -73,12 +76,14 @@ impl Router {
         if let Some(health) = &mut self.health
             && is_news
         {
+            cold_path();
             health.answered(now, ticket.slot(), &mut self.fleet);
             self.queue.unblock();
         }
         if let Some(tuner) = &mut self.tuner
             && is_news
         {
+            cold_path();
             tuner.first_token(now, ticket.slot());
         }
     }
@@ -93,6 +98,7 @@ impl Router {
         if let Some(tuner) = &mut self.tuner
             && is_news
         {
+            cold_path();
             tuner.finished(now, ticket.slot());
         }
     }
@@ -124,6 +130,7 @@ impl Router {
     #[inline]
     fn ended(&mut self, now: Nanos, ticket: Ticket, end: End) {
         if let Some(health) = &mut self.health {
+            cold_path();
             health.ended(now, ticket.slot(), end, &mut self.fleet);
             self.queue.unblock();
         }
@@ -132,6 +139,7 @@ impl Router {
     /// False: it was told before, or the request has ended.
     fn advance(&mut self, ticket: Ticket, stage: Stage, ok: bool) -> bool {
         let Some(request) = self.in_flight.advance(ticket, stage) else {
+            cold_path();
             self.ignored.late_news += 1;
             return false;
         };
@@ -141,6 +149,7 @@ impl Router {
         }
         let (replica, life, tokens) = (request.replica, request.life, request.prompt_tokens);
         if !ok {
+            cold_path();
             request.prompt = None;
         }
         let learn = stage >= learn_stage(self.config.learn_at);
@@ -157,6 +166,7 @@ impl Router {
     /// False: the request had ended before.
     fn advance_to_end(&mut self, ticket: Ticket, ok: bool, sequence: Option<&BlockChain>) -> bool {
         let Some(mut request) = self.in_flight.end(ticket) else {
+            cold_path();
             self.ignored.late_news += 1;
             return false;
         };
@@ -167,6 +177,7 @@ impl Router {
             self.queue.end_turn();
         }
         if !ok {
+            cold_path();
             return true;
         }
         if let Some(prompt) = request.prompt.take() {

@@ -4,12 +4,15 @@
 //! is a series of values that depend on each other: lognormal ones whose logarithm is an autoregression of order 1, and
 //! waits in an M/M/1 queue (Lindley's recursion). A sample is one percentile of each of several runs. Asked are the
 //! median over runs, and the change when the logarithms spread by 5 % more (lognormal) or services take 5 % longer (waits),
-//! under common draws (the median of the runs' changes) and under fresh ones (the ratio of medians). The truth is what
-//! ten times as many other runs show; below it stands how far the mean over runs of this length is from the percentile of
-//! endless time, which is known.
+//! under common draws (the median of the runs' changes) and under fresh ones (the ratio of medians), and the difference of
+//! the means. The truth is what ten times as many other runs show; below it stands how far the mean over runs of this
+//! length is from the percentile of endless time, which is known.
 
 use gorgo_random::{Key, Purpose};
-use gorgo_stats::{Estimate, level, median, median_interval, paired_ratio, unpaired_ratio};
+use gorgo_stats::{
+    Estimate, level, median, median_interval, paired_difference, paired_ratio, unpaired_difference,
+    unpaired_ratio,
+};
 
 /// A kind of data.
 #[derive(Clone, Copy)]
@@ -132,9 +135,9 @@ fn main() {
     let repetitions =
         std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(1_000_u64);
     println!(
-        "| data | percentile | runs | median | the same by bootstrap | change, common seeds | change, fresh seeds |"
+        "| data | percentile | runs | median | the same by bootstrap | change, common seeds | change, fresh seeds | difference, common | difference, fresh |"
     );
-    println!("|---|---|--:|--:|--:|--:|--:|");
+    println!("|---|---|--:|--:|--:|--:|--:|--:|--:|");
     let data = [Data::Lognormal(0.5), Data::Lognormal(0.95), Data::Waits(0.7), Data::Waits(0.9)];
     for (kind, data) in (0_u64..).zip(data) {
         // From runs that no interval below uses.
@@ -142,13 +145,15 @@ fn main() {
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         let some = |values: &[f64]| values.iter().copied().map(Some).collect::<Vec<_>>();
         let middle = |values: &[f64]| median(&some(values)).unwrap_or(f64::NAN);
-        // Of each percentile: the median, the median change, the change of the median.
+        // Of each percentile: the median, the median change, the change of the median, the differences of means.
         let truths = others.each_ref().map(|[base, common, fresh]| {
             let changes: Vec<f64> = base.iter().zip(common).map(|(a, b)| b / a - 1.0).collect();
-            [middle(base), middle(&changes), middle(fresh) / middle(base) - 1.0]
+            let difference = |new: &[f64]| mean(new) - mean(base);
+            let of_medians = middle(fresh) / middle(base) - 1.0;
+            [middle(base), middle(&changes), of_medians, difference(common), difference(fresh)]
         });
         for runs in [6, 10, 20] {
-            let mut held = [[Held::default(); 4]; 2];
+            let mut held = [[Held::default(); 6]; 2];
             for repetition in 0..repetitions {
                 let sample = sample(data, kind, repetition * 100 + runs, runs);
                 for ((held, [base, common, fresh]), truth) in
@@ -160,6 +165,8 @@ fn main() {
                     held[1].tell(low.zip(high).map(|(low, high)| [low, high]), truth[0]);
                     held[2].tell(ends(paired_ratio(base, common)), truth[1]);
                     held[3].tell(ends(unpaired_ratio(base, fresh)), truth[2]);
+                    held[4].tell(ends(paired_difference(base, common)), truth[3]);
+                    held[5].tell(ends(unpaired_difference(base, fresh)), truth[4]);
                 }
             }
             for (percent, held) in PERCENT.into_iter().zip(held) {
@@ -170,7 +177,7 @@ fn main() {
         for (percent, other) in PERCENT.into_iter().zip(&others) {
             let off = 100.0 * (mean(&other[0]) / data.truth(percent) - 1.0);
             println!(
-                "| {} | P{percent} | a run of {LENGTH} against endless time | {off:+.1} % | | | |",
+                "| {} | P{percent} | a run of {LENGTH} against endless time | {off:+.1} % | | | | | |",
                 data.name()
             );
         }
