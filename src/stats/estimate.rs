@@ -363,6 +363,33 @@ mod tests {
         assert!((difference.value() - 45.0).abs() < 1e-9);
     }
 
+    /// Few runs with ties, of sides of unlike number: a claim to be above a higher bound is never better founded, and
+    /// wider intervals hold narrower ones.
+    #[test]
+    fn fresh_seeds_say_less_of_a_higher_bound_however_few_and_tied() {
+        for case in 0..300_u64 {
+            let key = Key::new(case).with(Purpose::Bootstrap).word(6);
+            let side = |side: u64| -> Vec<f64> {
+                let number = |of: u64, slot: u64| key.word(side).word(slot).draw().below(of);
+                let tens = |run| libm::pow(10.0, number(4, run) as f64 - 1.0);
+                (1..=2 + number(11, 0)).map(tens).collect()
+            };
+            let change = unpaired_ratio(&side(0), &side(1)).unwrap();
+            let mut last = 0.0;
+            for bound in [-0.9999, -0.99, -0.9, -0.5, 0.0, 0.05, 1.0, 9.0, 9.5, 99.0, 1e6] {
+                let p = change.p_above(bound);
+                assert!((last..=1.0).contains(&p), "{case}: {p} at {bound} after {last}");
+                last = p;
+            }
+            let mut inner = [change.value(); 2];
+            for level in [0.0, 0.2, 0.5, 0.8, 0.95, 0.999] {
+                let [low, high] = change.interval(level);
+                assert!(low <= inner[0] + 1e-9 && high >= inner[1] - 1e-9, "{case} {level}");
+                inner = [low, high];
+            }
+        }
+    }
+
     #[test]
     fn nothing_is_said_of_what_is_no_sample() {
         for (base, new) in [

@@ -5,6 +5,7 @@
 //! [`Job`] is a panel under one seed, run on whatever thread the caller likes; a [`Table`] gathers the rows, and
 //! `page.rs` writes them down. Read `question.rs` next, then `questions.rs`.
 
+mod claims;
 mod measure;
 mod page;
 mod question;
@@ -13,12 +14,14 @@ mod run;
 mod table;
 mod text;
 
+pub use claims::unheld;
 pub use measure::{METRICS, Metric, Values};
 pub use page::{page, to_json, write_page};
 pub use question::{How, Look, Measured, Panel, Point, Question, Scenario, Task};
 pub use questions::all;
 pub use run::{Job, Row, jobs, run};
 pub use table::{Pairs, Spread, Table};
+pub use text::findings;
 
 /// What the command calls it.
 pub const NAME: &str = "reviewers";

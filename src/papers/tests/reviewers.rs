@@ -39,6 +39,7 @@ fn small(found: &'static str) -> Question {
             ..Panel::of("load", "Load", Scenario { file: "small.toml", text: SMALL })
         }],
         found,
+        claims: &[],
     }
 }
 
@@ -162,4 +163,76 @@ fn the_break_even_prompt_grows_with_the_distance() {
     };
     assert!((at("gorgo crosses 75 ms") - (0.276 * 75.0 + 64.0)).abs() < 1e-9);
     assert!((at("gorgo-priced crosses 75 ms") - (44.0 * 75.0 + 64.0)).abs() < 1e-9);
+}
+
+/// The committed page: its figures and words against the committed runs.
+#[test]
+fn the_page_says_what_its_runs_show() {
+    let folder =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../results/papers/reviewers");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("it is committed");
+    let page = read("README.md");
+    let mut problems = Vec::new();
+    for question in reviewers::all() {
+        assert!(!question.claims.is_empty(), "{}: its words claim nothing", question.id);
+        let table = Table::from_csv(&question, &read(&format!("{}.csv", question.id)));
+        let table = table.unwrap_or_else(|error| panic!("{error}"));
+        let unheld = reviewers::unheld(&table).unwrap_or_else(|error| panic!("{error}"));
+        problems.extend(unheld);
+        let found = reviewers::findings(&table).unwrap_or_else(|error| panic!("{error}"));
+        if !page.contains(found.trim()) {
+            problems.push(format!("{}: the page says otherwise than: {found}", question.id));
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn a_claim_that_does_not_hold_is_told() {
+    let mut question = small("");
+    let measured = rows(&question, 3);
+    for (claim, held) in [
+        ("rises load | slow | fast | mine | in_flight", true),
+        ("falls load | slow | fast | mine | in_flight", false),
+        ("keeps load | slow | slow again | mine | in_flight", true),
+        ("about load | * | mine | round-robin | completed", true),
+        ("lower load | fast | mine | mine | in_flight", false),
+        ("higher load | fast | mine | mine | in_flight", false),
+        ("lowest load | * | mine | completed", true),
+        ("parts load | slow | mine | completed | 1000", false),
+        ("parts load | slow | mine | completed | 1", false),
+    ] {
+        question.claims = Vec::leak(vec![claim]);
+        let table = Table::new(&question, measured.clone());
+        let unheld = reviewers::unheld(&table).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(unheld.is_empty(), held, "{unheld:?}");
+    }
+    for wrong in [
+        "is load | slow | mine | completed",
+        "lowest load | slower | mine | completed",
+        "lowest load | slow | nobody | completed",
+        "falls load | * | slow | mine | completed",
+        "lower load | slow | mine | nobody | completed",
+        "parts load | slow | mine | completed | much",
+        "lowest",
+    ] {
+        question.claims = Vec::leak(vec![wrong]);
+        let table = Table::new(&question, measured.clone());
+        let refused = reviewers::unheld(&table).expect_err(wrong).to_string();
+        assert!(refused.contains(wrong), "{refused}");
+    }
+}
+
+#[test]
+fn rows_come_back_from_their_csv() {
+    let question = small("");
+    let table = Table::new(&question, rows(&question, 2));
+    let text = table.csv();
+    let again = Table::from_csv(&question, &text).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(again.csv(), text);
+    for (from, to) in [("load,", "lead,"), ("slow again", "slower"), (",1,", ",one,")] {
+        let wrong = text.replacen(from, to, 1);
+        let refused = Table::from_csv(&question, &wrong).expect_err(to).to_string();
+        assert!(refused.contains("reviewers, small: line "), "{refused}");
+    }
 }

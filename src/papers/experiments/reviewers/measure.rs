@@ -87,6 +87,11 @@ impl Values {
         self.0.extend(value.filter(|value| value.is_finite()).map(|value| (key, value)));
     }
 
+    /// Rounds all numbers to three decimals.
+    pub(super) fn round(&mut self) {
+        self.0.iter_mut().for_each(|(_, value)| *value = (*value * 1e3).round() / 1e3);
+    }
+
     /// The numbers of a run.
     #[must_use]
     pub fn of(run: &RunResult) -> Self {

@@ -1,6 +1,7 @@
 //! The page: for each question what was asked, a picture, what was found, tables with the spread over seeds, and the
 //! command; and the same as JSON. One CSV for each question, one picture for each panel.
 
+use super::claims::unheld;
 use super::measure::{Kind, METRICS, metric_of};
 use super::question::{Look, Panel, Question};
 use super::table::Table;
@@ -153,6 +154,9 @@ fn section(table: &Table<'_>) -> Result<String, PapersError> {
     let question = table.question();
     let mut text = format!("## {}\n\n*{}*\n\n", question.title, question.asked);
     let _ = writeln!(text, "{}\n", findings(table)?.trim());
+    for unheld in unheld(table)? {
+        let _ = writeln!(text, "**These runs do not bear out** {unheld}.\n");
+    }
     for panel in question.panels.iter().filter(|panel| !panel.drawn.is_empty()) {
         let _ = writeln!(text, "![{}](plots/{})\n", panel.title, picture_name(question, panel));
     }

@@ -19,6 +19,8 @@ pub struct Question {
     pub panels: Vec<Panel>,
     /// What was found, with figures filled in from the runs: `text.rs` says how.
     pub found: &'static str,
+    /// What these words claim: `claims.rs` says how. The page tells what its runs do not bear out.
+    pub claims: &'static [&'static str],
 }
 
 /// One scenario, changed step by step.

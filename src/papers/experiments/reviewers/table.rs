@@ -3,9 +3,10 @@
 //! Quantiles are nearest rank, as everywhere in this project. A pair is two policies at one point under one seed, which
 //! met the same requests and the same network. Read `page.rs` next.
 
-use super::measure::METRICS;
+use super::measure::{METRICS, Values, metric_of};
 use super::question::Question;
 use super::run::Row;
+use crate::error::PapersError;
 use gorgo_metrics::nearest_rank;
 use std::fmt::Write as _;
 
@@ -54,9 +55,11 @@ pub struct Pairs {
 }
 
 impl<'a> Table<'a> {
-    /// The rows of a question, in any order.
+    /// The rows of a question, in any order. Numbers are rounded as in the CSV, so that the page says what a reader of the
+    /// CSV finds.
     #[must_use]
     pub fn new(question: &'a Question, mut rows: Vec<Row>) -> Self {
+        rows.iter_mut().for_each(|row| row.values.round());
         // Stable: policies stay in the scenario's order.
         rows.sort_by_key(|row| (row.panel, row.point, row.seed));
         Self { question, rows }
@@ -108,6 +111,16 @@ impl<'a> Table<'a> {
         Spread::of(values)
     }
 
+    /// A panel's point by their names, or all its points by `*`.
+    pub(super) fn places_of(&self, panel: &str, point: &str) -> Option<Vec<(usize, usize)>> {
+        let panels = &self.question.panels;
+        let panel = panels.iter().position(|known| known.key == panel)?;
+        let points = panels[panel].points.iter().enumerate();
+        let named = points.filter(|(_, known)| point == "*" || known.label == point);
+        let places: Vec<_> = named.map(|(at, _)| (panel, at)).collect();
+        (!places.is_empty()).then_some(places)
+    }
+
     /// Every point of every panel, by their numbers.
     pub(super) fn places(&self) -> Vec<(usize, usize)> {
         let panels = self.question.panels.iter().enumerate();
@@ -149,6 +162,45 @@ impl<'a> Table<'a> {
         let higher = pairs.iter().filter(|(value, other)| value > other).count();
         let change = Spread::of(pairs.iter().map(|(value, other)| value / other - 1.0).collect())?;
         Some(Pairs { seeds: pairs.len(), lower, higher, change })
+    }
+
+    /// The rows of a question from their CSV.
+    ///
+    /// # Errors
+    /// When the text is not what [`Table::csv`] writes of this question.
+    pub fn from_csv(question: &'a Question, text: &str) -> Result<Self, PapersError> {
+        let wrong = |problem: String| PapersError::Experiment {
+            experiment: format!("reviewers, {}", question.id),
+            problem,
+        };
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let heads = reader.headers().map_err(|error| wrong(error.to_string()))?.clone();
+        if heads.iter().take(4).ne(["panel", "point", "policy", "seed"]) {
+            return Err(wrong(format!("not its columns: {heads:?}")));
+        }
+        let mut rows = Vec::new();
+        for (line, record) in (2..).zip(reader.records()) {
+            let record = record.map_err(|error| wrong(error.to_string()))?;
+            let at = |problem: &str| wrong(format!("line {line}: {problem}: {record:?}"));
+            let panel = question.panels.iter().position(|panel| panel.key == &record[0]);
+            let panel = panel.ok_or_else(|| at("no such panel"))?;
+            let points = &question.panels[panel].points;
+            let point = points.iter().position(|point| point.label == record[1]);
+            let mut values = Values::default();
+            for (key, value) in heads.iter().zip(&record).skip(4).filter(|(_, v)| !v.is_empty()) {
+                let metric = metric_of(key).ok_or_else(|| at("no such metric"))?;
+                let value: f64 = value.parse().map_err(|_| at("no number"))?;
+                values.put(metric.key, Some(value));
+            }
+            rows.push(Row {
+                panel,
+                point: point.ok_or_else(|| at("no such point"))?,
+                seed: record[3].parse().map_err(|_| at("no seed"))?,
+                policy: record[2].to_owned(),
+                values,
+            });
+        }
+        Ok(Self::new(question, rows))
     }
 
     /// Every row as CSV, with those columns that any row fills.

@@ -40,11 +40,9 @@ pub fn findings(table: &Table<'_>) -> Result<String, PapersError> {
 fn fill(table: &Table<'_>, figure: &str) -> Option<String> {
     let (verb, parts) = figure.split_once(' ')?;
     let parts: Vec<&str> = parts.split('|').map(str::trim).collect();
-    let place = |panel: &str, point: &str| {
-        let panels = &table.question().panels;
-        let panel = panels.iter().position(|known| known.key == panel)?;
-        let point = panels[panel].points.iter().position(|known| known.label == point)?;
-        Some((panel, point))
+    let place = |panel: &str, point: &str| match table.places_of(panel, point)?[..] {
+        [place] => Some(place),
+        _ => None,
     };
     match (verb, &parts[..]) {
         ("=", [panel, point, policy, key]) => {

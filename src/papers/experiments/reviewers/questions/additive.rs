@@ -38,6 +38,14 @@ pub(super) fn additive() -> Question {
         found: "\
 The sum ranks requests well when the fleet is idle and poorly when it is not: the rank correlation of `gorgo-priced`'s score with the TTFT falls from {= load | 20 % | gorgo-priced | spearman} at 20 % load to {= load | 90 % | gorgo-priced | spearman} at 90 % and {= load | 110 % | gorgo-priced | spearman} beyond; with the published weights from {= load | 20 % | gorgo | spearman} to {= load | 90 % | gorgo | spearman}.
 At 20 % load `gorgo-priced` takes the replica that would have been fastest in {= load | 20 % | gorgo-priced | top_choice_pct} of the sampled decisions, at 90 % in {= load | 90 % | gorgo-priced | top_choice_pct} (one of three by chance: 33 %), and a decision gives away {= load | 20 % | gorgo-priced | regret_ms} and {= load | 90 % | gorgo-priced | regret_ms} in the mean. The published weights give away {= load | 90 % | gorgo | regret_ms} at 90 %, least-load {= load | 90 % | least-load | regret_ms}: the sum is still the better guide. (Five decisions a seed are sampled; regret is the request's own.)",
+        claims: &[
+            "falls load | 20 % | 90 % | gorgo-priced | spearman",
+            "falls load | 90 % | 110 % | gorgo-priced | spearman",
+            "falls load | 20 % | 90 % | gorgo | spearman",
+            "falls load | 20 % | 90 % | gorgo-priced | top_choice_pct",
+            "lower load | 90 % | gorgo-priced | least-load | regret_ms",
+            "lower load | 90 % | gorgo | least-load | regret_ms",
+        ],
     }
 }
 
@@ -66,6 +74,10 @@ pub(super) fn kv_pressure() -> Question {
         found: "\
 With a quarter of the memory GORGO's index, which never forgets, promises what is gone: at 100k tokens `gorgo-priced` predicts {= pool | 100k | gorgo-priced | predicted_pct} of prompt tokens in a cache that has {= pool | 100k | gorgo-priced | hit_pct}. An index bounded like the caches predicts {= pool | 100k | gorgo-priced-bounded | predicted_pct} and changes P95 by {vs pool | 100k | gorgo-priced-bounded | gorgo-priced | ttft_p95_ms}.
 At an eighth (50k) the fleet no longer bears this load under any rule, and the bounded index is the worse one: {vs pool | 50k | gorgo-priced-bounded | gorgo-priced | ttft_p50_ms} in P50, for it forgets what would have held sessions together ({= pool | 50k | gorgo-priced-bounded | hit_pct} hits against {= pool | 50k | gorgo-priced | hit_pct}).",
+        claims: &[
+            "higher pool | 50k | gorgo-priced-bounded | gorgo-priced | ttft_p50_ms",
+            "lower pool | 50k | gorgo-priced-bounded | gorgo-priced | hit_pct",
+        ],
     }
 }
 

@@ -37,6 +37,16 @@ pub(super) fn staleness() -> Question {
         ],
         found: "\
 GORGO does not look at scraped load at all, so its age changes nothing, and a price on it (`gorgo-used`, w_used 0.02) gains nothing. Rules that do look at it lose by age: from 10 ms to 5 s `prefix-cache` goes {step load | 10ms | 5s | prefix-cache | ttft_p95_ms} and `least-request` {step load | 10ms | 5s | least-request | ttft_p95_ms} in P95; least-load is worst at 1 s, where its scrapes count what its own counters still have, and changes by {step load | 1s | 60s | least-load | ttft_p95_ms} to 60 s, where it sees little but those.
-The age of probes hardly matters either: with round trips that triple for 40 s at a time, P95 of `gorgo-priced` changes by {step probes | 1s | 30s | gorgo-priced | ttft_p95_ms} from probes every second to every 30 s (GORGO v2's), and by {step probes | 1s | 60s | gorgo-priced | ttft_p95_ms} to every 60 s. Session affinity, which sees no network, is {vs probes | 1s | session-affinity | gorgo-priced | ttft_p95_ms} in P95 against it with probes every second, and {vs probes | 1s | session-affinity | gorgo-priced | ttft_p50_ms} in P50.",
+The age of probes hardly matters up to GORGO v2's 30 s: with round trips that triple for 40 s at a time, P95 of `gorgo-priced` changes by {step probes | 1s | 30s | gorgo-priced | ttft_p95_ms} from probes every second to every 30 s, but by {step probes | 1s | 60s | gorgo-priced | ttft_p95_ms} to every 60 s. Session affinity, which sees no network, is {vs probes | 1s | session-affinity | gorgo-priced | ttft_p95_ms} in P95 against it with probes every second, and {vs probes | 1s | session-affinity | gorgo-priced | ttft_p50_ms} in P50.",
+        claims: &[
+            "keeps load | 10ms | 60s | gorgo | ttft_p95_ms",
+            "keeps load | 10ms | 60s | gorgo-priced | ttft_p95_ms",
+            "rises load | 10ms | 5s | prefix-cache | ttft_p95_ms",
+            "rises load | 10ms | 5s | least-request | ttft_p95_ms",
+            "rises load | 10ms | 1s | least-load | ttft_p95_ms",
+            "falls load | 1s | 60s | least-load | ttft_p95_ms",
+            "keeps probes | 1s | 30s | gorgo-priced | ttft_p95_ms",
+            "rises probes | 1s | 60s | gorgo-priced | ttft_p95_ms",
+        ],
     }
 }

@@ -30,6 +30,12 @@ pub(super) fn equal_counts() -> Question {
         found: "\
 In a minute the policies complete {= counts | a minute | prefix-cache | completed} (`prefix-cache`) to {= counts | a minute | session-affinity | completed} (session affinity) requests. Cut to equal counts no order changes: `gorgo-priced`'s P50 is {vs counts | a minute | gorgo-priced | least-load | ttft_p50_ms} against least-load in the minute and {vs counts | 1,500 requests | gorgo-priced | least-load | ttft_p50_ms} over the same 1,500 requests, session affinity's {vs counts | a minute | session-affinity | least-load | ttft_p50_ms} and {vs counts | 1,500 requests | session-affinity | least-load | ttft_p50_ms}.
 With 64 streams the fleet is full, and GORGO loses: round-robin's P50 is {vs counts | 1,500 requests | round-robin | gorgo | ttft_p50_ms} against `gorgo`, at about the same E2E P50 ({vs counts | 1,500 requests | round-robin | gorgo | e2e_p50_ms}). A count alone says little of who answered first.",
+        claims: &[
+            "lowest counts | a minute | prefix-cache | completed",
+            "highest counts | a minute | session-affinity | completed",
+            "lower counts | 1,500 requests | round-robin | gorgo | ttft_p50_ms",
+            "about counts | 1,500 requests | round-robin | gorgo | e2e_p50_ms",
+        ],
     }
 }
 
@@ -63,5 +69,11 @@ pub(super) fn throughput() -> Question {
         found: "\
 Where the fleet is full, hits are throughput: at 130 % of what least-load bears `gorgo-priced` completes {vs load | 130 % | gorgo-priced | least-load | completed_rps} against least-load, `gorgo` {vs load | 130 % | gorgo | least-load | completed_rps}, session affinity {vs load | 130 % | session-affinity | least-load | completed_rps}; good requests (TTFT below 1 s, TPOT below 50 ms) at 100 % are {= load | 100 % | gorgo-priced | goodput_rps} a second under `gorgo-priced`, {= load | 100 % | gorgo | goodput_rps} under `gorgo`, {= load | 100 % | least-load | goodput_rps} under least-load.
 `gorgo-priced` pays with gaps between tokens at low load, where it fills the near replica (ITL P99 at 30 %: {vs load | 30 % | gorgo-priced | least-load | itl_p99_ms} against least-load), and wins them back under load ({vs load | 90 % | gorgo-priced | least-load | itl_p99_ms} at 90 %). Between regions it moves {= load | 50 % | gorgo-priced | cross_region_gb_h} GB/h at 50 %, {vs load | 50 % | gorgo-priced | least-load | cross_region_gb_h} against least-load.",
+        claims: &[
+            "higher load | 130 % | gorgo-priced | least-load | completed_rps",
+            "higher load | 130 % | session-affinity | least-load | completed_rps",
+            "higher load | 30 % | gorgo-priced | least-load | itl_p99_ms",
+            "lower load | 90 % | gorgo-priced | least-load | itl_p99_ms",
+        ],
     }
 }

@@ -37,6 +37,14 @@ pub(super) fn network() -> Question {
         ],
         found: "\
 When Frankfurt moves ten times as far away, `gorgo-priced` leaves it alone: P50 {step step | ×1 | ×10 | gorgo-priced | ttft_p50_ms}, P95 {step step | ×1 | ×10 | gorgo-priced | ttft_p95_ms}, where session affinity goes {step step | ×1 | ×10 | session-affinity | ttft_p50_ms} and {step step | ×1 | ×10 | session-affinity | ttft_p95_ms}. The published weights, to which a millisecond is a quarter of a token, go on sending there: {step step | ×1 | ×10 | gorgo | ttft_p50_ms} in P50.
-Up to a doubling session affinity remains the faster one in P50 ({vs step | ×2 | gorgo-priced | session-affinity | ttft_p50_ms} for `gorgo-priced`), and paths that drift change little for anybody: with a P95 of three times the median {step drift | 1.03 | 3 | gorgo-priced | ttft_p95_ms} for `gorgo-priced`, {step drift | 1.03 | 3 | session-affinity | ttft_p95_ms} for session affinity.",
+Up to a doubling session affinity remains the faster one in P50 ({vs step | ×2 | gorgo-priced | session-affinity | ttft_p50_ms} for `gorgo-priced`), and paths that drift cost both: with a P95 of three times the median {step drift | 1.03 | 3 | gorgo-priced | ttft_p95_ms} for `gorgo-priced`, {step drift | 1.03 | 3 | session-affinity | ttft_p95_ms} for session affinity.",
+        claims: &[
+            "rises step | ×1 | ×10 | gorgo | ttft_p50_ms",
+            "rises step | ×1 | ×10 | session-affinity | ttft_p95_ms",
+            "higher step | ×1 | gorgo-priced | session-affinity | ttft_p50_ms",
+            "higher step | ×2 | gorgo-priced | session-affinity | ttft_p50_ms",
+            "rises drift | 1.03 | 3 | gorgo-priced | ttft_p95_ms",
+            "rises drift | 1.03 | 3 | session-affinity | ttft_p95_ms",
+        ],
     }
 }

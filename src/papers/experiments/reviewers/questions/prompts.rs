@@ -69,6 +69,14 @@ pub(super) fn prompt_length() -> Question {
         found: "\
 Crossing 75 ms pays for a lone request from {= alone | 8B H100 | pays at 75 ms | break_even_tokens} prompt tokens on, on an H100 with an 8B model, {= alone | 70B 4xH100 | pays at 75 ms | break_even_tokens} with 70B on four, {= alone | 70B 4xA100 | pays at 75 ms | break_even_tokens} with 70B on four A100s. GORGO's published weights cross from {= alone | 8B H100 | gorgo crosses 75 ms | break_even_tokens} tokens on, whatever the engine; the price of an H100 with 8B crosses from {= alone | 8B H100 | gorgo-priced crosses 75 ms | break_even_tokens}, right there and too late on slower engines.
 In the fleet staying here (`nearest`) is best up to 2k tokens, and `gorgo-priced` does the same there; `gorgo` has {vs fleet | 2k | gorgo | nearest | ttft_mean_ms} in the mean. From 8k on `gorgo-priced` loses: greedy by request, it never divides the prompts between the two caches, and its mean at 16k is {vs fleet | 16k | gorgo-priced | session-affinity | ttft_mean_ms} against session affinity, at 100k {vs fleet | 100k | gorgo-priced | session-affinity | ttft_mean_ms}; the published weights, which cross too soon, are the better ones there ({vs fleet | 16k | gorgo | gorgo-priced | ttft_mean_ms} at 16k).",
+        claims: &[
+            "lowest fleet | 2k | nearest | ttft_mean_ms",
+            "about fleet | 2k | gorgo-priced | nearest | ttft_mean_ms",
+            "higher fleet | 8k | gorgo-priced | session-affinity | ttft_mean_ms",
+            "higher fleet | 16k | gorgo-priced | session-affinity | ttft_mean_ms",
+            "higher fleet | 100k | gorgo-priced | session-affinity | ttft_mean_ms",
+            "lower fleet | 16k | gorgo | gorgo-priced | ttft_mean_ms",
+        ],
     }
 }
 

@@ -61,6 +61,13 @@ pub(super) fn regions() -> Question {
         found: "\
 From 3 to 24 regions a central `gorgo-priced` keeps its lead over least-load ({vs regions | 3 | gorgo-priced | least-load | ttft_p50_ms} in P50 at 3, {vs regions | 24 | gorgo-priced | least-load | ttft_p50_ms} at 24) and its hits ({= regions | 24 | gorgo-priced | hit_pct} against {= regions | 24 | least-load | hit_pct} at 24, where least-load scatters sessions).
 But one router for the world is the wrong place for it: the same rule in a router of each region (`blind`) is {vs regions | 3 | gorgo-priced-blind | gorgo-priced | ttft_p50_ms} in P50 at 3 regions and {vs regions | 24 | gorgo-priced-blind | gorgo-priced | ttft_p50_ms} at 24, because nobody's request goes by way of Virginia. Forwarding by way of the other region's router costs {vs regions | 24 | gorgo-priced-forward | gorgo-priced-blind | ttft_p50_ms} against sending to its replica directly.",
+        claims: &[
+            "lower regions | * | gorgo-priced | least-load | ttft_p50_ms",
+            "higher regions | * | gorgo-priced | least-load | hit_pct",
+            "lower regions | 3 | gorgo-priced-blind | gorgo-priced | ttft_p50_ms",
+            "lower regions | 24 | gorgo-priced-blind | gorgo-priced | ttft_p50_ms",
+            "higher regions | 24 | gorgo-priced-forward | gorgo-priced-blind | ttft_p50_ms",
+        ],
     }
 }
 
@@ -147,5 +154,13 @@ pub(super) fn models() -> Question {
         found: "\
 `gorgo-priced` leads least-load by about as much on every engine: in P95 {vs models | 8B H100 | gorgo-priced | least-load | ttft_p95_ms} on 8B H100s and {vs models | 70B 4xA100 | gorgo-priced | least-load | ttft_p95_ms} on 70B over four A100s, `gorgo` with the published weights {vs models | 8B H100 | gorgo | least-load | ttft_p95_ms} and {vs models | 70B 4xA100 | gorgo | least-load | ttft_p95_ms}.
 Against session affinity `gorgo-priced` loses the P50 on fast engines ({vs models | 8B H100 | gorgo-priced | session-affinity | ttft_p50_ms} on 8B H100s) and wins the P95 on slow ones ({vs models | 8B A100 | gorgo-priced | session-affinity | ttft_p95_ms} on A100s, {vs models | 70B 4xA100 | gorgo-priced | session-affinity | ttft_p95_ms} on 70B over A100s); with the published weights GORGO loses to it on all of them.",
+        claims: &[
+            "lower models | * | gorgo-priced | least-load | ttft_p95_ms",
+            "higher models | 8B H100 | gorgo-priced | session-affinity | ttft_p50_ms",
+            "lower models | 8B A100 | gorgo-priced | session-affinity | ttft_p95_ms",
+            "lower models | 70B 4xA100 | gorgo-priced | session-affinity | ttft_p95_ms",
+            "higher models | * | gorgo | session-affinity | ttft_p50_ms",
+            "higher models | * | gorgo | session-affinity | ttft_p95_ms",
+        ],
     }
 }

@@ -40,5 +40,11 @@ pub(super) fn topology() -> Question {
         found: "\
 For clients all over the world the central proxy is the slow one: at 90 % load `gorgo-priced` in a router of each region (`blind`, scrapes every second) has {vs high | 1s | gorgo-priced-blind | gorgo-priced | ttft_p50_ms} in P50 and {vs high | 1s | gorgo-priced-blind | gorgo-priced | ttft_p95_ms} in P95; GORGO v1 measured the opposite order, but its rule for regions, local first (`v1-regional`), is not this one: its P95 is {vs high | 1s | v1-regional | gorgo-priced | ttft_p95_ms} against the central one.
 How often routers hear of each other hardly matters to GORGO, which looks at its own requests only: with a price on what it hears (`gorgo-used-blind`) P95 changes by {step high | 10ms | 60s | gorgo-used-blind | ttft_p95_ms} from 10 ms to 60 s. Blind least-load changes by {step high | 10ms | 60s | least-load-blind | ttft_p95_ms}; `v1-regional`, which decides by the last scrape whether its region has room, by {step high | 1s | 60s | v1-regional | ttft_p95_ms} from 1 s to 60 s.",
+        claims: &[
+            "lower high | 1s | gorgo-priced-blind | gorgo-priced | ttft_p50_ms",
+            "lower high | 1s | gorgo-priced-blind | gorgo-priced | ttft_p95_ms",
+            "higher high | 1s | v1-regional | gorgo-priced | ttft_p95_ms",
+            "keeps high | 10ms | 60s | gorgo-used-blind | ttft_p95_ms",
+        ],
     }
 }

@@ -54,8 +54,14 @@ pub(super) fn prefill_rate() -> Question {
             },
         ],
         found: "\
-A rate that is off by half hardly matters: believing 1.5 times the true rate changes the P95 of `gorgo-priced` by {step half | ×1 | ×1.5 | gorgo-priced | ttft_p95_ms} at 50 % load and {step high | ×1 | ×1.5 | gorgo-priced | ttft_p95_ms} at 90 %, half the true rate by {step half | ×1 | ×0.5 | gorgo-priced | ttft_p95_ms} and {step high | ×1 | ×0.5 | gorgo-priced | ttft_p95_ms}; to believe prefill too cheap is the worse error. The slope's standard error in the paper's own fit (R² 0.9863, 87 samples) is 1.3 %, far inside that.
+A rate believed too high by half does no harm: it changes the P95 of `gorgo-priced` by {step half | ×1 | ×1.5 | gorgo-priced | ttft_p95_ms} at 50 % load and {step high | ×1 | ×1.5 | gorgo-priced | ttft_p95_ms} at 90 %, half the true rate by {step half | ×1 | ×0.5 | gorgo-priced | ttft_p95_ms} and {step high | ×1 | ×0.5 | gorgo-priced | ttft_p95_ms}; to believe prefill too cheap is the worse error. The slope's standard error in the paper's own fit (R² 0.9863, 87 samples) is 1.3 %, far inside that.
 The true rate is not even the best one: at 50 % load a rate believed four times too high is {step half | ×1 | ×4 | gorgo-priced | ttft_p95_ms} in P95, because it weighs the network less and the cache more; and whatever is believed, `gorgo-proxy` stays {vs high | ×1 | gorgo-proxy | gorgo-priced | ttft_p95_ms} against `gorgo-priced` at 90 %.",
+        claims: &[
+            "falls half | ×1 | ×1.5 | gorgo-priced | ttft_p95_ms",
+            "falls high | ×1 | ×1.5 | gorgo-priced | ttft_p95_ms",
+            "rises high | ×1 | ×0.5 | gorgo-priced | ttft_p95_ms",
+            "falls half | ×1 | ×4 | gorgo-priced | ttft_p95_ms",
+        ],
     }
 }
 
@@ -77,5 +83,14 @@ pub(super) fn ablation() -> Question {
         found: "\
 The queue carries everything: without it (w_queue = 0) all requests go where the first prefix is, and at 70 % load the P50 of `priced` goes from {= terms | 70 % | priced | ttft_p50_ms} to {= terms | 70 % | priced-w_queue=0 | ttft_p50_ms}. Without prefill `priced` is {vs terms | 90 % | priced-w_prefill=0 | priced | ttft_p95_ms} in P95 at 90 % load, `gorgo` {vs terms | 90 % | gorgo-w_prefill=0 | gorgo | ttft_p95_ms}.
 The network term, GORGO's own idea, does next to nothing at its published weight ({vs terms | 70 % | gorgo-w_rtt=0 | gorgo | ttft_p50_ms} in P50 without it at 70 %); priced, it takes the P50 down at half load (without it {vs terms | 50 % | priced-w_rtt=0 | priced | ttft_p50_ms}), but E2E P95 is better without ({vs terms | 50 % | priced-w_rtt=0 | priced | e2e_p95_ms} at 50 %, {vs terms | 70 % | priced-w_rtt=0 | priced | e2e_p95_ms} at 70 %): near replicas fill up and decode more slowly.",
+        claims: &[
+            "higher terms | 70 % | priced-w_queue=0 | priced | ttft_p50_ms",
+            "higher terms | 90 % | priced-w_prefill=0 | priced | ttft_p95_ms",
+            "higher terms | 90 % | gorgo-w_prefill=0 | gorgo | ttft_p95_ms",
+            "about terms | 70 % | gorgo-w_rtt=0 | gorgo | ttft_p50_ms",
+            "higher terms | 50 % | priced-w_rtt=0 | priced | ttft_p50_ms",
+            "lower terms | 50 % | priced-w_rtt=0 | priced | e2e_p95_ms",
+            "lower terms | 70 % | priced-w_rtt=0 | priced | e2e_p95_ms",
+        ],
     }
 }
