@@ -97,6 +97,8 @@ pub struct RouterSpec {
     pub release_at: ReleaseAt,
     /// Time that one decision takes.
     pub decision_time: Nanos,
+    /// Whether decisions are made one after the other.
+    pub serial_decisions: bool,
     /// Requests that may be in flight to one replica; none: no limit.
     pub max_in_flight_per_replica: Option<u32>,
     /// Requests that may wait in the router for a replica below its limit; [`u32::MAX`]: no limit.

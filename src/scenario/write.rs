@@ -131,6 +131,7 @@ impl Resolved {
             learn_at: Some(spec.learn_at),
             release_at: Some(spec.release_at),
             decision_time: Some(Duration(spec.decision_time)),
+            serial_decisions: Some(spec.serial_decisions),
             max_in_flight_per_replica: limit.map(|most| Count(u64::from(most)).into()),
             queue_limit: Some(spec.max_queue)
                 .filter(|most| *most != u32::MAX)

@@ -33,22 +33,25 @@ pub enum Event {
     RouterDeadline(u32) = 8,
     /// A request reaches the router, which decides.
     AtRouter(Slot) = 9,
+    /// The router has decided on all requests before this one, and decides on it. One that arrives at this very instant
+    /// waits for it, whichever comes first.
+    Turn(Slot) = 10,
     /// A replica is back after an outage: what reaches it at this instant is served.
-    Up(ReplicaId) = 10,
+    Up(ReplicaId) = 11,
     /// A request reaches its replica. After all decisions of the instant; before the replica moves, because a request
     /// that arrives exactly at an iteration's boundary joins it.
-    AtReplica(Slot) = 11,
+    AtReplica(Slot) = 12,
     /// A replica reaches an iteration boundary that the outside must hear of. It takes the place of the replica's wake
     /// that was planned before, if any; the number tells an outdated one, where none took its place.
-    Wake(ReplicaId, u32) = 12,
+    Wake(ReplicaId, u32) = 13,
     /// A replica crashes: after all that it still did at this instant.
-    Down(ReplicaId) = 13,
+    Down(ReplicaId) = 14,
     /// A probe reaches a replica and reads its metrics: after the replica has moved, so that it reads the new state.
-    ProbeAtReplica(Slot) = 14,
+    ProbeAtReplica(Slot) = 15,
     /// The router sends the next round of probes of a kind.
-    ProbeRound(Watch, u32) = 15,
+    ProbeRound(Watch, u32) = 16,
     /// A sample for the timeline: last, it sees the instant as it ended.
-    Sample = 16,
+    Sample = 17,
 }
 
 /// What a probe is after.
@@ -85,13 +88,14 @@ impl Event {
             Self::EndAtFirstRouter(_) => 7,
             Self::RouterDeadline(_) => 8,
             Self::AtRouter(_) => 9,
-            Self::Up(_) => 10,
-            Self::AtReplica(_) => 11,
-            Self::Wake(..) => 12,
-            Self::Down(_) => 13,
-            Self::ProbeAtReplica(_) => 14,
-            Self::ProbeRound(..) => 15,
-            Self::Sample => 16,
+            Self::Turn(_) => 10,
+            Self::Up(_) => 11,
+            Self::AtReplica(_) => 12,
+            Self::Wake(..) => 13,
+            Self::Down(_) => 14,
+            Self::ProbeAtReplica(_) => 15,
+            Self::ProbeRound(..) => 16,
+            Self::Sample => 17,
         }
     }
 }
@@ -388,6 +392,7 @@ mod tests {
             Event::EndAtFirstRouter(Slot(0)),
             Event::RouterDeadline(0),
             Event::AtRouter(Slot(0)),
+            Event::Turn(Slot(0)),
             Event::Up(ReplicaId(0)),
             Event::AtReplica(Slot(0)),
             Event::Wake(ReplicaId(0), 0),

@@ -72,7 +72,18 @@ impl World<'_> {
 
     /// A request reaches the router.
     pub(crate) fn at_router(&mut self, slot: Slot) -> Step {
-        self.flights.get_mut(slot).at_router = self.now;
+        let flight = self.flights.get_mut(slot);
+        flight.at_router = self.now;
+        if self.serial_decisions {
+            cold_path();
+            let site = &mut self.sites[flight.site as usize];
+            let turn = site.decides_until.max(self.now);
+            site.decides_until = turn + self.decision_time;
+            if turn > self.now {
+                self.agenda.push(turn, Event::Turn(slot));
+                return Ok(());
+            }
+        }
         self.decide(slot, true)
     }
 

@@ -72,6 +72,7 @@ pub fn setup_of(run: PolicyRun<'_>) -> Result<Setup<'_>, SimError> {
         routers: routers(router, spec, source.block_tokens())?,
         geo_proxy: router.per_region.as_ref().and_then(|per_region| per_region.geo_proxy),
         decision_time: router.decision_time,
+        serial_decisions: router.serial_decisions,
         probe_interval: Some(router.probe_interval),
         scrape_interval: Some(router.scrape_interval),
         network: scenario.network_with_series()?,

@@ -90,6 +90,8 @@ pub struct Setup<'a> {
     pub tuner: Option<TunerConfig>,
     /// Time the router takes to decide on a request.
     pub decision_time: Nanos,
+    /// Whether it takes that time for one request after the other.
+    pub serial_decisions: bool,
     /// Time between rounds of RTT probes; `None` leaves the router with what the first round told it.
     pub probe_interval: Option<Nanos>,
     /// Time between rounds of metric scrapes; `None` likewise.

@@ -19,6 +19,8 @@ pub(crate) struct Site {
     pub connections: Option<Connections>,
     /// How many scrapes in a row have failed, by replica.
     pub failed_scrapes: Vec<u32>,
+    /// When it has decided on every request that has reached it, if it decides on one after the other.
+    pub decides_until: Nanos,
     /// When its queue is looked at next, as far as that is on the agenda.
     pub deadline: Option<Nanos>,
 }

@@ -59,6 +59,7 @@ pub struct World<'a> {
     pub(crate) residencies: Vec<Option<ZoneId>>,
     pub(crate) failures: FailureSpec,
     pub(crate) decision_time: Nanos,
+    pub(crate) serial_decisions: bool,
     pub(crate) probe_interval: Option<Nanos>,
     pub(crate) scrape_interval: Option<Nanos>,
     pub(crate) client: Client,
@@ -109,7 +110,8 @@ impl<'a> World<'a> {
             let connections = setup.connect.map(|spec| Connections::new(spec, stations.len()));
             let failed_scrapes = vec![0; stations.len()];
             let region = given.region;
-            Ok(Site { region, router, deadline: None, connections, failed_scrapes })
+            let decides_until = Nanos::ZERO;
+            Ok(Site { region, router, deadline: None, decides_until, connections, failed_scrapes })
         };
         let routers = (0..).zip(setup.routers);
         let sites = routers.map(site).collect::<Result<_, SimError>>()?;
@@ -133,6 +135,7 @@ impl<'a> World<'a> {
             network: setup.network.with_key(Key::new(setup.seed)),
             failures: setup.failures,
             decision_time: setup.decision_time,
+            serial_decisions: setup.serial_decisions,
             probe_interval: setup.probe_interval,
             scrape_interval: setup.scrape_interval,
             client,
@@ -223,6 +226,7 @@ impl<'a> World<'a> {
             Event::Up(replica) => self.up(replica),
             Event::Down(replica) => return self.down(replica),
             Event::AtRouter(slot) => return self.at_router(slot),
+            Event::Turn(slot) => return self.decide(slot, true),
             Event::AtReplica(slot) => return self.at_replica(slot),
             Event::Wake(replica, wake) => return self.wake(replica, wake),
             Event::ProbeRound(watch, round) => return self.probe_round(watch, round),

@@ -52,6 +52,10 @@ pub struct RouterTable {
     /// Time that one decision takes. Default: 0s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision_time: Option<Duration>,
+    /// Decide on one request after the other, as a program of one thread does: one that comes while others are decided on
+    /// waits its turn. Default: false, decisions do not wait for each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial_decisions: Option<bool>,
     /// Requests that may be in flight to one replica. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_in_flight_per_replica: Option<Located<Count>>,

@@ -93,6 +93,7 @@ impl Context<'_> {
             learn_at: given.learn_at.unwrap_or_default(),
             release_at: given.release_at.unwrap_or_default(),
             decision_time: given.decision_time.map_or(Nanos::ZERO, |span| span.0),
+            serial_decisions: given.serial_decisions.unwrap_or(false),
             max_in_flight_per_replica: match &given.max_in_flight_per_replica {
                 Some(most) => Some(self.small(Some(most), 0)?),
                 None => None,
@@ -258,6 +259,7 @@ fn over(variant: &RouterTable, base: &RouterTable) -> RouterTable {
         learn_at: variant.learn_at.or(base.learn_at),
         release_at: variant.release_at.or(base.release_at),
         decision_time: variant.decision_time.or(base.decision_time),
+        serial_decisions: variant.serial_decisions.or(base.serial_decisions),
         max_in_flight_per_replica: (variant.max_in_flight_per_replica.clone())
             .or_else(|| base.max_in_flight_per_replica.clone()),
         queue_limit: variant.queue_limit.clone().or_else(|| base.queue_limit.clone()),

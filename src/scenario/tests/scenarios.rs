@@ -141,6 +141,7 @@ fn a_policy_may_run_in_a_router_of_another_kind() {
     let v1 = router.of(v1);
     assert_eq!((v1.index, v1.serial_queue), (IndexSpec::EndTagged, true));
     assert_eq!(v1.probe_interval, router.probe_interval, "what it leaves out is the router's");
+    assert!(v1.serial_decisions, "which decides on one request after the other");
     let places = v1.per_region.as_ref().expect("a router in each region");
     assert_eq!(places.local_first, Some(gorgo_routing::Room::default()));
     let mut regions: Vec<_> = resolved.replicas.iter().map(|replica| replica.region).collect();

@@ -47,6 +47,30 @@ fn a_second_request_waits_for_the_first_ones_prefill() {
 }
 
 #[test]
+fn a_router_of_one_thread_decides_on_one_request_after_the_other() {
+    let mut bench = Bench::new(profile(), &[10.0, 10.0, 10.0]);
+    bench.policy = "round-robin";
+    let run = |serial_decisions| {
+        let at = |session, ms| (Nanos(ms * MS), request(session, 100, 1));
+        // The third comes when the first has just been decided on, the fourth when nobody waits any more.
+        let requests = vec![at(0, 0), at(1, 0), at(2, 4), at(3, 30)];
+        let mut setup = bench.setup(Box::new(Listed::new(requests)), Records::Always);
+        (setup.decision_time, setup.serial_decisions) = (Nanos(4 * MS), serial_decisions);
+        World::new(setup).unwrap().run().unwrap()
+    };
+    let waits = |run: &RunResult| [0, 1, 2, 3].map(|of| record(run, of).parts.router_queue);
+    let (serial, side_by_side) = (run(true), run(false));
+    assert_eq!(waits(&serial), [Nanos::ZERO, Nanos(4 * MS), Nanos(4 * MS), Nanos::ZERO]);
+    assert_eq!(waits(&side_by_side), [Nanos::ZERO; 4]);
+    // Each has a replica of its own but the last, which comes when the first is done: 10 ms to the router and back,
+    // 4 ms for the decision, 10 ms to the replica and back, 10 ms of prefill; and the wait.
+    for (session, wait) in (0..4).zip([0, 4, 4, 0]) {
+        assert_eq!(record(&serial, session).ttft(), Some(Nanos((34 + wait) * MS)), "{session}");
+        assert_eq!(record(&serial, session).parts.routing, Nanos(4 * MS));
+    }
+}
+
+#[test]
 fn regret_is_what_the_other_choice_would_have_given() {
     let mut bench = Bench::new(profile(), &[10.0, 50.0]);
     let of = |bench: &Bench, session| {

@@ -5,6 +5,7 @@
 //! (`search.rs`) for the free parameters (`parameters.rs`) that bring them closest. No other measurement is looked at.
 //! Same options, same result, on any number of threads. `options.rs` has the options.
 
+mod bursts;
 mod loss;
 mod measured;
 mod options;
@@ -94,6 +95,7 @@ fn main() -> Result<(), String> {
         println!("{policy}: loss {:.3}", losses[place]);
         println!("  {}", measured::hits(&runs[place]));
         print_features(&task.targets[place], &runs[place]);
+        print!("{}", bursts::told(&task.measured[place], &runs[place]));
     }
     let shares = task.pairs_of(&runs);
     let middle =

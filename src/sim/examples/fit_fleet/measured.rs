@@ -13,6 +13,7 @@ use std::path::Path;
 pub struct Sample {
     /// The same request has the same one in every run of its workload.
     pub id: u64,
+    pub sent_ms: f64,
     pub input_tokens: u32,
     pub output_tokens: u32,
     pub ttft_ms: f64,
@@ -41,11 +42,15 @@ pub struct Samples {
 struct Row {
     request_id: String,
     arrival_ms: f64,
+    sent_ms: f64,
     input_tokens: u32,
     output_tokens: u32,
     ttft_ms: f64,
     e2e_ms: f64,
 }
+
+/// Of the load generator.
+const WORKERS: usize = 64;
 
 /// Reads a file of `request_id, arrival_ms, sent_ms, input_tokens, output_tokens, ttft_ms, e2e_ms`, gzipped.
 pub fn read(path: &Path) -> Result<Samples, String> {
@@ -53,12 +58,14 @@ pub fn read(path: &Path) -> Result<Samples, String> {
     let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut requests = Vec::new();
     let mut arrivals = Vec::new();
+    let mut free = [0.0_f64; WORKERS];
     let mut rows = ReaderBuilder::new().from_reader(GzDecoder::new(file));
     for (row, line) in rows.deserialize::<Row>().zip(1_u64..) {
         let row = row.map_err(|error| at(line, error.to_string()))?;
-        let times = [row.arrival_ms, row.ttft_ms, row.e2e_ms];
+        let times = [row.arrival_ms, row.sent_ms, row.ttft_ms, row.e2e_ms];
         if times.iter().any(|time| !time.is_finite() || *time < 0.0) || row.e2e_ms < row.ttft_ms {
-            let wanted = "wanted arrival_ms >= 0 and 0 <= ttft_ms <= e2e_ms, all finite";
+            let wanted =
+                "wanted arrival_ms and sent_ms >= 0 and 0 <= ttft_ms <= e2e_ms, all finite";
             return Err(at(line, format!("got {times:?}, {wanted}")));
         }
         let digits = row.request_id.trim_start_matches(|c: char| !c.is_ascii_digit());
@@ -74,7 +81,19 @@ pub fn read(path: &Path) -> Result<Samples, String> {
         let (input_tokens, output_tokens) = (row.input_tokens, row.output_tokens);
         let (ttft_ms, e2e_ms) = (row.ttft_ms, row.e2e_ms);
         let cached_tokens = 0;
-        requests.push(Sample { id, input_tokens, output_tokens, ttft_ms, e2e_ms, cached_tokens });
+        // The file's `sent_ms` is stamped before the queue, from which the workers take in order.
+        let worker = free.iter_mut().min_by(|a, b| a.total_cmp(b)).expect("there are workers");
+        let sent_ms = row.sent_ms.max(*worker);
+        *worker = sent_ms + e2e_ms;
+        requests.push(Sample {
+            id,
+            sent_ms,
+            input_tokens,
+            output_tokens,
+            ttft_ms,
+            e2e_ms,
+            cached_tokens,
+        });
         arrivals.push(row.arrival_ms);
     }
     let span = arrivals.iter().copied().fold(0.0, f64::max);
@@ -104,6 +123,7 @@ impl Samples {
             span = span.max(record.scheduled);
             requests.push(Sample {
                 id: record.id.session << 32 | u64::from(record.id.turn),
+                sent_ms: record.sent.as_ms(),
                 input_tokens: record.input_tokens,
                 output_tokens: record.output_tokens,
                 ttft_ms: (first - record.sent).as_ms(),

@@ -1,6 +1,7 @@
 //! What is fitted, between which bounds and from where; and the profile that a set of values stands for.
 
 use gorgo_model::{CostProfile, EngineLimits, ProfileRange, ProfileSpec, Provenance};
+use gorgo_types::Nanos;
 use std::sync::Arc;
 
 /// A free parameter.
@@ -22,7 +23,7 @@ const fn parameter(
     Parameter { name, low, high, start, source }
 }
 
-/// The free parameters. All are searched on a logarithmic scale.
+/// The free parameters: the profile's, and what the proxy takes for a decision. All are searched on a logarithmic scale.
 pub const FREE: &[Parameter] = &[
     parameter("prefill_base_ms", (2.0, 200.0), 30.0, "fixed 25 to 45 ms of TTFT beyond the tokens"),
     parameter("prefill_floor_ms", (20.0, 250.0), 80.0, "80 to 145 ms for any prefill pass"),
@@ -51,6 +52,12 @@ pub const FREE: &[Parameter] = &[
         (0.02, 1.0),
         0.34,
         "hits of both runs over what chance gives (`pairs.rs`): 1 / 2.95",
+    ),
+    parameter(
+        "decision_ms",
+        (4.0, 80.0),
+        28.0,
+        "requests that were sent together (`bursts.rs`); on shorter prompts half took 16 ms or more",
     ),
 ];
 
@@ -134,7 +141,8 @@ impl Values {
     /// What a run needs of them.
     pub fn fleet(&self) -> Result<Fleet, String> {
         let profile = CostProfile::try_from(self.spec()).map_err(|error| error.to_string())?;
-        Ok(Fleet { profile: Arc::new(profile) })
+        let decision_time = Nanos::from_ms(self.get("decision_ms")).map_err(|e| e.to_string())?;
+        Ok(Fleet { profile: Arc::new(profile), decision_time })
     }
 }
 
@@ -142,6 +150,8 @@ impl Values {
 #[derive(Clone)]
 pub struct Fleet {
     pub profile: Arc<CostProfile>,
+    /// What the proxy takes to decide on one request; it decides on one after the other.
+    pub decision_time: Nanos,
 }
 
 /// The profile's name and its file's.

@@ -129,7 +129,8 @@ pub fn profile_file(values: &Values, losses: &[(&str, f64)]) -> String {
          precision = \"fp8 weights\"\nengine = \"SGLang nightly-dev-cu13-20260411-0011d2ae\"\n\
          method = \"{} parameters fitted to client-side TTFT and E2E of the GORGO fleet under least-load and least-request, Apr 5, \
          by simulating it; no pass was timed, so there are no errors at held-back points\"\nnotes = [\n",
-        FREE.len(),
+        // All but the proxy's.
+        FREE.len() - 1,
     );
     let _ = writeln!(
         text,

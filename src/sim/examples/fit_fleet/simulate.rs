@@ -39,6 +39,7 @@ impl Stage {
         let (scenario, requests) = &self.seeds[seed];
         let mut scenario = scenario.clone();
         let profile = &fleet.profile;
+        scenario.router.decision_time = fleet.decision_time;
         for replica in &mut scenario.replicas {
             replica.overhead = profile.overhead;
             replica.config = ReplicaConfig {

@@ -170,6 +170,7 @@ impl Bench {
             failures: self.failures,
             connect: self.connect,
             decision_time: Nanos::ZERO,
+            serial_decisions: false,
             tuner: None,
             probe_interval: None,
             scrape_interval: None,
