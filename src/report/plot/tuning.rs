@@ -1,5 +1,6 @@
 //! What a tuner did over time: one panel for each weight, the best known as a line and every candidate as a dot (filled
-//! where it was accepted), then the step size and the score, on the same axis of time.
+//! where it was accepted), then the step size (of each weight, where each has its own) and the score, on the same axis
+//! of time.
 
 use super::axis::{Frame, Scale, TICK_SIZE, TITLE_SIZE, Tick, short};
 use super::canvas::{
@@ -24,14 +25,8 @@ pub fn tuning(tuning: &Tuning<'_>) -> String {
     let names = tuning.names();
     let panels = names.len() + 2;
     let bottom = HEADING + (PANEL + BETWEEN) * panels as f64;
-    let legend = Legend::new(
-        vec![
-            ("best known, and step size".to_owned(), Sample::Line(Stroke::solid(BEST, 1.8))),
-            ("candidate, accepted".to_owned(), Sample::Box(ACCEPTED)),
-            ("candidate, refused".to_owned(), Sample::Box(REFUSED)),
-        ],
-        WIDTH - 40.0,
-    );
+    let sizes = step_sizes(tuning.steps, &names);
+    let legend = Legend::new(entries(&sizes), WIDTH - 40.0);
     let (time, unit_s, unit) = time_scale(tuning.steps);
     draw(WIDTH, bottom + 34.0 + legend.height() + 14.0, |canvas| {
         let title = format!("Weights of {}, tuned by {}", tuning.policy, tuning.summary.strategy);
@@ -58,11 +53,12 @@ pub fn tuning(tuning: &Tuning<'_>) -> String {
                 frame.say(canvas, "No step: too few requests.");
             } else if panel < names.len() {
                 let start = tuning.summary.start.values().nth(panel).copied();
-                weight(canvas, frame, (time, unit_s), tuning.steps, panel, start.unwrap_or(1.0));
+                let start = start.unwrap_or(1.0);
+                weight(canvas, frame, (time, unit_s), tuning.steps, (panel, names[panel]), start);
             } else if is_last {
                 score(canvas, frame, (time, unit_s), tuning.steps);
             } else {
-                sigma(canvas, frame, (time, unit_s), tuning.steps);
+                sigma(canvas, frame, (time, unit_s), tuning.steps, &sizes);
             }
             frame.draw_edges(canvas);
         }
@@ -112,7 +108,7 @@ fn weight(
     frame: Frame,
     (time, unit_s): (Scale, f64),
     steps: &[TuneStep],
-    index: usize,
+    (index, name): (usize, &str),
     start: f64,
 ) {
     let all = steps.iter().flat_map(|step| [step.candidate[index], step.best[index]]);
@@ -127,22 +123,56 @@ fn weight(
         .map(|point| frame.place(time, scale, point))
         .collect();
     canvas.line(&stairs(&points), Stroke::solid(BEST, 1.8));
-    for step in steps {
+    for step in steps.iter().filter(|step| step.weight.as_deref().is_none_or(|of| of == name)) {
         let at = frame.place(time, scale, (step.at_ns.as_s() / unit_s, step.candidate[index]));
         dot(canvas, at, step.accepted);
     }
 }
 
-fn sigma(canvas: &mut Canvas<'_>, frame: Frame, (time, unit_s): (Scale, f64), steps: &[TuneStep]) {
+/// Whose step sizes there are, each with its ink: of all weights together, or of single ones.
+type StepSizes<'a> = Vec<(Option<&'a str>, Ink)>;
+
+fn step_sizes<'a>(steps: &[TuneStep], names: &[&'a str]) -> StepSizes<'a> {
+    let inks = [BEST].into_iter().chain(PALETTE[2..7].iter().copied()).cycle();
+    let of = std::iter::once(None).chain(names.iter().copied().map(Some));
+    let has_steps = |of: &Option<&str>| steps.iter().any(|step| step.weight.as_deref() == *of);
+    of.filter(has_steps).zip(inks).collect()
+}
+
+fn entries(sizes: &StepSizes<'_>) -> Vec<(String, Sample)> {
+    let together = sizes.iter().all(|(of, _)| of.is_none());
+    let best = if together { "best known, and step size" } else { "best known" };
+    let mut entries = vec![(best.to_owned(), Sample::Line(Stroke::solid(BEST, 1.8)))];
+    for (of, ink) in sizes {
+        if let Some(name) = of {
+            let line = Sample::Line(Stroke::solid(*ink, 1.8));
+            entries.push((format!("step size of {name}"), line));
+        }
+    }
+    entries.push(("candidate, accepted".to_owned(), Sample::Box(ACCEPTED)));
+    entries.push(("candidate, refused".to_owned(), Sample::Box(REFUSED)));
+    entries
+}
+
+fn sigma(
+    canvas: &mut Canvas<'_>,
+    frame: Frame,
+    (time, unit_s): (Scale, f64),
+    steps: &[TuneStep],
+    sizes: &StepSizes<'_>,
+) {
     let (least, most) = steps
         .iter()
         .map(|step| step.sigma)
         .fold((f64::INFINITY, 0.0), |(least, most), s| (f64::min(least, s), f64::max(most, s)));
     let scale = Scale::log(least, most);
     frame.draw_y(canvas, scale, &apart(frame, scale, scale.log_ticks(short)));
-    let points = steps.iter().map(|step| (step.at_ns.as_s() / unit_s, step.sigma));
-    let points: Vec<Point> = points.map(|point| frame.place(time, scale, point)).collect();
-    canvas.line(&stairs(&points), Stroke::solid(BEST, 1.8));
+    for &(of, ink) in sizes {
+        let own = steps.iter().filter(|step| step.weight.as_deref() == of);
+        let points = own.map(|step| (step.at_ns.as_s() / unit_s, step.sigma));
+        let points: Vec<Point> = points.map(|point| frame.place(time, scale, point)).collect();
+        canvas.line(&stairs(&points), Stroke::solid(ink, 1.8));
+    }
 }
 
 fn score(canvas: &mut Canvas<'_>, frame: Frame, (time, unit_s): (Scale, f64), steps: &[TuneStep]) {

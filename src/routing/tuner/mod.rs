@@ -2,8 +2,8 @@
 //!
 //! A tuner searches over the weights that its [`TunerConfig`] names, each inside a box.
 //! Two strategies stand side by side. [`one_fifth`] is the published one of GORGO v2, faults included: it installs one
-//! candidate after the other and compares windows of *different* times. [`paired`] routes the candidate's and the
-//! incumbent's requests in the same minutes, and compares those.
+//! candidate after the other and compares windows of *different* times. [`paired`] routes requests of the same minutes by
+//! different weights, and compares those.
 //!
 //! What a caller does for each request, in the order of its life:
 //! 1. [`Tuner::assign`] says which weights route the next request. It changes nothing, however often it is asked.
@@ -16,11 +16,13 @@
 //! give the same weights. Read [`config`] next, then [`evolution`].
 
 pub(crate) mod attached;
+mod axis;
 pub mod config;
 pub mod evolution;
 mod normal;
 pub mod one_fifth;
 pub mod paired;
+mod paired_parameters;
 mod rank;
 mod score;
 mod step;

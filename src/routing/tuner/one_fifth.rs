@@ -122,6 +122,7 @@ impl OneFifth {
             step: self.search.steps(),
             at_ns: now,
             samples: self.samples,
+            weight: None,
             candidate: std::mem::replace(&mut self.current, installed),
             score,
             accepted,

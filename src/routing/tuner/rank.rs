@@ -1,54 +1,54 @@
 //! Which of two ways of routing is slower in the tail: a paired rank test that noise cannot bribe.
 //!
-//! Every sample gets the Savage score of its rank among all of the trial: the expected value of that order statistic of
+//! Every sample gets the Savage score of its rank among all that are looked at: the expected value of that order statistic of
 //! an exponential distribution, less its mean of 1. Scores grow slowly over the fast half and steeply over the slow
 //! tail, so the test looks where a high percentile lies, but a single stall of any length weighs no more than the
 //! slowest rank does. (It is the log-rank test without censoring; Savage, Annals of Mathematical Statistics 27, 1956.)
 //!
-//! Samples come in groups, of which one block was routed by the candidate and the others by the incumbent, in an order
-//! that was drawn. A group's difference is the mean score of its incumbent blocks less that of the candidate's; were
-//! both the same, every difference would be as likely with the other sign. So their sum divided by the root of the sum
-//! of their squares has mean 0 and variance 1, whatever the load did from one group to the next, and however much the
-//! samples within a block depend on each other. Read [`super::paired`] next.
+//! Samples come in groups, of which one block was routed the one way and the others the other way, in an order that was
+//! drawn. A group's difference is the mean score of the one less that of the other; were both ways the same, every
+//! difference would be as likely with the other sign. So their sum divided by the root of the sum of their squares has
+//! mean 0 and variance 1, whatever the load did from one group to the next, and however much the samples within a block
+//! depend on each other. Read [`super::paired`] next.
 
 /// One judged sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Ranked {
-    /// Which group it belongs to; groups are numbered in order.
-    pub group: usize,
-    /// Routed by the candidate?
-    pub candidate: bool,
     /// What it cost; infinite where it failed. Never NaN.
     pub cost: f64,
     /// What makes it slow whoever routes it; any finite number.
     pub work: f64,
 }
 
-/// How many standard deviations of pure chance the candidate lies above (faster than) the incumbent. 0 where no group
-/// has samples of both.
-pub(super) fn advantage(samples: &[Ranked]) -> f64 {
-    let scores = adjusted_scores(samples);
-    let groups = samples.iter().map(|sample| sample.group + 1).max().unwrap_or(0);
-    let mut sums = vec![[(0.0, 0_u32); 2]; groups];
-    for (sample, score) in samples.iter().zip(scores) {
-        let (sum, count) = &mut sums[sample.group][usize::from(sample.candidate)];
-        *sum += score;
-        *count += 1;
-    }
+/// How many standard deviations of pure chance the samples above lie above (are faster than) those below, of samples
+/// with their group, whether they are above, and their score. Groups are numbered in order. 0 where no group has both.
+pub(super) fn advantage(samples: impl IntoIterator<Item = (u64, bool, f64)>) -> f64 {
     let (mut sum, mut squares) = (0.0, 0.0);
-    for [(incumbent, incumbents), (candidate, candidates)] in sums {
-        if incumbents > 0 && candidates > 0 {
-            let difference = incumbent / f64::from(incumbents) - candidate / f64::from(candidates);
+    let mut add = |[(below, belows), (above, aboves)]: [(f64, u32); 2]| {
+        if belows > 0 && aboves > 0 {
+            let difference = below / f64::from(belows) - above / f64::from(aboves);
             sum += difference;
             squares += difference * difference;
         }
+    };
+    let mut group = None;
+    let mut sides = [(0.0, 0); 2];
+    for (of, is_above, score) in samples {
+        if group != Some(of) {
+            add(std::mem::take(&mut sides));
+            group = Some(of);
+        }
+        let (sum, count) = &mut sides[usize::from(is_above)];
+        *sum += score;
+        *count += 1;
     }
+    add(sides);
     if squares > 0.0 { sum / libm::sqrt(squares) } else { 0.0 }
 }
 
 /// The Savage score of each sample's cost, less what its work explains of it: the regression on the Savage score of the
 /// work. A sample's work does not depend on the lot, so this takes away noise and nothing of the difference.
-fn adjusted_scores(samples: &[Ranked]) -> Vec<f64> {
+pub(super) fn scores(samples: &[Ranked]) -> Vec<f64> {
     let mut scores = savage_scores(samples, |sample| sample.cost);
     let work = savage_scores(samples, |sample| sample.work);
     // Both have mean 0.
@@ -90,63 +90,65 @@ mod tests {
     use super::*;
     use gorgo_random::{Key, Purpose};
 
-    fn sample(group: usize, candidate: bool, cost: f64) -> Ranked {
-        Ranked { group, candidate, cost, work: 1.0 }
+    fn sample(cost: f64) -> Ranked {
+        Ranked { cost, work: 1.0 }
+    }
+
+    /// What the test says of costs with their group, and whether they are above.
+    fn judged(dealt: &[(u64, bool)], costs: &[f64]) -> f64 {
+        let samples: Vec<Ranked> = costs.iter().copied().map(sample).collect();
+        let scored = dealt.iter().zip(scores(&samples));
+        advantage(scored.map(|(&(group, above), score)| (group, above, score)))
     }
 
     #[test]
     fn scores_are_savages() {
         let costs = [5.0, 1.0, f64::INFINITY];
-        let samples: Vec<Ranked> = costs.iter().map(|&cost| sample(0, false, cost)).collect();
+        let samples: Vec<Ranked> = costs.iter().copied().map(sample).collect();
         let scores = savage_scores(&samples, |sample| sample.cost);
         let expected = [1.0 / 3.0 + 0.5 - 1.0, 1.0 / 3.0 - 1.0, 1.0 / 3.0 + 0.5 + 1.0 - 1.0];
         for (score, expected) in scores.iter().zip(expected) {
             assert!((score - expected).abs() < 1e-12, "{scores:?}");
         }
-        let tied: Vec<Ranked> =
-            [2.0, 2.0, 9.0].iter().map(|&cost| sample(0, false, cost)).collect();
+        let tied: Vec<Ranked> = [2.0, 2.0, 9.0].map(sample).to_vec();
         let scores = savage_scores(&tied, |sample| sample.cost);
         assert_eq!(scores[0], scores[1]);
         assert!(scores.iter().sum::<f64>().abs() < 1e-12, "they sum to zero");
     }
 
-    /// Costs with a load that doubles halfway and a heavy tail; the candidate's times `factor`.
-    fn trial(seed: u64, factor: f64) -> Vec<Ranked> {
+    /// Costs with a load that doubles halfway and a heavy tail; those above times `factor`.
+    fn trial(seed: u64, factor: f64) -> f64 {
         let key = Key::new(seed).with(Purpose::Turn);
-        let cost = |i: u64, candidate: bool| {
+        let cost = |i: u64, above: bool| {
             let load = if i < 128 { 1.0 } else { 2.0 };
             let unit = key.word(i).draw().unit();
-            load * unit.powf(-0.5) * if candidate { factor } else { 1.0 }
+            load * unit.powf(-0.5) * if above { factor } else { 1.0 }
         };
-        (0..256_u64)
-            .map(|i| {
-                let first = key.word(1_000).word(i / 2).draw().below(2);
-                let candidate = i % 2 == first;
-                sample((i / 2) as usize, candidate, cost(i, candidate))
-            })
-            .collect()
+        let first = |group| key.word(1_000).word(group).draw().below(2);
+        let dealt: Vec<(u64, bool)> = (0..256).map(|i| (i / 2, i % 2 == first(i / 2))).collect();
+        let costs: Vec<f64> = (0..256).zip(&dealt).map(|(i, dealt)| cost(i, dealt.1)).collect();
+        judged(&dealt, &costs)
     }
 
     #[test]
     fn chance_alone_has_mean_0_and_variance_1_although_the_load_changes() {
-        let z: Vec<f64> = (0..2_000).map(|seed| advantage(&trial(seed, 1.0))).collect();
+        let z: Vec<f64> = (0..2_000).map(|seed| trial(seed, 1.0)).collect();
         let mean = z.iter().sum::<f64>() / 2_000.0;
         let variance = z.iter().map(|z| z * z).sum::<f64>() / 2_000.0;
         assert!(mean.abs() < 0.08 && (0.9..1.1).contains(&variance), "{mean} {variance}");
     }
 
     #[test]
-    fn a_faster_candidate_is_seen_and_a_slower_one_too() {
-        let mean =
-            |factor| (0..200).map(|seed| advantage(&trial(seed, factor))).sum::<f64>() / 200.0;
+    fn what_is_faster_is_seen_and_what_is_slower_too() {
+        let mean = |factor| (0..200).map(|seed| trial(seed, factor)).sum::<f64>() / 200.0;
         assert!(mean(0.8) > 2.0, "{}", mean(0.8));
         assert!(mean(1.25) < -2.0, "{}", mean(1.25));
     }
 
     #[test]
     fn nothing_to_compare_is_no_advantage() {
-        assert_eq!(advantage(&[]), 0.0);
-        assert_eq!(advantage(&[sample(0, true, 1.0), sample(1, false, 2.0)]), 0.0);
-        assert_eq!(advantage(&[sample(0, true, 1.0), sample(0, false, 1.0)]), 0.0);
+        assert_eq!(judged(&[], &[]), 0.0);
+        assert_eq!(judged(&[(0, true), (1, false)], &[1.0, 2.0]), 0.0);
+        assert_eq!(judged(&[(0, true), (0, false)], &[1.0, 1.0]), 0.0);
     }
 }

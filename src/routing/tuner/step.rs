@@ -50,10 +50,14 @@ pub struct TuneStep {
     pub at_ns: Nanos,
     /// Samples that the tuner has been given by now.
     pub samples: u64,
+    /// The name of the one weight that was judged, of a strategy that judges one at a time: `candidate` differs from the
+    /// best known in nothing else, and `sigma` and `next` are of this weight's search.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<String>,
     /// The weights that were judged, in the order of [`super::TunerConfig::weights`].
     pub candidate: Vec<f64>,
     /// Their score; higher is better. The published strategy: minus a percentile of the cost, in seconds. The paired
-    /// one: how many standard deviations of pure chance the candidate lies above the incumbent.
+    /// one: how many standard deviations of pure chance the candidate's level lies above the one it was compared with.
     pub score: f64,
     /// Whether they are now the best known.
     pub accepted: bool,

@@ -8,15 +8,13 @@ use super::step::TuneStep;
 use gorgo_types::Nanos;
 use serde::{Serialize, Serializer};
 
-/// Which weights route a request: those of the search's best point, or the candidate's.
+/// Which weights route a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Assignment {
-    /// The trial, numbered from 1.
+    /// The trials begun by then.
     pub trial: u64,
-    /// The request's place in it; none: it is not judged.
+    /// The request's place among all that are judged; none: it is not judged.
     pub place: Option<u64>,
-    /// Is it routed by the candidate's weights?
-    pub candidate: bool,
 }
 
 /// The weights that a decision was made with, by name.
@@ -80,9 +78,7 @@ impl Tuner {
     pub fn assign(&self) -> Assignment {
         match &self.strategy {
             // Every request is the candidate's, and which one counts for whom is not asked.
-            Strategy::OneFifth(_) => {
-                Assignment { trial: self.steps + 1, place: None, candidate: true }
-            }
+            Strategy::OneFifth(_) => Assignment { trial: self.steps + 1, place: None },
             Strategy::Paired(tuner) => tuner.assign(),
         }
     }
