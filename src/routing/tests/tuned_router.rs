@@ -237,8 +237,8 @@ fn send(tuned: &mut Router, requests: u64, mut end: impl FnMut(&mut Router, Nano
         let Target::Replica(replica) = tuned.decide(now, &request, session).target else {
             panic!("nobody to send it to")
         };
-        let mut weights = tuned.tuned_weights().expect("a tuner").iter();
-        let above = weights.any(|(name, weight)| name == "w_rtt" && weight > 0.5);
+        let weights = tuned.tuned_weights().expect("a tuner");
+        let above = weights.iter().any(|(name, weight)| name == "w_rtt" && weight > 0.5);
         let ticket = tuned.dispatched(now, &request, replica);
         end(tuned, now, ticket, above);
     }
@@ -313,7 +313,7 @@ fn at_the_edge() -> Router {
 fn where_nothing_better_is_found_hardly_a_request_pays_for_looking() {
     let mut tuned = at_the_edge();
     let (steps, rows) = drive(&mut tuned, 4_000, |w_rtt| 100.0 * w_rtt);
-    assert!(!steps.is_empty() && steps.iter().all(|step| !step.accepted));
+    assert!(!steps.is_empty() && steps.iter().all(|step| !step.accepted), "{steps:?}");
     assert!(steps.windows(2).all(|pair| pair[1].sigma <= pair[0].sigma));
     let exposed = |row: &&LogRow| row.weights.as_ref().expect("weights")["w_rtt"] > 0.5;
     let (first, last) = (rows[..32].iter().filter(exposed).count(), &rows[2_000..]);

@@ -105,6 +105,15 @@ impl Axis {
         self.from + self.parameters.trial_requests(self.share)
     }
 
+    /// Whether the trial is to be judged by the requests before the place `to`: at its end, and once in so many requests
+    /// that each time as many groups have come in as `look` requests make at the first share.
+    pub(super) fn is_due(&self, to: u64) -> bool {
+        let look = u64::from(self.parameters.look);
+        let every = (look * u64::from(self.share)).div_ceil(u64::from(self.parameters.share));
+        let looks = |to: u64| to.saturating_sub(self.from) / every;
+        to >= self.end() || looks(to) > looks(to.saturating_sub(look))
+    }
+
     /// The sides whose level is another than the centre.
     #[expect(clippy::float_cmp, reason = "the very value that was set")]
     pub(super) fn ways(&self) -> impl Iterator<Item = Side> + use<> {

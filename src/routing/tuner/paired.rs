@@ -200,9 +200,12 @@ impl Paired {
         verdict.map(|verdict| self.decide(verdict, now))
     }
 
-    /// Compares every weight's levels on the requests before this place. Of several verdicts the clearest is given;
-    /// the others come up again at the next look.
+    /// Compares the levels of every weight whose turn it is on the requests before this place. Of several verdicts the
+    /// clearest is given; the others come up again later.
     fn look(&self, to: u64) -> Option<Verdict> {
+        if !self.axes.iter().any(|axis| axis.is_due(to)) {
+            return None;
+        }
         let judged = (self.base..to).zip(&self.places);
         let judged = judged.filter_map(|(place, &(work, fate))| match fate {
             Place::Done(cost) => Some((place, Ranked { cost, work: work as f64 })),
@@ -218,6 +221,9 @@ impl Paired {
     fn judge(&self, weight: usize, scored: &[(u64, f64)], to: u64) -> Option<Verdict> {
         let PairedParameters { accept, accept_last, reject, .. } = self.parameters;
         let axis = &self.axes[weight];
+        if !axis.is_due(to) {
+            return None;
+        }
         let above = advantage(scored.iter().filter_map(|&(place, score)| {
             let (group, side) = axis.compared(place)?;
             Some((group, side == Side::Above, score))

@@ -20,7 +20,7 @@ pub struct PairedParameters {
     pub share: u32,
     /// What it doubles up to while trials find nothing better. From `share` to 1,000.
     pub share_max: u32,
-    /// Requests from one comparison to the next. From 2 to 100,000.
+    /// Requests from one comparison to the next, at `share`; at a larger share as many groups. From 2 to 100,000.
     pub look: u32,
     /// The most judged requests of a trial at `share`; at a larger share it has as many groups. From `look` to
     /// 1,000,000.
