@@ -119,8 +119,10 @@ fn the_paired_tuner_finds_the_faster_weight_and_stays_there() {
     assert_eq!(accepted, steps.iter().filter(|step| step.accepted).count() as u64);
 }
 
+/// Both levels are as good as each other, so only chance can tell them apart: one standard deviation at the end of a
+/// trial, which it reaches in a third of them, or two at an earlier look.
 #[test]
-fn where_weights_make_no_difference_few_candidates_are_accepted() {
+fn where_weights_make_no_difference_most_trials_find_nothing() {
     let (mut judged, mut accepted) = (0, 0);
     for seed in 0..10 {
         let mut tuned = router(gorgo());
@@ -129,7 +131,7 @@ fn where_weights_make_no_difference_few_candidates_are_accepted() {
         judged += steps.len();
         accepted += steps.iter().filter(|step| step.accepted).count();
     }
-    assert!(judged > 200 && accepted * 5 < judged, "{accepted} of {judged}");
+    assert!(judged > 50 && accepted * 2 < judged, "{accepted} of {judged}");
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn what_a_tuner_did_is_drawn_whatever_it_was() {
         step,
         at_ns: gorgo_types::Nanos::from_secs(step * step),
         samples: 32 * step,
-        weight: (step % 2 == 0).then(|| "w_rtt".to_owned()),
+        weight: step.is_multiple_of(2).then(|| "w_rtt".to_owned()),
         candidate: vec![0.1 / step as f64, 0.5 * step as f64],
         score: if step == 3 { f64::NEG_INFINITY } else { -1.0 / step as f64 },
         accepted: step % 7 == 1,
