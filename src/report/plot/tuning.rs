@@ -133,10 +133,9 @@ fn weight(
 type StepSizes<'a> = Vec<(Option<&'a str>, Ink)>;
 
 fn step_sizes<'a>(steps: &[TuneStep], names: &[&'a str]) -> StepSizes<'a> {
-    let inks = [BEST].into_iter().chain(PALETTE[2..7].iter().copied()).cycle();
-    let of = std::iter::once(None).chain(names.iter().copied().map(Some));
-    let has_steps = |of: &Option<&str>| steps.iter().any(|step| step.weight.as_deref() == *of);
-    of.filter(has_steps).zip(inks).collect()
+    let own = names.iter().copied().map(Some).zip(PALETTE[2..7].iter().copied().cycle());
+    let has_steps = |of: Option<&str>| steps.iter().any(|step| step.weight.as_deref() == of);
+    std::iter::once((None, BEST)).chain(own).filter(|&(of, _)| has_steps(of)).collect()
 }
 
 fn entries(sizes: &StepSizes<'_>) -> Vec<(String, Sample)> {

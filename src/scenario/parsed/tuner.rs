@@ -24,7 +24,7 @@ pub struct TunerTable {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "numbers::<OneFifthParameters>")]
     pub one_fifth: Option<Located<OneFifthParameters>>,
-    /// This project's: candidate and incumbent in the same minutes, compared by a rank test.
+    /// This project's: levels above and below the best known in the same minutes, compared by a rank test.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "numbers::<PairedParameters>")]
     pub paired: Option<Located<PairedParameters>>,
