@@ -12,46 +12,45 @@ use std::collections::BinaryHeap;
 
 /// What happens. The order of the variants is the order of events at one instant, and each place has its reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
 pub enum Event {
     /// A completed response reaches its client. First, because a closed-loop client may answer in the same instant.
-    AtClient(Slot) = 0,
+    AtClient(Slot),
     /// Answers of probes reach the router. Before requests do: a router decides on all it has been told by now.
-    ProbeAnswered(Slot) = 2,
+    ProbeAnswered(Slot),
     /// The first token of a response (and its headers) passes the router: it may release load and teach the index.
-    FirstTokenAtRouter(Slot) = 3,
+    FirstTokenAtRouter(Slot),
     /// The end of a response passes the router: it releases load and may let a queued request go.
-    EndAtRouter(Slot) = 4,
+    EndAtRouter(Slot),
     /// The router learns that an attempt came to nothing. After ends, before what it frees is used.
-    AttemptFailed(Slot) = 5,
+    AttemptFailed(Slot),
     /// The first token of a response passes the router that had passed its request on. After the routers of the replicas'
     /// own regions, which it comes from.
-    FirstTokenAtFirstRouter(Slot) = 6,
+    FirstTokenAtFirstRouter(Slot),
     /// The end of such a response passes it, or the refusal of the router it was passed on to.
-    EndAtFirstRouter(Slot) = 7,
+    EndAtFirstRouter(Slot),
     /// The head of a router's queue may be offered, or have waited too long. After ends, which may have freed its way.
-    RouterDeadline(u32) = 8,
+    RouterDeadline(u32),
     /// A request reaches the router, which decides.
-    AtRouter(Slot) = 9,
+    AtRouter(Slot),
     /// The router has decided on all requests before this one, and decides on it. One that arrives at this very instant
     /// waits for it, whichever comes first.
-    Turn(Slot) = 10,
+    Turn(Slot),
     /// A replica is back after an outage: what reaches it at this instant is served.
-    Up(ReplicaId) = 11,
+    Up(ReplicaId),
     /// A request reaches its replica. After all decisions of the instant; before the replica moves, because a request
     /// that arrives exactly at an iteration's boundary joins it.
-    AtReplica(Slot) = 12,
+    AtReplica(Slot),
     /// A replica reaches an iteration boundary that the outside must hear of. It takes the place of the replica's wake
     /// that was planned before, if any; the number tells an outdated one, where none took its place.
-    Wake(ReplicaId, u32) = 13,
+    Wake(ReplicaId, u32),
     /// A replica crashes: after all that it still did at this instant.
-    Down(ReplicaId) = 14,
+    Down(ReplicaId),
     /// A probe reaches a replica and reads its metrics: after the replica has moved, so that it reads the new state.
-    ProbeAtReplica(Slot) = 15,
+    ProbeAtReplica(Slot),
     /// The router sends the next round of probes of a kind.
-    ProbeRound(Watch, u32) = 16,
+    ProbeRound(Watch, u32),
     /// A sample for the timeline: last, it sees the instant as it ended.
-    Sample = 17,
+    Sample,
 }
 
 /// What a probe is after.
@@ -76,7 +75,7 @@ impl Slot {
 }
 
 impl Event {
-    /// The event's place at one instant; smaller goes first. It is the discriminant, which spares a look-up.
+    /// The event's place at one instant; smaller goes first.
     const fn class(self) -> u8 {
         match self {
             Self::AtClient(_) => 0,
@@ -103,6 +102,9 @@ impl Event {
 /// The class of a request that its source lets go: after [`Event::AtClient`], which may have caused it. Requests are
 /// not on the agenda (the source is asked), but take part in its order.
 pub const SOURCE_CLASS: u8 = 1;
+
+/// A time and class after all events.
+pub const LAST: (Nanos, u8) = (Nanos::MAX, u8::MAX);
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -246,12 +248,12 @@ impl Agenda {
         }
     }
 
-    /// Time and class of the next event.
+    /// The time of the next event.
     #[must_use]
-    pub fn next(&mut self) -> Option<(Nanos, u8)> {
+    pub fn next_at(&mut self) -> Option<Nanos> {
         self.wakes.settle();
         let key = self.heap.peek().map_or(Wakes::NONE, |entry| entry.key).min(self.wakes.first);
-        (key != Wakes::NONE).then_some((Nanos((key >> 64) as u64), (key >> 56) as u8))
+        (key != Wakes::NONE).then_some(Nanos((key >> 64) as u64))
     }
 
     /// Whether all that is ever to come are probes and samples.
@@ -294,9 +296,6 @@ impl Agenda {
 mod tests {
     use super::*;
 
-    /// After all events.
-    const NEVER: (Nanos, u8) = (Nanos::MAX, u8::MAX);
-
     #[test]
     fn events_come_by_time_then_class_then_order_of_entry() {
         let mut agenda = Agenda::default();
@@ -305,7 +304,7 @@ mod tests {
         agenda.push(Nanos(5), Event::AtReplica(Slot(0)));
         agenda.push(Nanos(5), Event::AtClient(Slot(9)));
         agenda.push(Nanos(4), Event::Sample);
-        let order: Vec<_> = std::iter::from_fn(|| agenda.pop_before(NEVER)).collect();
+        let order: Vec<_> = std::iter::from_fn(|| agenda.pop_before(LAST)).collect();
         assert_eq!(
             order,
             [
@@ -332,14 +331,13 @@ mod tests {
                 let place = sorted.partition_point(|&(other, _)| other <= at);
                 sorted.insert(place, (at, step));
             } else if sorted.is_empty() {
-                assert_eq!(agenda.pop_before(NEVER), None);
+                assert_eq!(agenda.pop_before(LAST), None);
             } else {
                 let (at, step) = sorted.remove(0);
-                assert_eq!(agenda.next(), Some((at, Event::AtRouter(Slot(0)).class())));
-                assert_eq!(
-                    agenda.pop_before(NEVER),
-                    Some((at, Event::AtRouter(Slot(step as u32))))
-                );
+                let event = Event::AtRouter(Slot(step as u32));
+                assert_eq!(agenda.next_at(), Some(at));
+                assert_eq!(agenda.pop_before((at, event.class())), None, "at its own place");
+                assert_eq!(agenda.pop_before((at, event.class() + 1)), Some((at, event)));
             }
             assert_eq!(agenda.heap.len(), sorted.len());
         }
@@ -373,8 +371,8 @@ mod tests {
                 _ => {
                     planned.sort();
                     let next = (!planned.is_empty()).then(|| planned.remove(0));
-                    assert_eq!(agenda.next(), next.map(|(at, class, ..)| (at, class)));
-                    assert_eq!(agenda.pop_before(NEVER), next.map(|(at, .., event)| (at, event)));
+                    assert_eq!(agenda.next_at(), next.map(|(at, ..)| at));
+                    assert_eq!(agenda.pop_before(LAST), next.map(|(at, .., event)| (at, event)));
                 }
             }
         }

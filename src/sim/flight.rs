@@ -12,7 +12,7 @@ use gorgo_workload::Outgoing;
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Flight {
-    /// The replica of this attempt, and its region.
+    /// The replica of this attempt, and its region: the record's, once more.
     pub replica: Option<(ReplicaId, RegionId)>,
     /// The router that has it.
     pub site: u32,

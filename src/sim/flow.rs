@@ -347,7 +347,7 @@ impl World<'_> {
                 cold_path();
                 flight.record.retractions = flight.record.retractions.saturating_add(1);
             }
-            ReplicaEvent::Cancelled { .. } => cold_path(),
+            ReplicaEvent::Cancelled { .. } => {}
         }
     }
 

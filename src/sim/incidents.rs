@@ -71,8 +71,7 @@ impl World<'_> {
             record.parts.connect = record.parts.connect - flight.set_up;
             record.parts.failed_attempts += now - flight.dispatched;
             record.cached_tokens = 0;
-            flight.at_router = now;
-            self.decide(slot, true)?;
+            self.at_router(slot)?;
         } else {
             self.refuse(slot, Status::Failed)?;
         }

@@ -13,8 +13,8 @@ const LEVEL: f64 = 0.95;
 /// Columns of a plotted interval.
 const PLOT: usize = 45;
 /// What the columns are.
-const METHOD: &str = "BASE, NEW: medians over seeds; change: seed by seed, the median over seeds, order statistics (6 seeds or \
-    more); of unlike seeds: of the medians; of shares in points: means, Student's t; each interval for itself";
+const METHOD: &str = "BASE, NEW: medians over seeds, of shares means; change: seed by seed, the median over seeds, order \
+    statistics (6 seeds or more); of unlike seeds: of the medians; of shares in points: Student's t; each interval for itself";
 /// How far out is drawn at most, in bounds.
 const FARTHEST: [f64; 2] = [-3.0, 5.0];
 

@@ -120,7 +120,6 @@ impl SglangReplica {
         let context = self.state.running.context();
         let covered = self.config.profile.decode_range(self.state.running.sequences());
         if covered.is_none_or(|most| context + (steps - 1) * sequences > most) {
-            cold_path();
             // Each step adds a token to every sequence.
             let inside =
                 |most: u64| most.checked_sub(context).map_or(0, |left| left / sequences + 1);
@@ -202,7 +201,6 @@ impl SglangReplica {
             let inserted = self.state.cache.release(live.held.node, last);
             added = inserted.added_tokens;
             if self.state.cache.needs_states() && !self.faulty(Mutation::EndLeavesNoState) {
-                cold_path();
                 match last {
                     Some(_) => self.state.cache.leave_state(inserted.node, held),
                     None => self.state.cache.leave_unreachable_state(),

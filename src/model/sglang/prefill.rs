@@ -39,7 +39,6 @@ impl SglangReplica {
         self.state.batch_costs.clear();
         let mut budget = self.budget();
         if let Some(slot) = self.state.chunked {
-            cold_path();
             self.continue_chunked(slot, &mut budget);
         }
         if self.config.limits.schedule == Schedule::Lpm {
@@ -116,7 +115,6 @@ impl SglangReplica {
         let live = self.requests.at(slot);
         let found = self.config.prefix_cache.then(|| {
             if self.state.cache.needs_states() {
-                cold_path();
                 // One token has to be computed, and there is no going on from inside of what a state stands for.
                 self.state.cache.find_state(&live.prompt, live.known_tokens() - u32::from(!at_end))
             } else {
@@ -150,7 +148,6 @@ impl SglangReplica {
             budget.total -= newly_locked + need;
             wanted
         } else {
-            cold_path();
             let chunk = u32::try_from(budget.chunk).expect("a positive part of a 32-bit limit");
             budget.total -= newly_locked + i128::from(chunk);
             self.state.chunked = Some(slot);
@@ -191,7 +188,6 @@ impl SglangReplica {
 
     /// A refusal that holds until the batch shrinks.
     fn refuse(&mut self) -> bool {
-        cold_path();
         self.state.batch_is_full = !self.faulty(Mutation::FullNeverSet);
         self.totals.batch_full += 1;
         false
@@ -272,7 +268,6 @@ impl SglangReplica {
         let inserted =
             self.state.cache.insert_and_lock(live.held.node, live.held.node_blocks, prompt, blocks);
         if self.state.cache.needs_states() {
-            cold_path();
             let stands_for = live.computed.min(live.prompt_tokens());
             self.state.cache.leave_state(inserted.node, stands_for);
         }
