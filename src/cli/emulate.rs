@@ -62,6 +62,9 @@ pub struct EmulateArgs {
     /// When the scenario's events begin to count.
     #[arg(long, value_enum, default_value_t = EventsArg::FirstRequest)]
     events: EventsArg,
+    /// Whether the threads that keep time ask for real-time priority.
+    #[arg(long, value_enum, default_value_t = PriorityArg::Auto)]
+    priority: PriorityArg,
     /// A file with the token that callers of the control port must show [default: they must be on this machine].
     #[arg(long, value_name = "FILE")]
     control_token_file: Option<PathBuf>,
@@ -126,6 +129,15 @@ enum MetricsArg {
     Vllm,
 }
 
+/// Before whom the threads that keep time go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum PriorityArg {
+    /// Before all others where the system allows it (root, CAP_SYS_NICE, or ulimit -r above 0): they sleep most of the time.
+    Auto,
+    /// They wait like all others.
+    Normal,
+}
+
 /// When events begin to count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum EventsArg {
@@ -159,7 +171,7 @@ pub fn emulate(args: &EmulateArgs) -> Result<Exit, Failure> {
 #[cfg(feature = "live")]
 impl EmulateArgs {
     fn options(&self) -> Result<gorgo_emulator::Options, Failure> {
-        use gorgo_emulator::{EngineMetrics, Links, Options, SetUp, TimeZero};
+        use gorgo_emulator::{EngineMetrics, Links, Options, Priority, SetUp, TimeZero};
         let read = |path: &PathBuf| {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| Failure::input(format!("{}: {error}", path.display())))?;
@@ -197,6 +209,10 @@ impl EmulateArgs {
                 EventsArg::Start => TimeZero::Start,
                 EventsArg::OnCall => TimeZero::OnCall,
             },
+            priority: match self.priority {
+                PriorityArg::Auto => Priority::Auto,
+                PriorityArg::Normal => Priority::Normal,
+            },
             control_token: self.control_token_file.as_ref().map(read).transpose()?,
             record: false,
         })
@@ -221,6 +237,7 @@ impl EmulateArgs {
         self.wait().await?;
         let report = running.shutdown().await;
         eprintln!("tokens: {}\nlinks: {}", report.tokens.in_words(), report.links.in_words());
+        eprintln!("{}", report.timing.in_words());
         Ok(Exit::Ok)
     }
 

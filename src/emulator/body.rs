@@ -1,10 +1,9 @@
 //! The body of an answer: at once, or token by token as they are due.
 
-use crate::clock::Clock;
 use crate::fault::Health;
-use crate::lateness::Lateness;
 use crate::station::{Answering, Emitted};
 use crate::token_text::TokenText;
+use crate::wire::Desk;
 use bytes::Bytes;
 use gorgo_wire::reply::{Finish, Reply};
 use gorgo_wire::{Api, ReplicaTimes, Usage};
@@ -82,8 +81,8 @@ pub(crate) struct Answer {
     pub text: TokenText,
     pub form: Form,
     pub usage: Usage,
-    pub clock: Clock,
-    pub lateness: Arc<Lateness>,
+    /// Told what goes out.
+    pub desk: Arc<Desk>,
     pub health: Arc<Health>,
 }
 
@@ -142,7 +141,7 @@ impl TokenStream {
                 answer.text.next(&mut self.text);
                 answer.usage.completion_tokens += 1;
                 self.held += 1;
-                answer.lateness.record(due, answer.clock.now());
+                answer.desk.due(due);
                 // The last token's event says that it is the last: the news of that is right behind.
                 let last = answer.usage.completion_tokens >= answer.answering.output_tokens;
                 if self.held >= answer.form.tokens_per_chunk && !last {
@@ -189,7 +188,7 @@ pub(crate) async fn whole(mut answer: Answer) -> Option<Vec<u8>> {
                 answer.health.answers().await;
                 let times = times.as_ref().filter(|_| answer.form.report_times);
                 let body = answer.reply.whole(&text, answer.form.finish, &answer.usage, times);
-                answer.lateness.record(due, answer.clock.now());
+                answer.desk.due(due);
                 return Some(body);
             }
         }

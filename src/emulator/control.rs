@@ -135,7 +135,7 @@ async fn answer(control: &Control, request: Request<Incoming>, peer: SocketAddr)
     match (head.method, head.uri.path()) {
         (Method::POST, "/emulator/fault") => {
             let body = match collect(body, MOST_BODY_BYTES).await {
-                Ok(body) => body,
+                Ok(body) => body.concat(),
                 Err(refused) => return refused,
             };
             match read_fault(&body)
@@ -215,5 +215,6 @@ fn status(control: &Control) -> serde_json::Value {
         "scenario_ms": scenario_ms,
         "replicas": control.replicas.iter().map(replica).collect::<Vec<_>>(),
         "lateness": {"tokens": late(&control.report.tokens), "links": late(&control.report.links)},
+        "timing": control.report.timing,
     })
 }

@@ -5,6 +5,8 @@ use crate::host::Served;
 use crate::kv_events::Contents;
 use crate::station::{Station, Submitted};
 use crate::token_text::TokenText;
+use crate::wire::Desk;
+use bytes::Bytes;
 use gorgo_model::ModelError;
 use gorgo_text::{TextChain, Tokens, token_ids};
 use gorgo_types::{BlockChain, BlockId, Nanos};
@@ -55,44 +57,71 @@ struct Wanted {
     form: Form,
     stream: bool,
     text: TokenText,
+    /// What the request calls the model.
+    model: Option<String>,
 }
+
+/// Longer bodies are parsed elsewhere: a thread that keeps time has about a quarter of a millisecond for this much.
+const PARSED_HERE: usize = 64 << 10;
 
 /// Reads a request and gives it to the replica. Its last byte was received at `received`.
 pub(crate) async fn generate(
     served: &Arc<Served>,
+    desk: &Arc<Desk>,
     api: Api,
-    body: &[u8],
+    body: Vec<Bytes>,
     received: Nanos,
 ) -> Outcome {
-    let answer = match begin(served, api, body, received) {
-        Ok(answer) => answer,
-        Err(refused) => {
-            return Outcome::Refused(error_body(api, &refused.to_string(), "BadRequestError", 400));
-        }
+    let read = if body.iter().map(Bytes::len).sum::<usize>() <= PARSED_HERE {
+        read(served, api, &body, received)
+    } else {
+        let its = Arc::clone(served);
+        let read = async move { read(&its, api, &body, received) };
+        // Whoever has stopped parsing is about to end.
+        let Ok(read) = served.elsewhere.spawn(read).await else { return Outcome::Lost };
+        read
     };
+    let answer = read.and_then(|wanted| begin(served, desk, wanted));
     match answer {
-        (answer, true) => {
+        Ok((answer, true)) => {
             let stream = Box::new(TokenStream::new(answer));
             Outcome::Answer(Body::Tokens(stream), "text/event-stream; charset=utf-8")
         }
-        (answer, false) => match whole(answer).await {
+        Ok((answer, false)) => match whole(answer).await {
             Some(body) => Outcome::Answer(body.into(), "application/json"),
             None => Outcome::Lost,
         },
+        Err(refused) => {
+            Outcome::Refused(error_body(api, &refused.to_string(), "BadRequestError", 400))
+        }
     }
+}
+
+/// What a body asks for.
+fn read(served: &Served, api: Api, body: &[Bytes], received: Nanos) -> Result<Wanted, Refused> {
+    let joined: Vec<u8>;
+    let body = match body {
+        [body] => body,
+        parts => {
+            joined = parts.concat();
+            &joined[..]
+        }
+    };
+    let asked = Asked::parse(api, body)?;
+    let mut wanted = wanted(&asked, served.block_tokens, served.tokens_per_chunk, received)?;
+    wanted.model = asked.model.as_deref().map(ToOwned::to_owned);
+    wanted.submitted.contents = served.station.publishes().then(|| contents(&asked));
+    Ok(wanted)
 }
 
 fn begin(
     served: &Arc<Served>,
-    api: Api,
-    body: &[u8],
-    received: Nanos,
+    desk: &Arc<Desk>,
+    wanted: Wanted,
 ) -> Result<(Answer, bool), Refused> {
-    let asked = Asked::parse(api, body)?;
     let station = &served.station;
-    let wanted = wanted(&asked, served.block_tokens, served.tokens_per_chunk, received)?;
-    let Wanted { mut submitted, form, stream, text } = wanted;
-    submitted.contents = station.publishes().then(|| contents(&asked));
+    let Wanted { submitted, form, stream, text, model } = wanted;
+    let api = form.api;
     let prompt_tokens = submitted.prompt.tokens().get();
     let output = submitted.max_tokens;
     let answering = station
@@ -105,7 +134,7 @@ fn begin(
         Api::Generate => "gen",
     };
     let id = format!("{prefix}-{}-{number}", station.name());
-    let model = asked.model.as_deref().unwrap_or(&served.model);
+    let model = model.as_deref().unwrap_or(&served.model);
     let usage = Usage { prompt_tokens, completion_tokens: 0, cached_tokens: Some(0) };
     let answer = Answer {
         answering,
@@ -113,8 +142,7 @@ fn begin(
         text,
         form,
         usage,
-        clock: station.clock().clone(),
-        lateness: Arc::clone(&served.lateness),
+        desk: Arc::clone(desk),
         health: Arc::clone(&served.health),
     };
     Ok((answer, stream))
@@ -178,6 +206,7 @@ fn wanted(
         },
         stream: asked.stream,
         text: TokenText::new(known, seed),
+        model: None,
     })
 }
 

@@ -9,6 +9,7 @@ use crate::lateness::Lateness;
 use crate::options::{EngineMetrics, TimeZero};
 use crate::routes::answer;
 use crate::station::Station;
+use crate::wire::{Desk, Wires};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,6 +23,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
@@ -30,6 +32,10 @@ pub(crate) struct Served {
     pub station: Arc<Station>,
     pub health: Arc<Health>,
     pub lateness: Arc<Lateness>,
+    /// What relays tell of their connections.
+    pub wires: Wires,
+    /// The caller's runtime, for what takes long.
+    pub elsewhere: Handle,
     pub model: String,
     pub engine_metrics: EngineMetrics,
     pub block_tokens: u32,
@@ -152,8 +158,8 @@ async fn accept(
         let accepted = listener.accept().await;
         make_room(connections).await;
         match accepted {
-            Ok((stream, _)) => {
-                connections.spawn(connection(Arc::clone(served), stream, Arc::clone(broken)));
+            Ok((stream, peer)) => {
+                connections.spawn(connection(Arc::clone(served), stream, peer, Arc::clone(broken)));
             }
             Err(error) => {
                 // Out of descriptors, say: those that are open go on, and the next try may do better.
@@ -177,15 +183,23 @@ pub(crate) async fn make_room(connections: &mut JoinSet<()>) {
 #[error("the replica has crashed")]
 struct Crashed;
 
-async fn connection(served: Arc<Served>, stream: TcpStream, broken: Arc<AtomicBool>) {
+async fn connection(
+    served: Arc<Served>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    broken: Arc<AtomicBool>,
+) {
     // Without it a stream's events wait for the reader's acknowledgements.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
-    let io = TokioIo::new(Breakable { stream, broken });
+    let clock = served.station.clock().clone();
+    let desk = Desk::new(clock, Arc::clone(&served.lateness), served.wires.clone(), peer);
+    let desk = Arc::new(desk);
+    let io = TokioIo::new(Breakable { stream, broken, desk: Arc::clone(&desk) });
     let service = service_fn(move |request| {
-        let served = Arc::clone(&served);
-        async move { answer(served, request).await.ok_or(Crashed) }
+        let (served, desk) = (Arc::clone(&served), Arc::clone(&desk));
+        async move { answer(served, desk, request).await.ok_or(Crashed) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -197,10 +211,11 @@ async fn connection(served: Arc<Served>, stream: TcpStream, broken: Arc<AtomicBo
     }
 }
 
-/// A connection that is reset, not closed, when its replica has crashed.
+/// A connection that is reset, not closed, when its replica has crashed, and that tells what was read and written.
 struct Breakable {
     stream: TcpStream,
     broken: Arc<AtomicBool>,
+    desk: Arc<Desk>,
 }
 
 impl Drop for Breakable {
@@ -224,7 +239,10 @@ impl AsyncRead for Breakable {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.desk.read(buffer.filled().len() - before);
+        read
     }
 }
 
@@ -234,7 +252,11 @@ impl AsyncWrite for Breakable {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if let Poll::Ready(Ok(taken)) = &written {
+            self.desk.wrote(bytes.len(), *taken);
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -250,7 +272,11 @@ impl AsyncWrite for Breakable {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        if let Poll::Ready(Ok(taken)) = &written {
+            self.desk.wrote(parts.iter().map(|part| part.len()).sum(), *taken);
+        }
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -8,6 +8,14 @@
 //!
 //! It models no engine of its own, and knows no policy. Read `options.rs` for what can be set, then `station.rs`.
 
+#[cfg(target_os = "linux")]
+mod alarm;
+#[cfg(not(target_os = "linux"))]
+#[path = "alarm/elsewhere.rs"]
+mod alarm;
+#[cfg(all(test, target_os = "linux"))]
+#[path = "alarm/elsewhere.rs"]
+mod alarm_elsewhere;
 mod body;
 mod clock;
 mod control;
@@ -26,16 +34,19 @@ mod routes;
 mod running;
 pub mod station;
 mod timer;
+mod timing;
 mod token_text;
 #[cfg(target_os = "linux")]
 mod tun;
 #[cfg(not(target_os = "linux"))]
 #[path = "tun/absent.rs"]
 mod tun;
+mod wire;
 
 pub use error::EmulatorError;
 pub use fault::Fault;
 pub use inventory::{Inventory, InventoryReplica};
 pub use lateness::Lateness;
-pub use options::{EngineMetrics, KvEvents, Links, Options, SetUp, TimeZero};
+pub use options::{EngineMetrics, KvEvents, Links, Options, Priority, SetUp, TimeZero};
 pub use running::{LinkAddress, ReplicaAddress, Report, Running, start};
+pub use timing::{Granted, Timing};

@@ -30,6 +30,8 @@ pub struct Options {
     pub kv_events: Option<KvEvents>,
     /// When the scenario's events begin to count.
     pub time_zero: TimeZero,
+    /// Whether the threads that keep time ask to go before all others.
+    pub priority: Priority,
     /// What a caller of the control port must show as a bearer token; none: it must come from this machine.
     pub control_token: Option<String>,
     /// Keeps every arrival and cancel as the engines saw them, for [`crate::station::Recorded`]. It grows with each
@@ -51,6 +53,7 @@ impl Default for Options {
             block_tokens: None,
             kv_events: None,
             time_zero: TimeZero::FirstRequest,
+            priority: Priority::Auto,
             control_token: None,
             record: false,
         }
@@ -95,6 +98,15 @@ pub enum EngineMetrics {
     Sglang,
     /// vLLM's.
     Vllm,
+}
+
+/// Before whom the threads that keep time go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// Before everything that has no real-time priority, where the system allows it; [`crate::Report`] says whether it did.
+    Auto,
+    /// They wait like all others.
+    Normal,
 }
 
 /// When the scenario's events begin to count.

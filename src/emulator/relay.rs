@@ -10,10 +10,11 @@ use crate::lateness::Lateness;
 use crate::line::{BACK, Exchanges, Line, OUT};
 use crate::options::SetUp;
 use crate::timer::TimerHandle;
+use crate::wire::{Wire, Wires};
 use bytes::{Bytes, BytesMut};
 use gorgo_types::Nanos;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -34,6 +35,8 @@ pub(crate) struct Relay {
     /// The replica.
     pub target: SocketAddr,
     pub timer: TimerHandle,
+    /// Where the replica is told of connections; none: it is served elsewhere.
+    pub wires: Option<Wires>,
     pub lateness: Arc<Lateness>,
 }
 
@@ -80,6 +83,21 @@ struct Relayed {
     exchanges: Mutex<Exchanges>,
     /// Before this nothing can be sent: the connection is being opened.
     open: Nanos,
+    /// The connection to the replica, once there is one.
+    wire: OnceLock<Known>,
+}
+
+/// A connection whose other end is told of it.
+struct Known {
+    wires: Wires,
+    from: SocketAddr,
+    wire: Arc<Wire>,
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        self.wires.close(self.from, &self.wire);
+    }
 }
 
 async fn connection(relay: Arc<Relay>, client: TcpStream, number: u64) {
@@ -87,7 +105,7 @@ async fn connection(relay: Arc<Relay>, client: TcpStream, number: u64) {
     let now = relay.line.clock.now();
     let exchanges = Exchanges::new(&relay.line, number, now);
     let open = now.saturating_add(relay.line.set_up(relay.set_up, exchanges.rtt()));
-    let relayed = Relayed { relay, exchanges: Mutex::new(exchanges), open };
+    let relayed = Relayed { relay, exchanges: Mutex::new(exchanges), open, wire: OnceLock::new() };
     let (client_reads, client_writes) = client.into_split();
     let (out, out_arrives) = mpsc::channel(UNDER_WAY);
     let (back, back_arrives) = mpsc::channel(UNDER_WAY);
@@ -107,13 +125,19 @@ impl Relayed {
         self.exchanges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When so many bytes that are sent now arrive.
+    /// When so many bytes that were just read arrive. They were sent when they were due, where that is known: that the
+    /// machine was late with them does not delay them further, unless by more than the link does.
     fn arrival(&self, direction: usize, bytes: usize) -> Nanos {
         let line = &self.relay.line;
         let now = line.clock.now();
+        let due = match self.wire.get() {
+            Some(known) if direction == BACK => known.wire.read(BACK, bytes),
+            _ => None,
+        };
+        let sent = due.map_or(now, |due| due.min(now));
         let mut exchanges = self.exchanges();
         let rtt = if bytes > 0 { exchanges.says(line, direction, now) } else { exchanges.rtt() };
-        let ready = now.max(self.open);
+        let ready = sent.max(self.open);
         let passes = ready.saturating_add(line.held_back(ready, rtt, direction));
         exchanges.arrival(line, direction, bytes, passes)
     }
@@ -144,13 +168,10 @@ impl Relayed {
     }
 
     /// Waits for a parcel to arrive.
-    async fn next(&self, parcels: &mut mpsc::Receiver<Travelling>) -> Option<Parcel> {
-        let Travelling { at, what } = parcels.recv().await?;
-        self.relay.timer.sleep_until(at).await;
-        if matches!(what, Parcel::Bytes(_)) {
-            self.relay.lateness.record(at, self.relay.line.clock.now());
-        }
-        Some(what)
+    async fn next(&self, parcels: &mut mpsc::Receiver<Travelling>) -> Option<Travelling> {
+        let parcel = parcels.recv().await?;
+        self.relay.timer.sleep_until(parcel.at).await;
+        Some(parcel)
     }
 
     async fn to_server(
@@ -160,20 +181,24 @@ impl Relayed {
         back: mpsc::Sender<Travelling>,
     ) -> Result<(), Broken> {
         let Some(first) = self.next(&mut parcels).await else { return Ok(()) };
-        let Parcel::Bytes(bytes) = first else {
+        if !matches!(first.what, Parcel::Bytes(_)) {
             // The client has gone without a word: the server has never heard of it.
             return Ok(());
-        };
+        }
         let Ok(server) = TcpStream::connect(self.relay.target).await else {
             let at = self.arrival(BACK, 0);
             drop(back.send(Travelling { at, what: Parcel::Broken }).await);
             return Ok(());
         };
         drop(server.set_nodelay(true));
+        if let (Some(wires), Ok(from)) = (self.relay.wires.clone(), server.local_addr()) {
+            let wire = wires.open(from);
+            self.wire.get_or_init(|| Known { wires, from, wire });
+        }
         let (reads, writes) = server.into_split();
         drop(back);
         drop(connected.send(reads));
-        self.write(parcels, writes, Some(bytes)).await
+        self.write(parcels, writes, OUT, Some(first)).await
     }
 
     async fn read_server(
@@ -192,7 +217,7 @@ impl Relayed {
         parcels: mpsc::Receiver<Travelling>,
         writes: OwnedWriteHalf,
     ) -> Result<(), Broken> {
-        self.write(parcels, writes, None).await
+        self.write(parcels, writes, BACK, None).await
     }
 
     /// Writes what arrives to one side, until its end.
@@ -200,24 +225,31 @@ impl Relayed {
         &self,
         mut parcels: mpsc::Receiver<Travelling>,
         mut to: OwnedWriteHalf,
-        first: Option<Bytes>,
+        direction: usize,
+        first: Option<Travelling>,
     ) -> Result<(), Broken> {
-        let mut next = first.map(Parcel::Bytes);
+        let mut next = first;
         loop {
             let parcel = match next.take() {
-                Some(parcel) => parcel,
-                None => match self.next(&mut parcels).await {
-                    Some(parcel) => parcel,
-                    None => Parcel::End,
-                },
+                Some(parcel) => Some(parcel),
+                None => self.next(&mut parcels).await,
             };
             let written = match parcel {
-                Parcel::Bytes(bytes) => to.write_all(&bytes).await,
-                Parcel::End => {
+                Some(Travelling { at, what: Parcel::Bytes(bytes) }) => {
+                    if let Some(known) = self.wire.get()
+                        && direction == OUT
+                    {
+                        known.wire.write(OUT, bytes.len(), Some(at));
+                    }
+                    let written = to.write_all(&bytes).await;
+                    self.relay.lateness.record(at, self.relay.line.clock.now());
+                    written
+                }
+                None | Some(Travelling { what: Parcel::End, .. }) => {
                     drop(to.shutdown().await);
                     return Ok(());
                 }
-                Parcel::Broken => {
+                Some(Travelling { what: Parcel::Broken, .. }) => {
                     reset(to.as_ref());
                     return Err(Broken);
                 }

@@ -7,6 +7,7 @@ use crate::body::Body;
 use crate::generate::{Outcome, generate};
 use crate::host::Served;
 use crate::metrics;
+use crate::wire::Desk;
 use bytes::Bytes;
 use gorgo_wire::Api;
 use gorgo_wire::reply::error_body;
@@ -34,19 +35,25 @@ pub(crate) fn response(
     response
 }
 
-/// All of a request's body.
-pub(crate) async fn collect(body: Incoming, most: usize) -> Result<Bytes, Response<Body>> {
-    match Limited::new(body, most).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            let message = format!("the body is larger than {most} bytes");
-            Err(error_response(StatusCode::PAYLOAD_TOO_LARGE, &message))
-        }
-        Err(error) => {
-            let message = format!("the body cannot be read: {error}");
-            Err(error_response(StatusCode::BAD_REQUEST, &message))
+/// All of a request's body, in the parts in which it came.
+pub(crate) async fn collect(body: Incoming, most: usize) -> Result<Vec<Bytes>, Response<Body>> {
+    let (mut body, mut parts) = (Limited::new(body, most), Vec::new());
+    while let Some(frame) = body.frame().await {
+        match frame.map(http_body::Frame::into_data) {
+            Ok(Ok(data)) => parts.push(data),
+            // Trailers say nothing here.
+            Ok(Err(_)) => {}
+            Err(error) if error.is::<LengthLimitError>() => {
+                let message = format!("the body is larger than {most} bytes");
+                return Err(error_response(StatusCode::PAYLOAD_TOO_LARGE, &message));
+            }
+            Err(error) => {
+                let message = format!("the body cannot be read: {error}");
+                return Err(error_response(StatusCode::BAD_REQUEST, &message));
+            }
         }
     }
+    Ok(parts)
 }
 
 pub(crate) fn error_response(status: StatusCode, message: &str) -> Response<Body> {
@@ -57,6 +64,7 @@ pub(crate) fn error_response(status: StatusCode, message: &str) -> Response<Body
 /// Answers a request. None: the replica has crashed under it, and the connection ends without an answer.
 pub(crate) async fn answer(
     served: Arc<Served>,
+    desk: Arc<Desk>,
     request: Request<Incoming>,
 ) -> Option<Response<Body>> {
     let (head, body) = request.into_parts();
@@ -73,9 +81,9 @@ pub(crate) async fn answer(
             Ok(body) => body,
             Err(refused) => return Some(refused),
         };
-        let received = served.station.clock().now();
+        let received = desk.came();
         served.first_request();
-        return match generate(&served, api, &body, received).await {
+        return match generate(&served, &desk, api, body, received).await {
             Outcome::Answer(body, kind) => Some(response(StatusCode::OK, kind, body)),
             Outcome::Refused(body) => Some(response(StatusCode::BAD_REQUEST, JSON, body)),
             Outcome::Lost => None,

@@ -12,8 +12,10 @@ use crate::line::Line;
 use crate::options::{KvEvents, Links, Options, TimeZero};
 use crate::relay::{Relay, relay};
 use crate::station::Station;
-use crate::timer::{Timer, TimerHandle};
+use crate::timer::TimerHandle;
+use crate::timing::{Keeper, Timing, keepers};
 use crate::tun::{Device, Ways};
+use crate::wire::Wires;
 use gorgo_model::Network;
 use gorgo_random::{Key, Purpose};
 use gorgo_scenario::{LoadSpec, Outage, ReplicaSpec, Resolved};
@@ -22,6 +24,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use zeromq::{PubSocket, Socket};
@@ -64,10 +67,12 @@ impl ReplicaAddress {
 /// How an emulator did.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// How late tokens were handed to their sockets.
+    /// How late the kernel had taken tokens that were due.
     pub tokens: Arc<Lateness>,
-    /// How late relays wrote on what had arrived.
+    /// How late the kernel had taken what had arrived over a link; what a replica or a relay was late with before counts.
     pub links: Arc<Lateness>,
+    /// The threads that keep time.
+    pub timing: Timing,
 }
 
 /// An emulator that runs. Dropped, it ends too, but without waiting.
@@ -79,9 +84,7 @@ pub struct Running {
     state: Arc<Control>,
     report: Report,
     tasks: JoinSet<()>,
-    timer: Timer,
-    /// That of packets, where links are a device's.
-    packets: Option<Timer>,
+    keepers: Vec<Keeper>,
 }
 
 /// Ports one after the other, or whatever is free.
@@ -113,28 +116,39 @@ pub async fn start(scenario: &Resolved, options: Options) -> Result<Running, Emu
     let block_tokens = block_tokens(scenario, &options)?;
     let chosen = chosen(scenario, &options)?;
     let network = Arc::new(scenario.network_with_series()?);
-    let device = device(&options)?;
     let clock = Clock::start();
-    let timer = timer_of(&clock)?;
-    let report = Report { tokens: Arc::default(), links: Arc::default() };
+    let (keepers, timing) = keepers(&clock, options.priority, chosen.len())
+        .map_err(|source| EmulatorError::System { what: "the threads that keep time", source })?;
+    // A replica and its relays have one thread; packets, if any, the last.
+    let keeper = |index: usize| &keepers[index % keepers.len()];
+    let (first, last) = (keeper(0), keeper(keepers.len() - 1));
+    let device = last.within(|| device(&options))?;
+    let report = Report { tokens: Arc::default(), links: Arc::default(), timing };
     let zero_set = Arc::new(Notify::new());
     let mut ports = Ports { next: options.port_base, options: options.clone() };
     let mut tasks = JoinSet::new();
     let mut replicas = Vec::new();
     let mut all = Vec::new();
-    for (_, replica) in &chosen {
+    let mut wires = Vec::new();
+    for (place, (_, replica)) in chosen.iter().enumerate() {
+        let keeper = keeper(place);
         let engine = options.engines.iter().find(|(name, _)| *name == replica.name);
         let direct = match engine {
-            Some((_, address)) => *address,
+            Some((_, address)) => {
+                wires.push(None);
+                *address
+            }
             None => {
                 let served =
-                    served(replica, &options, block_tokens, &clock, &timer, &report, &zero_set)?;
+                    served(replica, &options, block_tokens, &clock, keeper, &report, &zero_set)?;
+                wires.push(Some(served.wires.clone()));
                 let mut at = ports.next()?;
                 if let Some(device) = &device {
                     at.set_ip(device.here());
                 }
-                let (listener, direct) = listen(&format!("replica `{}`", replica.name), at)?;
-                tasks.spawn(host(Arc::clone(&served), listener, direct));
+                let what = format!("replica `{}`", replica.name);
+                let (listener, direct) = keeper.within(|| listen(&what, at))?;
+                tasks.spawn_on(host(Arc::clone(&served), listener, direct), keeper.runtime());
                 all.push(served);
                 direct
             }
@@ -150,29 +164,29 @@ pub async fn start(scenario: &Resolved, options: Options) -> Result<Running, Emu
         });
     }
     let links = Lines { scenario, network: &network, clock: &clock };
-    let mut packets = None;
     if let Some(device) = device {
-        let timer = packets.insert(timer_of(&clock)?).handle();
         let ways = links.over(&device, &chosen, &mut replicas)?;
         let lateness = Arc::clone(&report.links);
-        tasks.spawn(Ways::new(device, ways, clock.clone(), timer, lateness).carry());
+        let ways = Ways::new(device, ways, clock.clone(), last.timer(), lateness);
+        tasks.spawn_on(ways.carry(), last.runtime());
     }
     if let Links::Relay(set_up) = options.links {
-        for ((index, replica), address) in chosen.iter().zip(&mut replicas) {
+        for (place, ((index, replica), address)) in chosen.iter().zip(&mut replicas).enumerate() {
+            let keeper = keeper(place);
             for from in scenario.router.all_regions() {
                 let name = scenario.regions[from.index()].name.clone();
-                let (listener, at) = listen(
-                    &format!("the link from `{name}` to `{}`", replica.name),
-                    ports.next()?,
-                )?;
+                let (what, at) =
+                    (format!("the link from `{name}` to `{}`", replica.name), ports.next()?);
+                let (listener, at) = keeper.within(|| listen(&what, at))?;
                 let relayed = Relay {
                     line: links.line(*index, replica, from),
                     set_up,
                     target: address.direct,
-                    timer: timer.handle(),
+                    timer: keeper.timer(),
+                    wires: wires[place].clone(),
                     lateness: Arc::clone(&report.links),
                 };
-                tasks.spawn(relay(Arc::new(relayed), listener));
+                tasks.spawn_on(relay(Arc::new(relayed), listener), keeper.runtime());
                 address.links.push(LinkAddress { from: name, address: at });
             }
         }
@@ -199,24 +213,16 @@ pub async fn start(scenario: &Resolved, options: Options) -> Result<Running, Emu
         report: report.clone(),
         token: options.control_token.clone(),
     });
-    tasks.spawn(play_outages(outages, Arc::clone(&state), timer.handle()));
-    let (listener, control) = listen("the control port", ports.next()?)?;
-    tasks.spawn(serve_control(Arc::clone(&state), listener));
+    let runtime = first.runtime();
+    tasks.spawn_on(play_outages(outages, Arc::clone(&state), first.timer()), runtime);
+    let at = ports.next()?;
+    let (listener, control) = first.within(|| listen("the control port", at))?;
+    tasks.spawn_on(serve_control(Arc::clone(&state), listener), runtime);
     if options.time_zero == TimeZero::Start {
         state.start_events();
     }
     let router_region = scenario.regions[scenario.router.region.index()].name.clone();
-    Ok(Running {
-        replicas,
-        router_region,
-        block_tokens,
-        control,
-        state,
-        report,
-        tasks,
-        timer,
-        packets,
-    })
+    Ok(Running { replicas, router_region, block_tokens, control, state, report, tasks, keepers })
 }
 
 /// A socket for a replica's KV events, and where it is.
@@ -288,18 +294,20 @@ fn served(
     options: &Options,
     block_tokens: u32,
     clock: &Clock,
-    timer: &Timer,
+    keeper: &Keeper,
     report: &Report,
     zero_set: &Arc<Notify>,
 ) -> Result<Arc<Served>, EmulatorError> {
     let (name, config) = (&replica.name, replica.config.clone());
     let station =
-        Station::new(name, config, replica.overhead, clock.clone(), timer.handle(), options.record)
+        Station::new(name, config, replica.overhead, clock.clone(), keeper.timer(), options.record)
             .map_err(|source| EmulatorError::Replica { name: name.clone(), source })?;
     Ok(Arc::new(Served {
         station,
         health: Arc::new(Health::default()),
         lateness: Arc::clone(&report.tokens),
+        wires: Wires::default(),
+        elsewhere: Handle::current(),
         model: options.model.clone(),
         engine_metrics: options.engine_metrics,
         block_tokens,
@@ -311,11 +319,6 @@ fn served(
         faults: AtomicU64::new(0),
         up: watch::Sender::new(true),
     }))
-}
-
-fn timer_of(clock: &Clock) -> Result<Timer, EmulatorError> {
-    Timer::start(clock.clone())
-        .map_err(|source| EmulatorError::System { what: "the timer's thread", source })
 }
 
 /// The device, where links are one's.
@@ -497,9 +500,9 @@ impl Running {
 
     /// Ends everything: when it returns, no task runs and no port is open.
     pub async fn shutdown(self) -> Report {
-        let Self { mut tasks, timer, packets, report, .. } = self;
+        let Self { mut tasks, keepers, report, .. } = self;
         tasks.shutdown().await;
-        drop((timer, packets));
+        drop(keepers);
         report
     }
 }

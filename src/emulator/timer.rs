@@ -1,22 +1,22 @@
-//! A timer that is exact to some tens of microseconds: one thread that sleeps until the next thing is due.
+//! A timer that is exact to some tens of microseconds: things that are due at a time, and an alarm set for the first.
 //!
-//! The runtime's own timer has ticks of a millisecond, which is as long as some decode steps. The thread never spins: on
-//! Linux a timed wait ends about 60 µs late on an idle machine, and a spinning thread would take time from what it waits
-//! for.
+//! The runtime's own timer has ticks of a millisecond, which is as long as some decode steps. What is due happens in a task
+//! of the runtime that the alarm wakes (`alarm.rs`), in the thread that has the sockets. Nothing spins: a spinning thread
+//! would take time from what it waits for.
 
+use crate::alarm::Alarm;
 use crate::clock::{Clock, between};
 use gorgo_types::Nanos;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::thread::JoinHandle;
 
 /// Something that happens at a time.
 pub(crate) trait Due: Send + Sync {
-    /// It is due; `at` is the time that was asked for. Runs on the timer's thread: short.
+    /// It is due; `at` is the time that was asked for. Runs in the timer's task: short.
     fn due(self: Arc<Self>, at: Nanos);
 }
 
@@ -56,12 +56,16 @@ impl Ord for Entry {
 struct State {
     heap: BinaryHeap<Reverse<Entry>>,
     sequence: u64,
+    /// When the alarm is to ring.
+    armed: Option<Nanos>,
+    /// The task waits for the alarm; else it looks for itself before it does.
+    waits: bool,
     stopped: bool,
 }
 
 struct Shared {
     state: Mutex<State>,
-    changed: Condvar,
+    alarm: Alarm,
     clock: Clock,
 }
 
@@ -69,6 +73,17 @@ impl Shared {
     /// Whoever panicked while holding the lock left the heap whole: each change is one call.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets the alarm for what comes first, unless it is.
+    fn arm(&self, state: &mut State) {
+        let first = state.heap.peek().map(|Reverse(entry)| entry.at);
+        if let Some(at) = first
+            && state.armed.is_none_or(|armed| at < armed)
+        {
+            state.armed = Some(at);
+            self.alarm.set(between(self.clock.now(), at));
+        }
     }
 }
 
@@ -78,68 +93,64 @@ pub(crate) struct TimerHandle {
     shared: Arc<Shared>,
 }
 
-/// The timer with its thread, which ends when this is dropped.
+/// The timer, which takes nothing more when this is dropped.
 pub(crate) struct Timer {
     handle: TimerHandle,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Timer {
-    /// Starts the thread.
-    pub fn start(clock: Clock) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), clock });
-        let its = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("emulator-timer".to_owned())
-            .spawn(move || run(&its))?;
-        Ok(Self { handle: TimerHandle { shared }, thread: Some(thread) })
+    /// A timer of the runtime that this is called in; [`Self::run`] has things happen.
+    pub fn new(clock: Clock) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared { state: Mutex::default(), alarm: Alarm::new()?, clock });
+        Ok(Self { handle: TimerHandle { shared } })
     }
 
     /// What asks it for things.
     pub fn handle(&self) -> TimerHandle {
         self.handle.clone()
     }
-}
 
-impl Drop for Timer {
-    fn drop(&mut self) {
-        {
-            let mut state = self.handle.shared.lock();
-            state.stopped = true;
-            state.heap.clear();
-        }
-        self.handle.shared.changed.notify_all();
-        if let Some(thread) = self.thread.take() {
-            // A thread that panicked has nothing left to end.
-            drop(thread.join());
+    /// Has things happen when they are due, as long as the system's timer works.
+    pub async fn run(&self) {
+        let shared = &self.handle.shared;
+        let mut now_due = Vec::new();
+        loop {
+            {
+                let mut state = shared.lock();
+                let now = shared.clock.now();
+                while state.heap.peek().is_some_and(|Reverse(entry)| entry.at <= now) {
+                    now_due.extend(state.heap.pop());
+                }
+                state.waits = now_due.is_empty();
+                if state.waits {
+                    shared.arm(&mut state);
+                }
+            }
+            if now_due.is_empty() {
+                if let Err(error) = shared.alarm.rings().await {
+                    tracing::error!(%error, "the timer cannot be waited for");
+                    return;
+                }
+                shared.lock().armed = None;
+                continue;
+            }
+            for Reverse(entry) in now_due.drain(..) {
+                entry.what.due(entry.at);
+            }
+            // Whoever was woken goes on before more is looked for.
+            tokio::task::yield_now().await;
         }
     }
 }
 
-fn run(shared: &Shared) {
-    let mut now_due = Vec::new();
-    let mut state = shared.lock();
-    while !state.stopped {
-        let now = shared.clock.now();
-        while state.heap.peek().is_some_and(|Reverse(entry)| entry.at <= now) {
-            now_due.extend(state.heap.pop());
-        }
-        if !now_due.is_empty() {
-            drop(state);
-            for Reverse(entry) in now_due.drain(..) {
-                entry.what.due(entry.at);
-            }
-            state = shared.lock();
-            continue;
-        }
-        let next = state.heap.peek().map(|Reverse(entry)| entry.at);
-        state = match next {
-            None => shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-            Some(at) => {
-                let waited = shared.changed.wait_timeout(state, between(now, at));
-                waited.unwrap_or_else(PoisonError::into_inner).0
-            }
-        };
+impl Drop for Timer {
+    fn drop(&mut self) {
+        let mut state = self.handle.shared.lock();
+        state.stopped = true;
+        let heap = std::mem::take(&mut state.heap);
+        drop(state);
+        // What was asked for may hold the timer's handle.
+        drop(heap);
     }
 }
 
@@ -152,11 +163,9 @@ impl TimerHandle {
         }
         let sequence = state.sequence;
         state.sequence += 1;
-        let first = state.heap.peek().is_none_or(|Reverse(entry)| at < entry.at);
         state.heap.push(Reverse(Entry { at, sequence, what }));
-        drop(state);
-        if first {
-            self.shared.changed.notify_one();
+        if state.waits {
+            self.shared.arm(&mut state);
         }
     }
 
@@ -211,8 +220,10 @@ mod tests {
     #[tokio::test]
     async fn waits_end_in_their_order_and_never_early() {
         let clock = Clock::start();
-        let timer = Timer::start(clock.clone()).unwrap();
+        let timer = Arc::new(Timer::new(clock.clone()).unwrap());
         let handle = timer.handle();
+        let its = Arc::clone(&timer);
+        let runs = tokio::spawn(async move { its.run().await });
         let ended = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = tokio::task::JoinSet::new();
         for ms in [30_u64, 10, 20, 0] {
@@ -227,6 +238,8 @@ mod tests {
             task.unwrap();
         }
         assert_eq!(*ended.lock().unwrap(), [0, 10, 20, 30]);
+        runs.abort();
+        assert!(runs.await.unwrap_err().is_cancelled());
         drop(timer);
         // A stopped timer takes nothing more, and nobody hangs on to it.
         handle.at(Nanos(0), Arc::new(Sleeper { waker: Mutex::new(Waker::noop().clone()) }));

@@ -52,7 +52,7 @@ const ALLOWED: [(&str, &[&str]); 23] = [
 const SHARED: [&str; 3] = ["types", "random", "config"];
 
 /// Heavy or specific libraries and the only crates that may name them.
-const ONLY_IN: [(&str, &[&str]); 13] = [
+const ONLY_IN: [(&str, &[&str]); 15] = [
     ("plotters", &["report"]),
     // Heavy, and behind features: the first command must not build them.
     ("tokio", &["proxy", "emulator", "live", "gorgo"]),
@@ -61,6 +61,9 @@ const ONLY_IN: [(&str, &[&str]); 13] = [
     ("rustls", &["proxy", "live"]),
     ("zeromq", &["proxy", "emulator"]),
     ("tokio-tun", &["emulator"]),
+    // A timer that a runtime can wait for, and a thread that may ask for priority, without unsafe code.
+    ("nix", &["emulator"]),
+    ("thread-priority", &["emulator"]),
     ("parquet", &["import"]),
     ("tokenizers", &["text"]),
     ("clap", &["gorgo"]),

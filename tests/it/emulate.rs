@@ -52,6 +52,7 @@ fn what_cannot_be_is_refused() {
         (["--block-tokens", "0"], "number would be zero"),
         (["--control-token-file", "not/there"], "not/there"),
         (["--tun-network", "a.b.c.d"], "invalid IPv4"),
+        (["--priority", "highest"], "auto, normal"),
         (["--links", "tun"], "ends in .0.0"),
     ] {
         // A network that is none, where a device is asked for: whatever this machine allows, none is made.

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Client, ask, running};
-use gorgo_emulator::{EngineMetrics, Links, Options, Running};
+use gorgo_emulator::{EngineMetrics, Granted, Links, Options, Priority, Running};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -64,6 +64,51 @@ async fn an_answer_is_what_the_request_says_it_is() {
     let usage = ask(address, "/v1/completions", next.to_string()).await.usage.unwrap();
     assert_eq!(usage.cached_tokens, Some(48), "three whole blocks of 63 tokens");
     running.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_body_is_answered_like_a_short_one() {
+    let (running, address) = direct(Options::default()).await;
+    // Above and below what is parsed where time is kept, and refused on either way.
+    for characters in [80_000, 8_000] {
+        let body = json!({"prompt": "x".repeat(characters), "max_tokens": 3, "stream": true,
+            "stream_options": {"include_usage": true}, "gorgo": {"report_times": true}});
+        let answer = ask(address, "/v1/completions", body.to_string()).await;
+        let usage = answer.usage.unwrap();
+        assert_eq!(usage.prompt_tokens, characters as u64 / 4);
+        assert!(answer.done && answer.times.is_some());
+        let wrong = json!({"prompt": ["x".repeat(characters), "y"]});
+        assert_eq!(ask(address, "/v1/completions", wrong.to_string()).await.status, 400);
+    }
+    running.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_says_whether_time_is_kept_with_priority() {
+    for priority in [Priority::Auto, Priority::Normal] {
+        let running = running(Options { priority, ..Options::default() }).await;
+        let status = json(&ask_control(&running).await);
+        let report = running.shutdown().await;
+        let timing = &status["timing"];
+        assert_eq!(timing["threads"].as_u64(), Some(report.timing.threads as u64));
+        assert!(report.timing.threads >= 1);
+        match &report.timing.granted {
+            Granted::RealTime => {
+                assert_eq!(priority, Priority::Auto);
+                assert_eq!(timing["priority"], "real-time");
+            }
+            Granted::Normal { why } => {
+                assert_eq!(timing["priority"], "normal");
+                assert!(priority == Priority::Auto || why == "that was asked for");
+                assert!(report.timing.in_words().ends_with(why));
+            }
+        }
+    }
+}
+
+async fn ask_control(running: &Running) -> Vec<u8> {
+    let mut control = Client::connect(running.control()).await.unwrap();
+    control.get("/emulator/status").await.body
 }
 
 #[tokio::test(flavor = "multi_thread")]
