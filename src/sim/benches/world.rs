@@ -2,8 +2,8 @@
 //!
 //! `cargo bench -p gorgo-sim` runs generated requests (prompts of about 1,400 tokens, a third to two thirds of them
 //! shared, 150 tokens of output, Poisson arrivals of 80 a second) through 1, 8 and 64 replicas in three regions, with
-//! blocks of 512 and 16 tokens. A replica serves far fewer than 80 a second: before one alone thousands of requests wait, and
-//! their state lies far out in memory. The requests are made before the clock starts.
+//! blocks of 512 and 16 tokens. One replica alone cannot serve that many: thousands of requests wait before it, and their
+//! state lies far out in memory. The requests are made before the clock starts.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gorgo_scenario::Resolved;
