@@ -130,10 +130,11 @@ impl Collector {
             });
         }
         // Now, while the record is at hand. A window that is not known yet begins after all that has ended.
-        self.tally.add(record);
+        let times = record.times();
+        self.tally.add(record, &times);
         match &mut self.records {
             Some((records, columns)) if records.len() < self.records_limit => {
-                columns.add(record, self.tally.window, self.spec.client_holds_back);
+                columns.add(record, &times, self.tally.window, self.spec.client_holds_back);
                 records.push(*record);
             }
             // Too many: histograms have them all.

@@ -3,6 +3,7 @@
 //! A record is over 200 bytes, and a run has many: each pass over them at the end would cost some hundredths of the
 //! simulation. Percentiles and warnings read these rows instead, 32 bytes a record.
 
+use crate::record::Times;
 use crate::{RequestRecord, Status, Window};
 use gorgo_types::Nanos;
 
@@ -64,11 +65,17 @@ impl Columns {
         }
     }
 
-    pub fn add(&mut self, record: &RequestRecord, window: Window, client_holds_back: bool) {
+    pub fn add(
+        &mut self,
+        record: &RequestRecord,
+        times: &Times,
+        window: Window,
+        client_holds_back: bool,
+    ) {
         let measured = window.contains(record.scheduled);
         let counted = measured && record.status == Status::Completed;
-        let ttft = record.ttft().filter(|_| counted);
-        let tpot = record.tpot().filter(|_| counted);
+        let ttft = times.ttft.filter(|_| counted);
+        let tpot = times.tpot.filter(|_| counted);
         let ns = |time: Option<Nanos>| time.map_or(NONE, |time| time.0);
         let row = Row {
             scheduled: record.scheduled,

@@ -30,7 +30,9 @@ impl Series {
         Self { buckets: Buckets::new(), sum_ns: 0, max_ns: 0, infinite: 0 }
     }
 
-    /// Adds one value; none is +infinity.
+    /// Adds one value; none is +infinity. Three series get one each per record: as one copy of this code, called thrice,
+    /// it takes less of the instruction cache.
+    #[inline(never)]
     pub fn add(&mut self, value: Option<Nanos>) {
         let Some(Nanos(ns)) = value else {
             self.infinite += 1;

@@ -210,7 +210,24 @@ pub struct RequestRecord {
     pub attempts: u16,
 }
 
+/// What the times of a completed request come to, worked out once for all who ask; nothing of another.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Times {
+    pub ttft: Option<Nanos>,
+    pub e2e: Option<Nanos>,
+    pub tpot: Option<Nanos>,
+}
+
 impl RequestRecord {
+    /// Its times, if it completed.
+    pub(crate) fn times(&self) -> Times {
+        if self.status != Status::Completed {
+            cold_path();
+            return Times::default();
+        }
+        Times { ttft: self.ttft(), e2e: self.e2e(), tpot: self.tpot() }
+    }
+
     /// Scheduled time to first token, whatever became of the request later.
     #[must_use]
     pub fn ttft(&self) -> Option<Nanos> {

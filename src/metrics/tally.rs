@@ -3,6 +3,7 @@
 //! It knows nothing of how records are kept; percentiles are `distribution.rs`'s.
 
 use crate::distribution::Series;
+use crate::record::Times;
 use crate::summary::{MeasuredWindow, PartsMs, SCHEMA, Slo};
 use crate::{
     CacheRates, ClientHeld, Distribution, FleetNames, Invalid, Load, MeasureSpec, PercentilesFrom,
@@ -79,8 +80,8 @@ impl Tally {
         }
     }
 
-    /// Takes in one request.
-    pub fn add(&mut self, record: &RequestRecord) {
+    /// Takes in one request, whose times these are.
+    pub fn add(&mut self, record: &RequestRecord, times: &Times) {
         self.counts.add(record.status);
         self.add_presence(record);
         if !self.window.contains(record.scheduled) {
@@ -98,10 +99,10 @@ impl Tally {
             cold_path();
             ttft_from_send.add(record.completed_ttft_from_send());
         }
-        self.ttft.add(record.completed_ttft());
-        self.e2e.add(record.e2e());
-        if let Some(tpot) = record.tpot() {
-            self.tpot.add(Some(tpot));
+        self.ttft.add(times.ttft);
+        self.e2e.add(times.e2e);
+        if times.tpot.is_some() {
+            self.tpot.add(times.tpot);
         }
         if let Some(held) = &mut self.held {
             cold_path();
@@ -119,12 +120,12 @@ impl Tally {
             }
         }
         if record.status == Status::Completed {
-            self.add_completed(record);
+            self.add_completed(record, times);
         }
     }
 
-    fn add_completed(&mut self, record: &RequestRecord) {
-        self.good += u64::from(self.spec.is_good(record));
+    fn add_completed(&mut self, record: &RequestRecord, times: &Times) {
+        self.good += u64::from(self.spec.are_good(times));
         for (sum, part) in self.parts_ns.iter_mut().zip(record.parts.values()) {
             *sum += u128::from(part.0);
         }
@@ -274,14 +275,18 @@ impl MeasureSpec {
     /// Whether a request completed and met every objective.
     #[must_use]
     pub fn is_good(&self, record: &RequestRecord) -> bool {
+        record.status == Status::Completed && self.are_good(&record.times())
+    }
+
+    /// Whether the times of a completed request meet every objective.
+    fn are_good(&self, times: &Times) -> bool {
         let within = |value: Option<Nanos>, slo: Option<Nanos>| match (value, slo) {
             (Some(value), Some(slo)) => value <= slo,
             _ => true,
         };
-        record.status == Status::Completed
-            && within(record.ttft(), self.slo_ttft)
-            && within(record.tpot(), self.slo_tpot)
-            && within(record.e2e(), self.slo_e2e)
+        within(times.ttft, self.slo_ttft)
+            && within(times.tpot, self.slo_tpot)
+            && within(times.e2e, self.slo_e2e)
     }
 }
 

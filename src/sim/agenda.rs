@@ -4,11 +4,13 @@
 //! *does* is not known here; read `world.rs` for that.
 //!
 //! Two events of five are wakes of replicas, and a replica has one at a time. They stand in a tree of their own
-//! (`Wakes`), where a new wake takes the old one's place; everything else is in a heap.
+//! (`Wakes`), where a new wake takes the old one's place; everything else is in `soonest.rs`.
+
+mod soonest;
 
 use gorgo_types::{Nanos, ReplicaId};
+use soonest::Soonest;
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
 
 /// What happens. The order of the variants is the order of events at one instant, and each place has its reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,7 +136,7 @@ impl PartialOrd for Entry {
 }
 
 impl Ord for Entry {
-    /// Reversed: [`BinaryHeap`] gives the greatest, the agenda wants the earliest.
+    /// Reversed: a heap gives the greatest, the agenda wants the earliest.
     fn cmp(&self, other: &Self) -> Ordering {
         other.key.cmp(&self.key)
     }
@@ -230,7 +232,7 @@ impl Wakes {
 /// Events to come.
 #[derive(Debug, Default)]
 pub struct Agenda {
-    heap: BinaryHeap<Entry>,
+    others: Soonest,
     wakes: Wakes,
     sequence: u64,
 }
@@ -244,7 +246,7 @@ impl Agenda {
         let key = (u128::from(at.0) << 64) | u128::from(order);
         match event {
             Event::Wake(replica, number) => self.wakes.set(replica, number, key),
-            _ => self.heap.push(Entry { key, event }),
+            _ => self.others.push(Entry { key, event }),
         }
     }
 
@@ -252,7 +254,7 @@ impl Agenda {
     #[must_use]
     pub fn next_at(&mut self) -> Option<Nanos> {
         self.wakes.settle();
-        let key = self.heap.peek().map_or(Wakes::NONE, |entry| entry.key).min(self.wakes.first);
+        let key = self.others.first().map_or(Wakes::NONE, |entry| entry.key).min(self.wakes.first);
         (key != Wakes::NONE).then_some(Nanos((key >> 64) as u64))
     }
 
@@ -261,7 +263,7 @@ impl Agenda {
     pub fn has_watches_alone(&mut self) -> bool {
         self.wakes.settle();
         self.wakes.first == Wakes::NONE
-            && self.heap.iter().all(|entry| {
+            && self.others.iter().all(|entry| {
                 let never = entry.at() == Nanos::MAX;
                 never
                     || matches!(
@@ -280,12 +282,12 @@ impl Agenda {
         self.wakes.settle();
         let bound = (u128::from(at.0) << 64) | (u128::from(class) << 56);
         let wake = self.wakes.first;
-        let first = self.heap.peek().map_or(Wakes::NONE, |entry| entry.key);
+        let first = self.others.first().map_or(Wakes::NONE, |entry| entry.key);
         if first.min(wake) >= bound {
             return None;
         }
         if first < wake {
-            return self.heap.pop().map(|entry| (entry.at(), entry.event));
+            return self.others.pop().map(|entry| (entry.at(), entry.event));
         }
         let (key, event) = self.wakes.pop();
         Some((Nanos((key >> 64) as u64), event))
@@ -339,7 +341,7 @@ mod tests {
                 assert_eq!(agenda.pop_before((at, event.class())), None, "at its own place");
                 assert_eq!(agenda.pop_before((at, event.class() + 1)), Some((at, event)));
             }
-            assert_eq!(agenda.heap.len(), sorted.len());
+            assert_eq!(agenda.others.iter().count(), sorted.len());
         }
     }
 

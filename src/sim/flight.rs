@@ -2,42 +2,48 @@
 
 use gorgo_metrics::{RequestRecord, Status, TtftParts};
 use gorgo_model::halves;
-use gorgo_routing::Ticket;
-use gorgo_types::{Nanos, RegionId, ReplicaId, Request};
+use gorgo_routing::{RoutingRequest, Ticket};
+use gorgo_types::{BlockChain, Nanos, RegionId, ReplicaId, Request, Tokens, ZoneId};
 use gorgo_workload::Outgoing;
 
 /// One request between its scheduled time and its end.
 ///
-/// What every event reads comes first, so that most events touch one cache line of a request's seven.
+/// Thousands may wait, and then every line of one is far away when its turn comes. So what every event reads comes first,
+/// in one cache line, then what the first token writes; and what the record says is not here a second time, but for the
+/// replica. It takes six lines.
 #[derive(Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub(crate) struct Flight {
-    /// The replica of this attempt, and its region: the record's, once more.
-    pub replica: Option<(ReplicaId, RegionId)>,
+    /// When the router heard, or will hear, the last of this attempt, if anything: a connection keeps its order. (What
+    /// tells a free slot of the table from a flight is in here too, so that it is in the first line.)
+    pub heard: Option<Nanos>,
+    /// The replica of this attempt: the record's, once more.
+    pub replica: Option<ReplicaId>,
     /// The router that has it.
     pub site: u32,
+    pub ticket: Option<Ticket>,
     /// Round trip between the last router and the replica, one draw for all of the request.
     pub replica_rtt: Nanos,
-    /// When the router heard, or will hear, the last of this attempt: a connection keeps its order.
-    pub heard: Nanos,
-    pub ticket: Option<Ticket>,
-    /// Counts towards the end of the run.
-    pub measured: bool,
-    /// The router that passed it on.
-    pub passed_on: Option<Box<PassedOn>>,
     /// Round trip between client and router, one draw for all of the request.
     pub client_rtt: Nanos,
+    /// The router that passed it on.
+    pub passed_on: Option<Box<PassedOn>>,
 
-    pub request: Request,
     pub record: RequestRecord,
-    /// When it reached the router.
-    pub at_router: Nanos,
     /// When it reached the replica.
     pub at_replica: Nanos,
-    /// When this attempt was dispatched.
-    pub dispatched: Nanos,
+
+    /// What is sent. Who it is, where it comes from and how long its output is, the record says.
+    pub prompt: BlockChain,
+    pub sequence: Option<BlockChain>,
+    pub max_tokens: Tokens,
+    /// When it reached the router; from then on when this attempt was dispatched.
+    pub since: Nanos,
     /// The time this attempt took to open its connection.
     pub set_up: Nanos,
+    pub has_session: bool,
+    /// Counts towards the end of the run.
+    pub measured: bool,
 }
 
 /// What the first of two routers must be told in the end.
@@ -74,29 +80,44 @@ impl Flight {
         let mut record = record_of(&outgoing);
         record.router_region = Some(region);
         record.parts.client_to_router = out_of(client_rtt);
+        let Request { prompt, sequence, max_tokens, has_session, .. } = outgoing.request;
         Self {
+            heard: None,
             replica: None,
             site,
-            replica_rtt: Nanos::ZERO,
-            heard: Nanos::ZERO,
             ticket: None,
-            measured,
-            passed_on: None,
+            replica_rtt: Nanos::ZERO,
             client_rtt,
-            request: outgoing.request,
+            passed_on: None,
             record,
-            at_router: Nanos::ZERO,
             at_replica: Nanos::ZERO,
-            dispatched: Nanos::ZERO,
+            prompt,
+            sequence,
+            max_tokens,
+            since: Nanos::ZERO,
             set_up: Nanos::ZERO,
+            has_session,
+            measured,
         }
     }
 
-    /// The replica it was sent to, and its region.
+    /// What the router may see of it.
+    pub fn visible(&self, residency: Option<ZoneId>) -> RoutingRequest<'_> {
+        RoutingRequest {
+            id: self.record.id,
+            prompt: &self.prompt,
+            max_tokens: self.max_tokens,
+            session: self.has_session.then_some(self.record.id.session),
+            hops: u32::from(self.passed_on.is_some()),
+            residency,
+        }
+    }
+
+    /// The replica it was sent to.
     ///
     /// # Panics
     /// Before it was dispatched.
-    pub fn sent_to(&self) -> (ReplicaId, RegionId) {
+    pub fn sent_to(&self) -> ReplicaId {
         self.replica.expect("the request was dispatched")
     }
 }

@@ -13,36 +13,26 @@ use gorgo_metrics::Status;
 use gorgo_model::network::Traffic;
 use gorgo_model::{EngineRequest, ReplicaEvent, RequestKey};
 use gorgo_random::{Draw, Key, Purpose};
-use gorgo_routing::{Action, RoutingRequest, Target, Ticket};
-use gorgo_types::{Nanos, ReplicaId, Request, RequestId, ZoneId};
+use gorgo_routing::{Action, Target, Ticket};
+use gorgo_types::{Nanos, ReplicaId, RequestId, Tokens};
 use gorgo_workload::{Completed, Outgoing};
 use std::hint::cold_path;
 
 /// The link between clients and the router, as a word of keys; links to replicas are numbered by their region.
 const CLIENT_LINK: u64 = u64::MAX;
 
-/// What the router may see of a request.
-fn visible(request: &Request, hops: u32, residency: Option<ZoneId>) -> RoutingRequest<'_> {
-    RoutingRequest {
-        id: request.id,
-        prompt: &request.prompt,
-        max_tokens: request.max_tokens,
-        session: request.has_session.then_some(request.id.session),
-        hops,
-        residency,
-    }
-}
-
-/// The draw for a request's round trip over a link: it depends on nothing else, so where other requests go changes it
-/// as little as what the policy decided before.
-const fn link_draw(key: Key, id: RequestId, link: u64) -> Draw {
-    key.with(Purpose::NetworkRtt).word(id.session).word(id.turn as u64).word(link).draw()
+/// What is drawn for a request, from the key of a purpose, depends on nothing but its identity and one word: where other
+/// requests go changes it as little as what the policy decided before. Every request draws three times, far apart: one copy
+/// of the code serves all.
+#[inline(never)]
+const fn request_draw(purpose: Key, id: RequestId, word: u64) -> Draw {
+    purpose.word(id.session).word(id.turn as u64).word(word).draw()
 }
 
 /// The draw for the round trip between a request's client and its router.
 #[must_use]
 pub const fn client_draw(key: Key, id: RequestId) -> Draw {
-    link_draw(key, id, CLIENT_LINK)
+    request_draw(key.with(Purpose::NetworkRtt), id, CLIENT_LINK)
 }
 
 impl World<'_> {
@@ -50,7 +40,7 @@ impl World<'_> {
     pub(crate) fn set_out(&mut self, outgoing: Outgoing, measured: bool) {
         let request = &outgoing.request;
         let Ingress { site, leg } = self.ingresses[request.origin.index()];
-        let draw = client_draw(self.key, request.id);
+        let draw = request_draw(self.rtt_key, request.id, CLIENT_LINK);
         let sent = outgoing.sent;
         let client_rtt = self.network.client_rtt_at(&leg, sent, draw);
         let prompt = request.prompt.tokens();
@@ -73,7 +63,7 @@ impl World<'_> {
     /// A request reaches the router.
     pub(crate) fn at_router(&mut self, slot: Slot) -> Step {
         let flight = self.flights.get_mut(slot);
-        flight.at_router = self.now;
+        flight.since = self.now;
         if self.serial_decisions {
             cold_path();
             let site = &mut self.sites[flight.site as usize];
@@ -90,18 +80,10 @@ impl World<'_> {
     /// The router decides on a request: a new one, or the head of its queue.
     pub(crate) fn decide(&mut self, slot: Slot, is_new: bool) -> Step {
         let flight = self.flights.get_mut(slot);
-        let hops = u32::from(flight.passed_on.is_some());
-        let zone = self.residencies[flight.request.origin.index()];
-        let request = visible(&flight.request, hops, zone);
+        let request = flight.visible(self.residencies[flight.record.origin.index()]);
         let router = &mut self.sites[flight.site as usize].router;
-        let draw = self
-            .key
-            .with(Purpose::Decision)
-            .word(request.id.session)
-            .word(u64::from(request.id.turn))
-            .word(u64::from(flight.record.attempts) | u64::from(hops) << 32)
-            .draw()
-            .bits();
+        let attempt = u64::from(flight.record.attempts) | u64::from(request.hops) << 32;
+        let draw = request_draw(self.decision_key, request.id, attempt).bits();
         let mut target = router.decide(self.now, &request, draw).target;
         if let Some((id, replica)) = self.forced
             && id == request.id
@@ -143,15 +125,13 @@ impl World<'_> {
 
     fn dispatch(&mut self, slot: Slot, replica: ReplicaId) {
         let flight = self.flights.get_mut(slot);
-        let zone = self.residencies[flight.request.origin.index()];
-        let hops = u32::from(flight.passed_on.is_some());
-        let request = visible(&flight.request, hops, zone);
+        let request = flight.visible(self.residencies[flight.record.origin.index()]);
         let site = &mut self.sites[flight.site as usize];
         let ticket = site.router.dispatched(self.now, &request, replica);
         let station = &mut self.stations[replica.index()];
         let region = station.region;
         let link = u64::from(region.0) | u64::from(request.hops) << 32;
-        let draw = link_draw(self.key, request.id, link);
+        let draw = request_draw(self.rtt_key, request.id, link);
         let from = site.region;
         let rtt = self.network.rtt_at(from, region, self.now, Traffic::Requests, draw);
         let prompt = request.prompt.tokens();
@@ -180,15 +160,15 @@ impl World<'_> {
         record.score = router.decision().scores().get(replica.index()).copied().unwrap_or(0.0);
         record.predicted_cached_tokens =
             router.signals().get(replica.index()).map_or(0, |s| s.cached_tokens as u32);
-        record.parts.router_queue += self.now - flight.at_router;
+        record.parts.router_queue += self.now - flight.since;
         record.parts.routing = match flight.passed_on {
             Some(_) => record.parts.routing + self.decision_time,
             None => self.decision_time,
         };
         record.parts.connect += set_up;
         record.parts.network_out = sent - start - set_up + out;
-        (flight.replica, flight.ticket) = (Some((replica, region)), Some(ticket));
-        (flight.dispatched, flight.set_up, flight.heard) = (self.now, set_up, Nanos::ZERO);
+        (flight.replica, flight.ticket) = (Some(replica), Some(ticket));
+        (flight.since, flight.set_up, flight.heard) = (self.now, set_up, None);
         flight.replica_rtt = rtt;
         // Opening the connection and sending the request both need the link.
         if sent - start - set_up > self.failures.connect_timeout {
@@ -211,7 +191,7 @@ impl World<'_> {
         let next = self.site_of(self.stations[replica.index()].region);
         let flight = self.flights.get_mut(slot);
         let parts = &mut flight.record.parts;
-        parts.router_queue += self.now - flight.at_router;
+        parts.router_queue += self.now - flight.since;
         parts.routing += self.decision_time;
         parts.connect += set_up;
         parts.forward = out;
@@ -231,7 +211,7 @@ impl World<'_> {
             self.agenda.push(self.now + back_of(first.rtt), Event::EndAtFirstRouter(slot));
             return Ok(());
         }
-        let id = flight.request.id;
+        let id = flight.record.id;
         let at_client = self.now + back_of(flight.client_rtt);
         self.retire(slot, status, at_client)?;
         if self.answers_client {
@@ -244,7 +224,7 @@ impl World<'_> {
     pub(crate) fn at_replica(&mut self, slot: Slot) -> Step {
         let flight = self.flights.get_mut(slot);
         flight.at_replica = self.now;
-        let (replica, _) = flight.sent_to();
+        let replica = flight.sent_to();
         if self.stations[replica.index()].down > 0 {
             cold_path();
             self.reset(slot);
@@ -252,15 +232,15 @@ impl World<'_> {
         }
         let station = &mut self.stations[replica.index()];
         let request = EngineRequest {
-            prompt: flight.request.prompt.clone(),
-            output_tokens: flight.request.output_tokens,
-            max_tokens: flight.request.max_tokens,
-            sequence: flight.request.sequence.clone(),
+            prompt: flight.prompt.clone(),
+            output_tokens: Tokens(u64::from(flight.record.output_tokens)),
+            max_tokens: flight.max_tokens,
+            sequence: flight.sequence.clone(),
             overhead: station.overhead,
         };
         station.engine.arrive(self.now, RequestKey(slot.0), request).map_err(|source| {
             SimError::Request {
-                id: flight.request.id,
+                id: flight.record.id,
                 at: self.now,
                 replica: station.name.clone(),
                 source: Box::new(source),
@@ -321,11 +301,12 @@ impl World<'_> {
     fn replica_event(&mut self, event: ReplicaEvent) {
         let slot = Slot(event.key().0);
         let flight = self.flights.get_mut(slot);
-        let (rtt, (_, region)) = (flight.replica_rtt, flight.sent_to());
+        let rtt = flight.replica_rtt;
+        let region = self.stations[flight.sent_to().index()].region;
         let router = self.sites[flight.site as usize].region;
         let sent = self.network.passes(region, router, event.at(), rtt);
-        let passes_router = (sent + back_of(rtt)).max(flight.heard);
-        flight.heard = passes_router;
+        let passes_router = (sent + back_of(rtt)).max(flight.heard.unwrap_or(Nanos::ZERO));
+        flight.heard = Some(passes_router);
         match event {
             ReplicaEvent::FirstToken { at, ready, admitted, cached_tokens, .. } => {
                 let parts = &mut flight.record.parts;
@@ -376,11 +357,18 @@ impl World<'_> {
     }
 
     /// Passes on the step of a router's tuner that the news ended, where somebody wants to know.
+    #[inline]
     pub(crate) fn tell_tuning(&mut self, site: u32) {
+        if self.tuning.is_some() {
+            self.tell_of_step(site);
+        }
+    }
+
+    #[cold]
+    fn tell_of_step(&mut self, site: u32) {
         if let Some(observer) = self.tuning.as_deref_mut()
             && let Some(step) = self.sites[site as usize].router.take_tune_step()
         {
-            cold_path();
             observer(&step);
         }
     }
@@ -388,10 +376,10 @@ impl World<'_> {
     /// The end of a response passes the router.
     pub(crate) fn end_at_router(&mut self, slot: Slot) -> Step {
         let flight = self.flights.get(slot);
-        let (replica, _) = flight.sent_to();
+        let replica = flight.sent_to();
         let site = &mut self.sites[flight.site as usize];
         if let Some(ticket) = flight.ticket {
-            site.router.finished(self.now, ticket, flight.request.sequence.as_ref());
+            site.router.finished(self.now, ticket, flight.sequence.as_ref());
         }
         self.stations[replica.index()].in_flight -= 1;
         if let Some(connections) = &mut site.connections {
@@ -421,7 +409,7 @@ impl World<'_> {
             site.router.failed(self.now, first.ticket);
             self.refuse(slot, status)?;
         } else {
-            site.router.finished(self.now, first.ticket, flight.request.sequence.as_ref());
+            site.router.finished(self.now, first.ticket, flight.sequence.as_ref());
             self.tell_tuning(first.site);
             self.back_to_client(slot)?;
         }
@@ -440,7 +428,7 @@ impl World<'_> {
 
     /// The end of a response reaches its client.
     pub(crate) fn at_client(&mut self, slot: Slot) -> Step {
-        let id = self.flights.get(slot).request.id;
+        let id = self.flights.get(slot).record.id;
         self.retire(slot, Status::Completed, self.now)?;
         self.client.finished(Completed { id, at: self.now, ok: true });
         Ok(())
@@ -455,24 +443,33 @@ impl World<'_> {
     /// Lets requests of a router's queue go, as long as it gives any.
     pub(crate) fn serve_queue(&mut self, site: u32) -> Step {
         while let Some(action) = self.sites[site as usize].router.poll(self.now) {
-            cold_path();
-            match action {
-                Action::Retry(key) => self.decide(Slot(key), false)?,
-                Action::TimedOut(key) => self.refuse(Slot(key), Status::TimedOut)?,
-            }
+            self.serve(action)?;
         }
         self.watch_deadline(site);
         Ok(())
     }
 
+    #[cold]
+    fn serve(&mut self, action: Action) -> Step {
+        match action {
+            Action::Retry(key) => self.decide(Slot(key), false),
+            Action::TimedOut(key) => self.refuse(Slot(key), Status::TimedOut),
+        }
+    }
+
+    #[inline]
     fn watch_deadline(&mut self, site: u32) {
-        let Site { router, deadline, .. } = &mut self.sites[site as usize];
+        let Site { router, deadline, .. } = &self.sites[site as usize];
         if let Some(at) = router.next_deadline()
             && deadline.is_none_or(|planned| at < planned)
         {
-            cold_path();
-            *deadline = Some(at);
-            self.agenda.push(at.max(self.now), Event::RouterDeadline(site));
+            self.plan_deadline(site, at);
         }
+    }
+
+    #[cold]
+    fn plan_deadline(&mut self, site: u32, at: Nanos) {
+        self.sites[site as usize].deadline = Some(at);
+        self.agenda.push(at.max(self.now), Event::RouterDeadline(site));
     }
 }

@@ -11,7 +11,7 @@ use crate::flight::back_of;
 use crate::world::World;
 use gorgo_metrics::Status;
 use gorgo_scenario::Outage;
-use gorgo_types::ReplicaId;
+use gorgo_types::{Nanos, ReplicaId};
 
 impl World<'_> {
     /// Puts the beginnings and ends of the outages on the agenda.
@@ -48,11 +48,11 @@ impl World<'_> {
     /// The replica's host resets a request's connection: the router hears of it after what was sent before.
     pub(crate) fn reset(&mut self, slot: Slot) {
         let flight = self.flights.get(slot);
-        let (_, region) = flight.sent_to();
+        let region = self.stations[flight.sent_to().index()].region;
         let rtt = flight.replica_rtt;
         let router = self.sites[flight.site as usize].region;
         let sent = self.network.passes(region, router, self.now, rtt);
-        let at = (sent + back_of(rtt)).max(flight.heard);
+        let at = (sent + back_of(rtt)).max(flight.heard.unwrap_or(Nanos::ZERO));
         self.agenda.push(at, Event::AttemptFailed(slot));
     }
 
@@ -60,7 +60,7 @@ impl World<'_> {
     pub(crate) fn attempt_failed(&mut self, slot: Slot) -> Step {
         let now = self.now;
         let flight = self.flights.get_mut(slot);
-        let ((replica, _), site) = (flight.sent_to(), flight.site);
+        let (replica, site) = (flight.sent_to(), flight.site);
         if let Some(ticket) = flight.ticket.take() {
             self.sites[site as usize].router.failed(now, ticket);
         }
@@ -69,7 +69,7 @@ impl World<'_> {
         if record.first_token.is_none() && record.attempts < self.failures.attempts {
             // What this attempt took is one part; the next one starts as a request that has just come.
             record.parts.connect = record.parts.connect - flight.set_up;
-            record.parts.failed_attempts += now - flight.dispatched;
+            record.parts.failed_attempts += now - flight.since;
             record.cached_tokens = 0;
             self.at_router(slot)?;
         } else {

@@ -15,18 +15,28 @@ impl<T> Default for Table<T> {
     }
 }
 
+/// Room for so many is made at once: it costs address space alone, where growing would copy what is under way.
+const MOST_EXPECTED: u64 = 1 << 14;
+
 impl<T> Table<T> {
+    /// So many values come in all: room for them, or for as many as may well be there at a time.
+    pub fn expect(&mut self, values: u64) {
+        self.slots.reserve(usize::try_from(values.min(MOST_EXPECTED)).unwrap_or(0));
+    }
+
     /// Puts a value into a free slot.
     ///
     /// # Panics
     /// With more than 2^32 values at once.
     pub fn insert(&mut self, value: T) -> Slot {
-        if let Some(index) = self.free.pop() {
-            self.slots[index as usize] = Some(value);
-            return Slot(index);
-        }
-        let index = u32::try_from(self.slots.len()).expect("more than 2^32 things under way");
-        self.slots.push(Some(value));
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).expect("more than 2^32 things under way")
+        });
+        let place = &mut self.slots[index as usize];
+        // So that the compiler knows that nothing is to be dropped.
+        assert!(place.is_none(), "a free slot is empty");
+        *place = Some(value);
         Slot(index)
     }
 

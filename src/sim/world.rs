@@ -19,7 +19,7 @@ use crate::stops::Stops;
 use crate::table::Table;
 use gorgo_metrics::{Collector, RunResult, Status, TimelineSample};
 use gorgo_model::{Engine, Network, ReplicaOutput};
-use gorgo_random::Key;
+use gorgo_random::{Key, Purpose};
 use gorgo_routing::{Ignored, Router};
 use gorgo_scenario::FailureSpec;
 use gorgo_types::{Nanos, RegionId, ReplicaId, RequestId, ZoneId};
@@ -66,6 +66,9 @@ pub struct World<'a> {
     pub(crate) client: Client,
     pub(crate) answers_client: bool,
     pub(crate) key: Key,
+    /// The keys of what every request draws.
+    pub(crate) rtt_key: Key,
+    pub(crate) decision_key: Key,
     pub(crate) collector: Collector,
     pub(crate) output: ReplicaOutput,
     pub(crate) forced: Option<(RequestId, ReplicaId)>,
@@ -142,6 +145,8 @@ impl<'a> World<'a> {
             client,
             answers_client,
             key: Key::new(setup.seed),
+            rtt_key: Key::new(setup.seed).with(Purpose::NetworkRtt),
+            decision_key: Key::new(setup.seed).with(Purpose::Decision),
             warm_up: setup.measure.window().from,
             stops: Stops::new(&setup.measure),
             stop: setup.measure.stop,
@@ -163,6 +168,7 @@ impl<'a> World<'a> {
         };
         if let Some(requests) = world.client.source().size_hint() {
             world.collector.expect(requests);
+            world.flights.expect(requests);
         }
         world.plan_outages(&setup.outages);
         world.first_probes()?;
@@ -214,25 +220,43 @@ impl<'a> World<'a> {
         self.finish(cut)
     }
 
+    /// What every request goes through is told here, all else in `happen_beside`, so that the loop stays small.
+    #[inline]
     fn happen(&mut self, event: Event) -> Step {
         match event {
-            Event::AtClient(slot) => return self.at_client(slot),
+            Event::AtRouter(slot) => self.at_router(slot),
+            Event::AtReplica(slot) => self.at_replica(slot),
+            Event::Wake(replica, wake) => self.wake(replica, wake),
+            Event::FirstTokenAtRouter(slot) => {
+                self.first_token_at_router(slot);
+                Ok(())
+            }
+            Event::EndAtRouter(slot) => self.end_at_router(slot),
+            Event::AtClient(slot) => self.at_client(slot),
+            _ => self.happen_beside(event),
+        }
+    }
+
+    #[inline(never)]
+    fn happen_beside(&mut self, event: Event) -> Step {
+        match event {
             Event::ProbeAnswered(slot) => return self.probe_answered(slot),
-            Event::FirstTokenAtRouter(slot) => self.first_token_at_router(slot),
-            Event::EndAtRouter(slot) => return self.end_at_router(slot),
             Event::AttemptFailed(slot) => return self.attempt_failed(slot),
             Event::FirstTokenAtFirstRouter(slot) => self.first_token_at_first_router(slot),
             Event::EndAtFirstRouter(slot) => return self.end_at_first_router(slot),
             Event::RouterDeadline(site) => return self.router_deadline(site),
             Event::Up(replica) => self.up(replica),
             Event::Down(replica) => return self.down(replica),
-            Event::AtRouter(slot) => return self.at_router(slot),
             Event::Turn(slot) => return self.decide(slot, true),
-            Event::AtReplica(slot) => return self.at_replica(slot),
-            Event::Wake(replica, wake) => return self.wake(replica, wake),
             Event::ProbeRound(watch, round) => return self.probe_round(watch, round),
             Event::ProbeAtReplica(slot) => self.probe_at_replica(slot),
             Event::Sample => self.sample(),
+            Event::AtRouter(_)
+            | Event::AtReplica(_)
+            | Event::Wake(..)
+            | Event::FirstTokenAtRouter(_)
+            | Event::EndAtRouter(_)
+            | Event::AtClient(_) => unreachable!("`happen` has them"),
         }
         Ok(())
     }
@@ -333,6 +357,7 @@ impl<'a> World<'a> {
     }
 
     /// Records what is still under way, asks the replicas for their totals, and checks the laws once more.
+    #[inline(never)]
     fn finish(mut self, cut: Option<Nanos>) -> Result<RunResult, SimError> {
         if let Some((id, _)) = self.forced
             && !self.forced_seen

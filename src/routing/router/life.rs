@@ -129,8 +129,14 @@ impl Router {
     /// What the end of a request says of its replica's health.
     #[inline]
     fn ended(&mut self, now: Nanos, ticket: Ticket, end: End) {
+        if self.health.is_some() {
+            self.tell_health(now, ticket, end);
+        }
+    }
+
+    #[cold]
+    fn tell_health(&mut self, now: Nanos, ticket: Ticket, end: End) {
         if let Some(health) = &mut self.health {
-            cold_path();
             health.ended(now, ticket.slot(), end, &mut self.fleet);
             self.queue.unblock();
         }

@@ -1,8 +1,9 @@
 //! The simulation phase alone: requests per second of one run of one policy, records and all checks on.
 //!
 //! `cargo bench -p gorgo-sim` runs generated requests (prompts of about 1,400 tokens, a third to two thirds of them
-//! shared, 150 tokens of output, Poisson arrivals of 10 a second and replica) through 1, 8 and 64 replicas in three
-//! regions, with blocks of 512 and 16 tokens. The requests are made before the clock starts.
+//! shared, 150 tokens of output, Poisson arrivals of 80 a second) through 1, 8 and 64 replicas in three regions, with
+//! blocks of 512 and 16 tokens. One replica alone cannot serve that many: thousands of requests wait before it, and their
+//! state lies far out in memory. The requests are made before the clock starts.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gorgo_scenario::Resolved;
