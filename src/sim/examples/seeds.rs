@@ -1,9 +1,10 @@
 //! Runs every policy of a scenario on many seeds and holds each against the first: is a difference more than luck?
 //!
-//! `cargo run --release -p gorgo-sim --example seeds -- SCENARIO SEEDS [PATH=VALUE ...]`, where SEEDS is their number (100:
-//! the seeds 1 to 100) or the first and the last (1001-1040), writes one line of CSV for each seed and policy to stdout, and to stderr, for each policy, the median over seeds of its P50 and P95 TTFT and P95
-//! E2E, and the distribution over seeds of its P95 TTFT relative to the first policy's, and the share of seeds in which
-//! it is lower. Under one seed all policies meet the same requests and the same network. It uses every core.
+//! `cargo run --release -p gorgo-sim --example seeds -- SCENARIO SEEDS [PATH=VALUE ...]`, where SEEDS is their number
+//! (100: the seeds 1 to 100) or the first and the last (1001-1040), writes one line of CSV for each seed and policy to
+//! stdout, and to stderr, for each policy, the median over seeds of its P50 and P95 TTFT and P95 E2E, and the
+//! distribution over seeds of its P95 TTFT relative to the first policy's, and the share of seeds in which it is lower.
+//! Under one seed all policies meet the same requests and the same network. It uses every core.
 
 use gorgo_metrics::RunResult;
 use gorgo_scenario::Resolved;
