@@ -79,7 +79,7 @@ Cost of the measured window, USD (cost_usd; null where a price is missing: unpri
   unpriced               what was used and has no price
 
 Tuner of the policy's weights (only where the policy has one)
-  tuner.strategy         one_fifth or paired
+  tuner.strategy         one_fifth, paired or schedule
   tuner.steps, tuner.accepted   candidates that were judged; of these, accepted
   tuner.start, tuner.weights   the weights at the start, and the best known at the end
 
@@ -114,8 +114,8 @@ tune.jsonl: a head that names the weights, then one line a step of the tuner
   step, at_ns, samples   candidates proposed, the run's clock, and completed requests told of by then
   weight                 the one weight that was judged; only of paired, which judges one at a time
   candidate, score, accepted   the weights judged, how they did (higher is better; one_fifth: minus the percentile of the
-                         cost, in s; paired: standard deviations of chance above what it was compared with), and whether
-                         they stay
+                         cost, in s; paired: standard deviations of chance above what it was compared with; schedule: 0),
+                         and whether they stay
   sigma, best, next      step size and best known weights after that, and the weights judged next
 
 Percentiles are nearest rank, ceil(q n). Requests that failed, were rejected, timed out or had not finished when the

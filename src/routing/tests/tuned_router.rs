@@ -139,7 +139,7 @@ fn the_same_requests_give_the_same_steps_and_every_decision_comes_out_again() {
     for strategy in [paired(), StrategyConfig::OneFifth(OneFifthParameters::default())] {
         let run = |seed| {
             let mut tuned = router(gorgo());
-            tuned.tune(&config(strategy), seed).expect("it fits");
+            tuned.tune(&config(strategy.clone()), seed).expect("it fits");
             drive(&mut tuned, 1_500, |w_rtt| 300.0 / (1.0 + w_rtt))
         };
         let (steps, rows) = run(1);

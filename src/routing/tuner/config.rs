@@ -5,6 +5,7 @@
 
 use super::one_fifth::OneFifthParameters;
 use super::paired::PairedParameters;
+use super::schedule::ScheduleParameters;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -45,13 +46,15 @@ pub struct Objective {
 }
 
 /// The strategy.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StrategyConfig {
     /// GORGO v2's.
     OneFifth(OneFifthParameters),
     /// This project's.
     Paired(PairedParameters),
+    /// None: weights as they are written.
+    Schedule(ScheduleParameters),
 }
 
 /// What a tuner refuses.
@@ -172,6 +175,7 @@ impl TunerConfig {
         match &self.strategy {
             StrategyConfig::OneFifth(parameters) => parameters.validate(),
             StrategyConfig::Paired(parameters) => parameters.validate(),
+            StrategyConfig::Schedule(parameters) => parameters.validate(),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Tuning a policy's weights while it routes, on nothing but the times of the requests that it routed.
 //!
 //! A tuner searches over the weights that its [`TunerConfig`] names, each inside a box.
-//! Two strategies stand side by side. [`one_fifth`] is the published one of GORGO v2, faults included: it installs one
+//! Three strategies stand side by side. [`one_fifth`] is the published one of GORGO v2, faults included: it installs one
 //! candidate after the other and compares windows of *different* times. [`paired`] routes requests of the same minutes by
-//! different weights, and compares those.
+//! different weights, and compares those. [`schedule`] searches for nothing: it plays a published run's weights again.
 //!
 //! What a caller does for each request, in the order of its life:
 //! 1. [`Tuner::assign`] says which weights route the next request. It changes nothing, however often it is asked.
@@ -24,6 +24,7 @@ pub mod one_fifth;
 pub mod paired;
 mod paired_parameters;
 mod rank;
+pub mod schedule;
 mod score;
 mod step;
 mod strategy;
@@ -32,6 +33,7 @@ pub use config::{Bounds, Objective, StrategyConfig, TunerConfig, TunerError};
 pub use evolution::{Evolution, EvolutionParameters};
 pub use one_fifth::{OneFifth, OneFifthParameters};
 pub use paired::{Paired, PairedParameters};
+pub use schedule::{Change, Schedule, ScheduleParameters};
 pub use score::{Sample, percentile};
 pub use step::{TuneHead, TuneStep};
 pub use strategy::{Assignment, TunedWeights, Tuner};

@@ -3,6 +3,7 @@
 use super::config::{StrategyConfig, TunerConfig, TunerError};
 use super::one_fifth::OneFifth;
 use super::paired::Paired;
+use super::schedule::Schedule;
 use super::score::Sample;
 use super::step::TuneStep;
 use gorgo_types::Nanos;
@@ -51,6 +52,7 @@ pub struct Tuner {
 enum Strategy {
     OneFifth(OneFifth),
     Paired(Paired),
+    Schedule(Schedule),
 }
 
 impl Tuner {
@@ -68,6 +70,9 @@ impl Tuner {
             StrategyConfig::Paired(parameters) => {
                 Strategy::Paired(Paired::new(*parameters, *objective, weights, start, seed)?)
             }
+            StrategyConfig::Schedule(parameters) => {
+                Strategy::Schedule(Schedule::new(parameters, weights, start)?)
+            }
         };
         let names = weights.iter().map(|weight| weight.name.clone()).collect();
         Ok(Self { names, start: start.to_vec(), strategy, steps: 0, accepted: 0 })
@@ -78,7 +83,9 @@ impl Tuner {
     pub fn assign(&self) -> Assignment {
         match &self.strategy {
             // Every request is the candidate's, and which one counts for whom is not asked.
-            Strategy::OneFifth(_) => Assignment { trial: self.steps + 1, place: None },
+            Strategy::OneFifth(_) | Strategy::Schedule(_) => {
+                Assignment { trial: self.steps + 1, place: None }
+            }
             Strategy::Paired(tuner) => tuner.assign(),
         }
     }
@@ -89,6 +96,7 @@ impl Tuner {
         match &self.strategy {
             Strategy::OneFifth(tuner) => tuner.weights(),
             Strategy::Paired(tuner) => tuner.weights(assignment),
+            Strategy::Schedule(schedule) => schedule.weights(),
         }
     }
 
@@ -96,7 +104,7 @@ impl Tuner {
     /// replica has cached. False: it will not be judged.
     pub fn dispatched(&mut self, assignment: Assignment, work_tokens: u64) -> bool {
         match &mut self.strategy {
-            Strategy::OneFifth(_) => true,
+            Strategy::OneFifth(_) | Strategy::Schedule(_) => true,
             Strategy::Paired(tuner) => tuner.dispatched(assignment, work_tokens),
         }
     }
@@ -110,7 +118,7 @@ impl Tuner {
     ) -> Option<TuneStep> {
         let step = match (&mut self.strategy, assignment) {
             (Strategy::Paired(tuner), Some(assignment)) => tuner.first_token(assignment, ttft, now),
-            (Strategy::OneFifth(_) | Strategy::Paired(_), _) => None,
+            _ => None,
         };
         self.count(step)
     }
@@ -127,6 +135,7 @@ impl Tuner {
             (Strategy::OneFifth(tuner), _) => tuner.observe(sample, now),
             (Strategy::Paired(tuner), Some(assignment)) => tuner.observe(assignment, sample, now),
             (Strategy::Paired(_), None) => None,
+            (Strategy::Schedule(schedule), _) => schedule.observe(now),
         };
         self.count(step)
     }
@@ -140,7 +149,7 @@ impl Tuner {
     ) -> Option<TuneStep> {
         let step = match (&mut self.strategy, assignment) {
             (Strategy::Paired(tuner), Some(assignment)) => tuner.lost(assignment, failed, now),
-            (Strategy::OneFifth(_) | Strategy::Paired(_), _) => None,
+            _ => None,
         };
         self.count(step)
     }
@@ -163,6 +172,7 @@ impl Tuner {
         match &self.strategy {
             Strategy::OneFifth(tuner) => tuner.best(),
             Strategy::Paired(tuner) => tuner.best(),
+            Strategy::Schedule(schedule) => schedule.weights(),
         }
     }
 
@@ -172,6 +182,7 @@ impl Tuner {
         match self.strategy {
             Strategy::OneFifth(_) => "one_fifth",
             Strategy::Paired(_) => "paired",
+            Strategy::Schedule(_) => "schedule",
         }
     }
 

@@ -3,7 +3,8 @@
 
 use gorgo_config::Located;
 use gorgo_routing::tuner::{
-    Objective, OneFifthParameters, PairedParameters, StrategyConfig, TunerConfig,
+    Objective, OneFifthParameters, PairedParameters, ScheduleParameters, StrategyConfig,
+    TunerConfig,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,10 @@ pub struct TunerTable {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "numbers::<PairedParameters>")]
     pub paired: Option<Located<PairedParameters>>,
+    /// Weights as somebody's log has them: each from so many completed requests on. Nothing is searched for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schedule")]
+    pub schedule: Option<Located<ScheduleParameters>>,
 }
 
 impl TunerTable {
@@ -41,13 +46,37 @@ impl TunerTable {
             objective: Some(config.objective.into()),
             one_fifth: None,
             paired: None,
+            schedule: None,
         };
-        match config.strategy {
-            StrategyConfig::OneFifth(parameters) => table.one_fifth = Some(parameters.into()),
-            StrategyConfig::Paired(parameters) => table.paired = Some(parameters.into()),
+        match &config.strategy {
+            StrategyConfig::OneFifth(parameters) => table.one_fifth = Some((*parameters).into()),
+            StrategyConfig::Paired(parameters) => table.paired = Some((*parameters).into()),
+            StrategyConfig::Schedule(parameters) => {
+                table.schedule = Some(parameters.clone().into());
+            }
         }
         table
     }
+}
+
+/// The schema of a schedule.
+fn schedule(_: &mut SchemaGenerator) -> Schema {
+    let weights = json!({ "type": "object", "additionalProperties": { "type": "number" } });
+    let completed = json!({ "type": "integer", "minimum": 1 });
+    let change = json!({
+        "type": "object",
+        "properties": { "completed": completed, "weights": weights },
+        "required": ["completed", "weights"],
+        "additionalProperties": false,
+    });
+    let changes = json!({ "type": "array", "items": change, "minItems": 1 });
+    let table = json!({
+        "type": "object",
+        "properties": { "changes": changes },
+        "required": ["changes"],
+        "additionalProperties": false,
+    });
+    Schema::try_from(table).unwrap_or_default()
 }
 
 /// The schema of a table of numbers and switches, all of which may be left out: names and defaults are those of the

@@ -29,18 +29,26 @@ impl Context<'_> {
     }
 
     fn strategy(&self, given: &Located<TunerTable>) -> Result<StrategyConfig, Diagnostic> {
-        match (&given.value.one_fifth, &given.value.paired) {
-            (Some(parameters), None) => Ok(StrategyConfig::OneFifth(parameters.value)),
-            (None, Some(parameters)) => Ok(StrategyConfig::Paired(parameters.value)),
-            (Some(_), Some(second)) => {
-                let problem = "got a second strategy, wanted one of one_fifth and paired";
-                Err(self.document.blame(second, problem))
+        let TunerTable { one_fifth, paired, schedule, .. } = &given.value;
+        match (one_fifth, paired, schedule) {
+            (Some(parameters), None, None) => Ok(StrategyConfig::OneFifth(parameters.value)),
+            (None, Some(parameters), None) => Ok(StrategyConfig::Paired(parameters.value)),
+            (None, None, Some(parameters)) => {
+                Ok(StrategyConfig::Schedule(parameters.value.clone()))
             }
-            (None, None) => {
-                let problem = "got no strategy, wanted one of the tables one_fifth and paired";
+            (None, None, None) => {
+                let problem =
+                    "got no strategy, wanted one of the tables one_fifth, paired and schedule";
                 Err(self.document.blame(given, problem))
             }
+            (_, _, Some(second)) => Err(self.second_strategy(second)),
+            (_, Some(second), None) => Err(self.second_strategy(second)),
         }
+    }
+
+    fn second_strategy<T>(&self, second: &Located<T>) -> Diagnostic {
+        let problem = "got a second strategy, wanted one of one_fifth, paired and schedule";
+        self.document.blame(second, problem)
     }
 
     fn tuner_error(
@@ -84,7 +92,7 @@ fn deepest<'t, 'd>(
     let follow =
         |path: &[&str]| path.iter().try_fold(table, |place, step| place.get_ref().get(*step));
     let steps: Vec<&str> = parameter.split('.').collect();
-    let folders: [&[&str]; 5] =
-        [&[], &["objective"], &["one_fifth"], &["one_fifth", "search"], &["paired"]];
+    let folders: [&[&str]; 6] =
+        [&[], &["objective"], &["one_fifth"], &["one_fifth", "search"], &["paired"], &["schedule"]];
     folders.iter().find_map(|folder| follow(&[folder, steps.as_slice()].concat()))
 }
