@@ -273,3 +273,21 @@ fn a_score_that_is_no_number_or_an_endless_row_of_successes_breaks_nothing() {
     let candidate = search.propose(&[0.0, -1e-3]).expect("it goes on");
     assert!((candidate[0] - 0.3).abs() < 1e-12 && candidate[1] == 0.05, "{candidate:?}");
 }
+
+#[test]
+fn the_scenario_that_plays_the_run_again_has_the_log() {
+    let scenario = include_str!("../../../scenarios/papers/v2_apr5.toml");
+    let installed = LOG.windows(2).map(|rows| (rows[0].1, rows[1].2, rows[1].3));
+    // When the search had ended, the best stayed: the candidate of step 18.
+    let wanted: Vec<String> = installed
+        .chain([(1760, LOG[17].2, LOG[17].3)])
+        .map(|(completed, w_rtt, w_queue)| {
+            format!(
+                "{{ completed = {completed}, weights = {{ w_rtt = {w_rtt}, w_queue = {w_queue} }} }},"
+            )
+        })
+        .collect();
+    let lines = scenario.lines().map(str::trim).filter(|line| line.starts_with("{ completed"));
+    let found: Vec<&str> = lines.collect();
+    assert_eq!(found, wanted);
+}
