@@ -123,7 +123,19 @@ impl World<'_> {
         }
     }
 
+    /// What a request that a router decides on now takes until it leaves.
+    fn routing_time(&self, site: u32) -> Nanos {
+        let mut takes = self.decision_time;
+        if self.delay_per_stream > Nanos::ZERO {
+            cold_path();
+            let streams = self.sites[site as usize].router.in_flight() as u64;
+            takes += Nanos(self.delay_per_stream.0.saturating_mul(streams));
+        }
+        takes
+    }
+
     fn dispatch(&mut self, slot: Slot, replica: ReplicaId) {
+        let routing = self.routing_time(self.flights.get(slot).site);
         let flight = self.flights.get_mut(slot);
         let request = flight.visible(self.residencies[flight.record.origin.index()]);
         let site = &mut self.sites[flight.site as usize];
@@ -146,10 +158,10 @@ impl World<'_> {
         }
         if site.forwards_to(region) {
             cold_path();
-            return self.pass_on(slot, replica, ticket, [set_up, out, rtt]);
+            return self.pass_on(slot, replica, ticket, [routing, set_up, out, rtt]);
         }
         let router = &site.router;
-        let start = self.now + self.decision_time;
+        let start = self.now + routing;
         let opened = self.network.passes(from, region, start, rtt) + set_up;
         let sent = self.network.passes(from, region, opened, rtt);
         station.in_flight += 1;
@@ -162,8 +174,8 @@ impl World<'_> {
             router.signals().get(replica.index()).map_or(0, |s| s.cached_tokens as u32);
         record.parts.router_queue += self.now - flight.since;
         record.parts.routing = match flight.passed_on {
-            Some(_) => record.parts.routing + self.decision_time,
-            None => self.decision_time,
+            Some(_) => record.parts.routing + routing,
+            None => routing,
         };
         record.parts.connect += set_up;
         record.parts.network_out = sent - start - set_up + out;
@@ -186,19 +198,19 @@ impl World<'_> {
         slot: Slot,
         replica: ReplicaId,
         ticket: Ticket,
-        [set_up, out, rtt]: [Nanos; 3],
+        [routing, set_up, out, rtt]: [Nanos; 4],
     ) {
         let next = self.site_of(self.stations[replica.index()].region);
         let flight = self.flights.get_mut(slot);
         let parts = &mut flight.record.parts;
         parts.router_queue += self.now - flight.since;
-        parts.routing += self.decision_time;
+        parts.routing += routing;
         parts.connect += set_up;
         parts.forward = out;
         let site = flight.site;
         flight.passed_on = Some(Box::new(PassedOn { site, replica, ticket, rtt, refused: None }));
         flight.site = next;
-        self.agenda.push(self.now + self.decision_time + set_up + out, Event::AtRouter(slot));
+        self.agenda.push(self.now + routing + set_up + out, Event::AtRouter(slot));
     }
 
     /// The router turns a request away; the client hears of it half a round trip later.

@@ -1,6 +1,6 @@
 //! What a tuner did over time: one panel for each weight, the best known as a line and every candidate as a dot (filled
 //! where it was accepted), then the step size (of each weight, where each has its own) and the score, on the same axis
-//! of time.
+//! of time. Weights that only follow a schedule have no step size and no score, and no panels for them.
 
 use super::axis::{Frame, Scale, TICK_SIZE, TITLE_SIZE, Tick, short};
 use super::canvas::{
@@ -19,25 +19,60 @@ const BEST: Ink = PALETTE[0];
 const ACCEPTED: Ink = PALETTE[1];
 const REFUSED: Ink = PALETTE[7];
 
+/// What a panel shows.
+#[derive(Clone, Copy)]
+enum Panel<'a> {
+    Weight(usize, &'a str),
+    StepSize,
+    Score,
+}
+
+impl<'a> Panel<'a> {
+    /// From top to bottom.
+    fn all(names: &[&'a str], searches: bool) -> Vec<Self> {
+        let weights = names.iter().enumerate().map(|(place, name)| Panel::Weight(place, name));
+        let search = [Panel::StepSize, Panel::Score].into_iter().filter(|_| searches);
+        weights.chain(search).collect()
+    }
+
+    const fn name(self) -> &'a str {
+        match self {
+            Self::Weight(_, name) => name,
+            Self::StepSize => "step size",
+            Self::Score => "score",
+        }
+    }
+}
+
+/// Whether anything was tried out: a schedule only says what comes when.
+fn searches(steps: &[TuneStep]) -> bool {
+    steps.is_empty() || steps.iter().any(|step| step.sigma != 0.0 || step.score != 0.0)
+}
+
 /// The plot, as SVG.
 #[must_use]
 pub fn tuning(tuning: &Tuning<'_>) -> String {
     let names = tuning.names();
-    let panels = names.len() + 2;
-    let bottom = HEADING + (PANEL + BETWEEN) * panels as f64;
+    let searches = searches(tuning.steps);
+    let panels = Panel::all(&names, searches);
+    let bottom = HEADING + (PANEL + BETWEEN) * panels.len() as f64;
     let sizes = step_sizes(tuning.steps, &names);
-    let legend = Legend::new(entries(&sizes), WIDTH - 40.0);
+    let entries = if searches { entries(&sizes) } else { in_force() };
+    let legend = Legend::new(entries, WIDTH - 40.0);
     let (time, unit_s, unit) = time_scale(tuning.steps);
     draw(WIDTH, bottom + 34.0 + legend.height() + 14.0, |canvas| {
         let title = format!("Weights of {}, tuned by {}", tuning.policy, tuning.summary.strategy);
         let (steps, accepted) = (tuning.summary.steps, tuning.summary.accepted);
         let (scenario, seed) = (tuning.scenario, tuning.seed);
-        let about = format!("{scenario}, seed {seed}, {steps} steps, {accepted} accepted");
+        let mut about = format!("{scenario}, seed {seed}, {steps} steps");
+        if searches {
+            about += &format!(", {accepted} accepted");
+        }
         heading(canvas, WIDTH, &title, &about);
-        for panel in 0..panels {
-            let top = HEADING + (PANEL + BETWEEN) * panel as f64;
+        for (place, &panel) in panels.iter().enumerate() {
+            let top = HEADING + (PANEL + BETWEEN) * place as f64;
             let frame = Frame { left: LEFT, top, width: WIDTH - LEFT - 22.0, height: PANEL };
-            let is_last = panel + 1 == panels;
+            let is_last = place + 1 == panels.len();
             let mut ticks = time.linear_ticks(10.0, short);
             if !is_last {
                 ticks =
@@ -46,19 +81,16 @@ pub fn tuning(tuning: &Tuning<'_>) -> String {
             frame.draw_x(canvas, time, &ticks);
             let look =
                 Lettering { upward: true, ink: GREY, ..Lettering::new(TICK_SIZE, Align::Middle) };
-            let name = names.get(panel).copied();
-            let name = name.unwrap_or(if is_last { "score" } else { "step size" });
-            canvas.text(name, (26.0, frame.top + frame.height / 2.0), look);
-            if tuning.steps.is_empty() {
-                frame.say(canvas, "No step: too few requests.");
-            } else if panel < names.len() {
-                let start = tuning.summary.start.values().nth(panel).copied();
-                let start = start.unwrap_or(1.0);
-                weight(canvas, frame, (time, unit_s), tuning.steps, (panel, names[panel]), start);
-            } else if is_last {
-                score(canvas, frame, (time, unit_s), tuning.steps);
-            } else {
-                sigma(canvas, frame, (time, unit_s), tuning.steps, &sizes);
+            canvas.text(panel.name(), (26.0, frame.top + frame.height / 2.0), look);
+            match panel {
+                _ if tuning.steps.is_empty() => frame.say(canvas, "No step: too few requests."),
+                Panel::Weight(index, name) => {
+                    let start = tuning.summary.start.values().nth(index).copied();
+                    let start = start.unwrap_or(1.0);
+                    weight(canvas, frame, (time, unit_s), tuning.steps, (index, name), start);
+                }
+                Panel::StepSize => sigma(canvas, frame, (time, unit_s), tuning.steps, &sizes),
+                Panel::Score => score(canvas, frame, (time, unit_s), tuning.steps),
             }
             frame.draw_edges(canvas);
         }
@@ -136,6 +168,14 @@ fn step_sizes<'a>(steps: &[TuneStep], names: &[&'a str]) -> StepSizes<'a> {
     let own = names.iter().copied().map(Some).zip(PALETTE[2..7].iter().copied().cycle());
     let has_steps = |of: Option<&str>| steps.iter().any(|step| step.weight.as_deref() == of);
     std::iter::once((None, BEST)).chain(own).filter(|&(of, _)| has_steps(of)).collect()
+}
+
+/// The legend of a schedule.
+fn in_force() -> Vec<(String, Sample)> {
+    vec![
+        ("in force".to_owned(), Sample::Line(Stroke::solid(BEST, 1.8))),
+        ("installed".to_owned(), Sample::Box(ACCEPTED)),
+    ]
 }
 
 fn entries(sizes: &StepSizes<'_>) -> Vec<(String, Sample)> {

@@ -56,6 +56,10 @@ pub struct RouterTable {
     /// waits its turn. Default: false, decisions do not wait for each other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial_decisions: Option<bool>,
+    /// What each response that the router is passing on at that moment adds before a request leaves it: a program of one
+    /// thread serves them in between. Default: 0s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_per_stream: Option<Duration>,
     /// Requests that may be in flight to one replica. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_in_flight_per_replica: Option<Located<Count>>,

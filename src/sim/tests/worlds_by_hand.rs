@@ -71,6 +71,27 @@ fn a_router_of_one_thread_decides_on_one_request_after_the_other() {
 }
 
 #[test]
+fn responses_under_way_keep_a_request_in_the_router() {
+    let mut bench = Bench::new(profile(), &[10.0, 10.0, 10.0]);
+    bench.policy = "round-robin";
+    let at = |session, ms| (Nanos(ms * MS), request(session, 100, 1));
+    // Two together, one while both are under way, one when all is over.
+    let requests = vec![at(0, 0), at(1, 0), at(2, 4), at(3, 90)];
+    let mut setup = bench.setup(Box::new(Listed::new(requests)), Records::Always);
+    (setup.decision_time, setup.serial_decisions) = (Nanos(4 * MS), true);
+    setup.delay_per_stream = Nanos(3 * MS);
+    let run = World::new(setup).unwrap().run().unwrap();
+    let parts = |of| {
+        let parts = &record(&run, of).parts;
+        [parts.router_queue, parts.routing].map(|part| part.0 / MS)
+    };
+    // They wait for each other's decisions, but not for what others' responses add.
+    assert_eq!([0, 1, 2, 3].map(parts), [[0, 4], [4, 7], [4, 10], [0, 4]]);
+    let ttft = [0, 1, 2, 3].map(|of| record(&run, of).ttft().unwrap().0 / MS);
+    assert_eq!(ttft, [34, 41, 44, 34]);
+}
+
+#[test]
 fn regret_is_what_the_other_choice_would_have_given() {
     let mut bench = Bench::new(profile(), &[10.0, 50.0]);
     let of = |bench: &Bench, session| {

@@ -147,3 +147,44 @@ fn what_a_tuner_did_is_drawn_whatever_it_was() {
         assert_eq!(svg, plot::tuning(&tuning));
     }
 }
+
+/// Weights that follow a schedule were neither judged nor drawn: there is no step size and no score to show.
+#[test]
+fn a_schedule_has_panels_for_its_weights_alone() {
+    let weights = |rtt| [("w_rtt".to_owned(), rtt)].into();
+    let summary = gorgo_metrics::TunerSummary {
+        strategy: "schedule".to_owned(),
+        steps: 1,
+        accepted: 1,
+        start: weights(0.5),
+        weights: weights(0.25),
+    };
+    let mut step = gorgo_routing::tuner::TuneStep {
+        step: 1,
+        at_ns: gorgo_types::Nanos::from_secs(7),
+        samples: 128,
+        weight: None,
+        candidate: vec![0.25],
+        score: 0.0,
+        accepted: true,
+        sigma: 0.0,
+        best: vec![0.25],
+        next: None,
+    };
+    let drawn = |step: &gorgo_routing::tuner::TuneStep| {
+        let steps = std::slice::from_ref(step);
+        let (scenario, policy) = ("test", "gorgo");
+        let svg = plot::tuning(&gorgo_report::Tuning {
+            scenario,
+            policy,
+            seed: 1,
+            summary: &summary,
+            steps,
+        });
+        check(&svg);
+        ["w_rtt", "in force", "step size", "score", "accepted"].map(|text| svg.contains(text))
+    };
+    assert_eq!(drawn(&step), [true, true, false, false, false]);
+    step.sigma = 0.5;
+    assert_eq!(drawn(&step), [true, false, true, true, true]);
+}

@@ -132,7 +132,7 @@ fn write(file: Option<&Path>, text: &str) -> Result<(), String> {
 /// Searches from `start`; the result is the centre of the last generation, or the best candidate if that is better.
 fn fit(task: &Task, options: &Options, start: Values) -> Result<Values, String> {
     let free = options.free();
-    let mut search = Search::new(start.places(&free), 0.12, options.search_seed);
+    let mut search = Search::new(start.places(&free), options.step, options.search_seed);
     let mut best = (f64::INFINITY, start.clone());
     for generation in 0..options.generations {
         let candidates = search.ask();

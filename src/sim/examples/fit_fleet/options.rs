@@ -17,6 +17,8 @@ pub struct Options {
     pub generations: u64,
     /// `--search-seed N`
     pub search_seed: u64,
+    /// `--step SHARE`: how far it first goes from its start, as a share of the way between the bounds.
+    pub step: f64,
     /// `--threads N`
     pub threads: usize,
     /// `--at NAME=VALUE`: where a parameter starts.
@@ -31,7 +33,7 @@ pub struct Options {
     pub report: Option<PathBuf>,
 }
 
-const KNOWN: &str = "--scenario, --data, --set, --seeds, --generations, --search-seed, --threads, --at, --fix, --other, \
+const KNOWN: &str = "--scenario, --data, --set, --seeds, --generations, --search-seed, --step, --threads, --at, --fix, --other, \
                      --profile or --report";
 
 impl Options {
@@ -44,6 +46,7 @@ impl Options {
             seeds: 4,
             generations: 60,
             search_seed: 1,
+            step: 0.12,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             at: Vec::new(),
             fixed: Vec::new(),
@@ -63,6 +66,13 @@ impl Options {
                 "--seeds" => options.seeds = whole()?.clamp(1, 1_000),
                 "--generations" => options.generations = whole()?,
                 "--search-seed" => options.search_seed = whole()?,
+                "--step" => {
+                    let wanted = || format!("--step {value}: wanted a number above 0, at most 1");
+                    options.step = value.parse().map_err(|_| wanted())?;
+                    if !(options.step > 0.0 && options.step <= 1.0) {
+                        return Err(wanted());
+                    }
+                }
                 "--threads" => options.threads = whole()?.clamp(1, 256) as usize,
                 "--at" => {
                     let wanted = || format!("--at {value}: wanted NAME=VALUE, a number above 0");
