@@ -102,6 +102,12 @@ impl Engine {
         either!(self, replica => replica.observe(now))
     }
 
+    /// See [`crate::Replica::decode_step`].
+    #[must_use]
+    pub fn decode_step(&self, now: Nanos) -> Option<(u32, Nanos)> {
+        either!(self, replica => replica.decode_step(now))
+    }
+
     /// See [`crate::Replica::totals`].
     #[must_use]
     pub const fn totals(&self) -> ReplicaTotals {

@@ -145,6 +145,17 @@ impl<S: Scheduler> Replica<S> {
         Observation { queued_requests, ..S::observe(self, now) }
     }
 
+    /// The decode step that is under way at `now`: how many sequences get a token at its end, and how long it takes. None
+    /// where nothing is decoded, and in a batch that prefills, whoever decodes beside.
+    ///
+    /// Boundaries up to `now` must have been processed by [`Replica::advance`] already.
+    #[must_use]
+    pub fn decode_step(&self, now: Nanos) -> Option<(u32, Nanos)> {
+        let Iteration::Decode(run) = self.iteration else { return None };
+        let step = run.series.step_after(run.steps_ended(now)).to_nanos();
+        Some((S::observe(self, now).running_requests, step.max(Nanos(1))))
+    }
+
     /// Counts since the start, up to the last boundary.
     #[must_use]
     pub const fn totals(&self) -> ReplicaTotals {

@@ -99,8 +99,8 @@ pub struct RouterSpec {
     pub decision_time: Nanos,
     /// Whether decisions are made one after the other.
     pub serial_decisions: bool,
-    /// What each response that is being passed on adds before a request leaves.
-    pub delay_per_stream: Nanos,
+    /// What passing on a token takes of the time in which decisions are made.
+    pub relay_time_per_token: Nanos,
     /// Requests that may be in flight to one replica; none: no limit.
     pub max_in_flight_per_replica: Option<u32>,
     /// Requests that may wait in the router for a replica below its limit; [`u32::MAX`]: no limit.

@@ -132,7 +132,7 @@ impl Resolved {
             release_at: Some(spec.release_at),
             decision_time: Some(Duration(spec.decision_time)),
             serial_decisions: Some(spec.serial_decisions),
-            delay_per_stream: Some(Duration(spec.delay_per_stream)),
+            relay_time_per_token: Some(Duration(spec.relay_time_per_token)),
             max_in_flight_per_replica: limit.map(|most| Count(u64::from(most)).into()),
             queue_limit: Some(spec.max_queue)
                 .filter(|most| *most != u32::MAX)

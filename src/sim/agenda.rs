@@ -34,9 +34,9 @@ pub enum Event {
     RouterDeadline(u32),
     /// A request reaches the router, which decides.
     AtRouter(Slot),
-    /// The router has decided on all requests before this one, and decides on it. One that arrives at this very instant
-    /// waits for it, whichever comes first.
-    Turn(Slot),
+    /// A router that decides on one request after the other takes the next. One that arrives at this very instant is
+    /// behind those that wait.
+    Turn(u32),
     /// A replica is back after an outage: what reaches it at this instant is served.
     Up(ReplicaId),
     /// A request reaches its replica. After all decisions of the instant; before the replica moves, because a request
@@ -392,7 +392,7 @@ mod tests {
             Event::EndAtFirstRouter(Slot(0)),
             Event::RouterDeadline(0),
             Event::AtRouter(Slot(0)),
-            Event::Turn(Slot(0)),
+            Event::Turn(0),
             Event::Up(ReplicaId(0)),
             Event::AtReplica(Slot(0)),
             Event::Wake(ReplicaId(0), 0),

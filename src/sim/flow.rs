@@ -35,6 +35,9 @@ pub const fn client_draw(key: Key, id: RequestId) -> Draw {
     request_draw(key.with(Purpose::NetworkRtt), id, CLIENT_LINK)
 }
 
+/// The most that passing on tokens stretches a decision.
+const MOST_STRETCH: f64 = 20.0;
+
 impl World<'_> {
     /// A client sends a request.
     pub(crate) fn set_out(&mut self, outgoing: Outgoing, measured: bool) {
@@ -66,13 +69,30 @@ impl World<'_> {
         flight.since = self.now;
         if self.serial_decisions {
             cold_path();
-            let site = &mut self.sites[flight.site as usize];
-            let turn = site.decides_until.max(self.now);
-            site.decides_until = turn + self.decision_time;
-            if turn > self.now {
-                self.agenda.push(turn, Event::Turn(slot));
+            let number = flight.site;
+            let takes = self.routing_time(number);
+            let site = &mut self.sites[number as usize];
+            if site.decides_until > self.now || !site.undecided.is_empty() {
+                if site.undecided.is_empty() {
+                    self.agenda.push(site.decides_until, Event::Turn(number));
+                }
+                site.undecided.push_back(slot);
                 return Ok(());
             }
+            site.decides_until = self.now + takes;
+        }
+        self.decide(slot, true)
+    }
+
+    /// A router that decides on one request after the other takes the next of those that wait.
+    #[cold]
+    pub(crate) fn turn(&mut self, number: u32) -> Step {
+        let takes = self.routing_time(number);
+        let site = &mut self.sites[number as usize];
+        let slot = site.undecided.pop_front().expect("a turn is somebody's");
+        site.decides_until = self.now + takes;
+        if !site.undecided.is_empty() {
+            self.agenda.push(site.decides_until, Event::Turn(number));
         }
         self.decide(slot, true)
     }
@@ -123,15 +143,22 @@ impl World<'_> {
         }
     }
 
-    /// What a request that a router decides on now takes until it leaves.
+    /// What a decision takes that a router makes now: it has what passing on tokens leaves of the thread's time.
     fn routing_time(&self, site: u32) -> Nanos {
-        let mut takes = self.decision_time;
-        if self.delay_per_stream > Nanos::ZERO {
-            cold_path();
-            let streams = self.sites[site as usize].router.in_flight() as u64;
-            takes += Nanos(self.delay_per_stream.0.saturating_mul(streams));
+        if self.relay_time_per_token == Nanos::ZERO {
+            return self.decision_time;
         }
-        takes
+        cold_path();
+        let rates = self.stations.iter().filter_map(|station| {
+            let (sequences, step) = station.engine.decode_step(self.now)?;
+            Some(f64::from(sequences) / step.as_s())
+        });
+        // Each router passes on what it has sent out itself; who of a batch that was is not asked.
+        let all: u32 = self.stations.iter().map(|station| station.in_flight).sum();
+        let own = self.sites[site as usize].router.in_flight() as f64 / f64::from(all.max(1));
+        let busy = rates.sum::<f64>() * own * self.relay_time_per_token.as_s();
+        let stretch = 1.0 / (1.0 - busy).max(1.0 / MOST_STRETCH);
+        Nanos((self.decision_time.0 as f64 * stretch).round() as u64)
     }
 
     fn dispatch(&mut self, slot: Slot, replica: ReplicaId) {

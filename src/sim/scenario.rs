@@ -73,7 +73,7 @@ pub fn setup_of(run: PolicyRun<'_>) -> Result<Setup<'_>, SimError> {
         geo_proxy: router.per_region.as_ref().and_then(|per_region| per_region.geo_proxy),
         decision_time: router.decision_time,
         serial_decisions: router.serial_decisions,
-        delay_per_stream: router.delay_per_stream,
+        relay_time_per_token: router.relay_time_per_token,
         probe_interval: Some(router.probe_interval),
         scrape_interval: Some(router.scrape_interval),
         network: scenario.network_with_series()?,

@@ -92,8 +92,8 @@ pub struct Setup<'a> {
     pub decision_time: Nanos,
     /// Whether it takes that time for one request after the other.
     pub serial_decisions: bool,
-    /// What each response that it is passing on at that moment adds before a request leaves it.
-    pub delay_per_stream: Nanos,
+    /// What passing on a token takes of the same time.
+    pub relay_time_per_token: Nanos,
     /// Time between rounds of RTT probes; `None` leaves the router with what the first round told it.
     pub probe_interval: Option<Nanos>,
     /// Time between rounds of metric scrapes; `None` likewise.

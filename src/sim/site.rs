@@ -3,12 +3,14 @@
 //! One router for all, or one in each of several regions. Each has its own books, probes and queue, and knows nothing
 //! of the others but what it reads off the replicas' metrics. How a request passes from one to the next is in `flow.rs`.
 
+use crate::agenda::Slot;
 use crate::connections::Connections;
 use crate::error::SimError;
 use crate::world::World;
 use gorgo_model::{ClientLeg, ModelError, Network};
 use gorgo_routing::{Reach, Router};
 use gorgo_types::{Nanos, Origin, RegionId, RequestId, ZoneId};
+use std::collections::VecDeque;
 
 /// A router and its place in the world.
 #[derive(Debug)]
@@ -19,8 +21,10 @@ pub(crate) struct Site {
     pub connections: Option<Connections>,
     /// How many scrapes in a row have failed, by replica.
     pub failed_scrapes: Vec<u32>,
-    /// When it has decided on every request that has reached it, if it decides on one after the other.
+    /// Until when the decision under way takes, if it decides on one request after the other.
     pub decides_until: Nanos,
+    /// Requests that wait for their turn to be decided on, the first at the front.
+    pub undecided: VecDeque<Slot>,
     /// When its queue is looked at next, as far as that is on the agenda.
     pub deadline: Option<Nanos>,
 }

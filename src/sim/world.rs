@@ -24,6 +24,7 @@ use gorgo_routing::{Ignored, Router};
 use gorgo_scenario::FailureSpec;
 use gorgo_types::{Nanos, RegionId, ReplicaId, RequestId, ZoneId};
 use gorgo_workload::{Client, Due, Outgoing};
+use std::collections::VecDeque;
 
 /// A replica with its place in the world.
 #[derive(Debug)]
@@ -61,7 +62,7 @@ pub struct World<'a> {
     pub(crate) failures: FailureSpec,
     pub(crate) decision_time: Nanos,
     pub(crate) serial_decisions: bool,
-    pub(crate) delay_per_stream: Nanos,
+    pub(crate) relay_time_per_token: Nanos,
     pub(crate) probe_interval: Option<Nanos>,
     pub(crate) scrape_interval: Option<Nanos>,
     pub(crate) client: Client,
@@ -115,8 +116,15 @@ impl<'a> World<'a> {
             let connections = setup.connect.map(|spec| Connections::new(spec, stations.len()));
             let failed_scrapes = vec![0; stations.len()];
             let region = given.region;
-            let decides_until = Nanos::ZERO;
-            Ok(Site { region, router, deadline: None, decides_until, connections, failed_scrapes })
+            Ok(Site {
+                region,
+                router,
+                connections,
+                failed_scrapes,
+                decides_until: Nanos::ZERO,
+                undecided: VecDeque::new(),
+                deadline: None,
+            })
         };
         let routers = (0..).zip(setup.routers);
         let sites = routers.map(site).collect::<Result<_, SimError>>()?;
@@ -141,7 +149,7 @@ impl<'a> World<'a> {
             failures: setup.failures,
             decision_time: setup.decision_time,
             serial_decisions: setup.serial_decisions,
-            delay_per_stream: setup.delay_per_stream,
+            relay_time_per_token: setup.relay_time_per_token,
             probe_interval: setup.probe_interval,
             scrape_interval: setup.scrape_interval,
             client,
@@ -249,7 +257,7 @@ impl<'a> World<'a> {
             Event::RouterDeadline(site) => return self.router_deadline(site),
             Event::Up(replica) => self.up(replica),
             Event::Down(replica) => return self.down(replica),
-            Event::Turn(slot) => return self.decide(slot, true),
+            Event::Turn(site) => return self.turn(site),
             Event::ProbeRound(watch, round) => return self.probe_round(watch, round),
             Event::ProbeAtReplica(slot) => self.probe_at_replica(slot),
             Event::Sample => self.sample(),

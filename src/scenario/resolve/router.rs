@@ -94,7 +94,7 @@ impl Context<'_> {
             release_at: given.release_at.unwrap_or_default(),
             decision_time: given.decision_time.map_or(Nanos::ZERO, |span| span.0),
             serial_decisions: given.serial_decisions.unwrap_or(false),
-            delay_per_stream: given.delay_per_stream.map_or(Nanos::ZERO, |span| span.0),
+            relay_time_per_token: (given.relay_time_per_token).map_or(Nanos::ZERO, |span| span.0),
             max_in_flight_per_replica: match &given.max_in_flight_per_replica {
                 Some(most) => Some(self.small(Some(most), 0)?),
                 None => None,
@@ -261,7 +261,7 @@ fn over(variant: &RouterTable, base: &RouterTable) -> RouterTable {
         release_at: variant.release_at.or(base.release_at),
         decision_time: variant.decision_time.or(base.decision_time),
         serial_decisions: variant.serial_decisions.or(base.serial_decisions),
-        delay_per_stream: variant.delay_per_stream.or(base.delay_per_stream),
+        relay_time_per_token: variant.relay_time_per_token.or(base.relay_time_per_token),
         max_in_flight_per_replica: (variant.max_in_flight_per_replica.clone())
             .or_else(|| base.max_in_flight_per_replica.clone()),
         queue_limit: variant.queue_limit.clone().or_else(|| base.queue_limit.clone()),

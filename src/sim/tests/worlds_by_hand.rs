@@ -71,24 +71,31 @@ fn a_router_of_one_thread_decides_on_one_request_after_the_other() {
 }
 
 #[test]
-fn responses_under_way_keep_a_request_in_the_router() {
+fn passing_on_tokens_slows_down_the_decisions_of_the_same_thread() {
     let mut bench = Bench::new(profile(), &[10.0, 10.0, 10.0]);
     bench.policy = "round-robin";
-    let at = |session, ms| (Nanos(ms * MS), request(session, 100, 1));
-    // Two together, one while both are under way, one when all is over.
-    let requests = vec![at(0, 0), at(1, 0), at(2, 4), at(3, 90)];
-    let mut setup = bench.setup(Box::new(Listed::new(requests)), Records::Always);
-    (setup.decision_time, setup.serial_decisions) = (Nanos(4 * MS), true);
-    setup.delay_per_stream = Nanos(3 * MS);
-    let run = World::new(setup).unwrap().run().unwrap();
-    let parts = |of| {
-        let parts = &record(&run, of).parts;
-        [parts.router_queue, parts.routing].map(|part| part.0 / MS)
+    let run = |relay_us: u64| {
+        let at = |session, ms, output| (Nanos(ms * MS), request(session, 100, output));
+        // The first decodes, a token each millisecond, when the next two come; nobody does when the last comes.
+        let requests = vec![at(0, 0, 100), at(1, 30, 1), at(2, 31, 1), at(3, 400, 1)];
+        let mut setup = bench.setup(Box::new(Listed::new(requests)), Records::Always);
+        (setup.decision_time, setup.serial_decisions) = (Nanos(4 * MS), true);
+        setup.relay_time_per_token = Nanos(relay_us * 1_000);
+        World::new(setup).unwrap().run().unwrap()
     };
-    // They wait for each other's decisions, but not for what others' responses add.
-    assert_eq!([0, 1, 2, 3].map(parts), [[0, 4], [4, 7], [4, 10], [0, 4]]);
-    let ttft = [0, 1, 2, 3].map(|of| record(&run, of).ttft().unwrap().0 / MS);
-    assert_eq!(ttft, [34, 41, 44, 34]);
+    let waits_and_takes = |run: &RunResult| {
+        [0, 1, 2, 3].map(|of| {
+            let parts = &record(run, of).parts;
+            [parts.router_queue, parts.routing].map(|part| part.0 / MS)
+        })
+    };
+    assert_eq!(waits_and_takes(&run(0)), [[0, 4], [0, 4], [3, 4], [0, 4]]);
+    // Half of the thread's time is left, so that everything takes twice as long.
+    let half = run(500);
+    assert_eq!(waits_and_takes(&half), [[0, 4], [0, 8], [7, 8], [0, 4]]);
+    assert_eq!(record(&half, 1).ttft(), Some(Nanos(38 * MS)));
+    // Nothing is left: 20 times as long, and no longer.
+    assert_eq!(waits_and_takes(&run(5_000)), [[0, 4], [0, 80], [79, 80], [0, 4]]);
 }
 
 #[test]

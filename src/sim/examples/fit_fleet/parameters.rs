@@ -60,8 +60,8 @@ pub const FREE: &[Parameter] = &[
         "requests that were sent together (`bursts.rs`); on shorter prompts half took 16 ms or more",
     ),
     parameter(
-        "delay_ms_per_stream",
-        (0.01, 5.0),
+        "relay_ms_per_token",
+        (0.01, 1.0),
         0.3,
         "17-token prompts by how many requests were in flight",
     ),
@@ -149,9 +149,9 @@ impl Values {
     pub fn fleet(&self) -> Result<Fleet, String> {
         let profile = CostProfile::try_from(self.spec()).map_err(|error| error.to_string())?;
         let decision_time = Nanos::from_ms(self.get("decision_ms")).map_err(|e| e.to_string())?;
-        let delay_per_stream = Nanos::from_ms(self.get("delay_ms_per_stream"));
-        let delay_per_stream = delay_per_stream.map_err(|e| e.to_string())?;
-        Ok(Fleet { profile: Arc::new(profile), decision_time, delay_per_stream })
+        let relay = Nanos::from_ms(self.get("relay_ms_per_token"));
+        let relay_time_per_token = relay.map_err(|e| e.to_string())?;
+        Ok(Fleet { profile: Arc::new(profile), decision_time, relay_time_per_token })
     }
 }
 
@@ -161,8 +161,8 @@ pub struct Fleet {
     pub profile: Arc<CostProfile>,
     /// What the proxy takes to decide on one request; it decides on one after the other.
     pub decision_time: Nanos,
-    /// What each response under way adds before a request leaves.
-    pub delay_per_stream: Nanos,
+    /// What passing on a token takes of the same thread.
+    pub relay_time_per_token: Nanos,
 }
 
 /// The profile's name and its file's.

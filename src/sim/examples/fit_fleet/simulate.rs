@@ -40,7 +40,7 @@ impl Stage {
         let mut scenario = scenario.clone();
         let profile = &fleet.profile;
         scenario.router.decision_time = fleet.decision_time;
-        scenario.router.delay_per_stream = fleet.delay_per_stream;
+        scenario.router.relay_time_per_token = fleet.relay_time_per_token;
         for replica in &mut scenario.replicas {
             replica.overhead = profile.overhead;
             replica.config = ReplicaConfig {

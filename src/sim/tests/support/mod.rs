@@ -171,7 +171,7 @@ impl Bench {
             connect: self.connect,
             decision_time: Nanos::ZERO,
             serial_decisions: false,
-            delay_per_stream: Nanos::ZERO,
+            relay_time_per_token: Nanos::ZERO,
             tuner: None,
             probe_interval: None,
             scrape_interval: None,
