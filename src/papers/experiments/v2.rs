@@ -171,7 +171,8 @@ fn details() -> Study {
         title: "What a detail is worth (Apr 5)",
         varied: "left out or changed",
         text: "Each alone, all else as it was fitted. *No slow start*: an upload takes one way, whatever its length. *Side \
-               by side*: decisions take as long, but do not wait for each other. *Any state*: a \
+               by side*: decisions take as long, but do not wait for each other. *Free tokens*: passing tokens on takes nothing \
+               of the proxy's time. *Any state*: a \
                request goes on from any state that its replica keeps. *Fresh load*: scrapes every 100 ms instead of every 30 s. *No \
                template*: the prompts' common beginning is left out; *own system prompts*: nobody shares one. The last two \
                cost no engine time, they change who goes where.",
@@ -179,6 +180,7 @@ fn details() -> Study {
             arm("as fitted", &[]),
             arm("no slow start", &["network.connect.slow_start_after_idle=false"]),
             arm("side by side", &["router.serial_decisions=false"]),
+            arm("free tokens", &["router.relay_time_per_token=\"0ms\""]),
             arm(
                 "any state",
                 &[

@@ -23,7 +23,8 @@ const fn parameter(
     Parameter { name, low, high, start, source }
 }
 
-/// The free parameters: the profile's, and what the proxy takes for a decision. All are searched on a logarithmic scale.
+/// The free parameters: the profile's, and what the proxy's thread takes for a decision and for a token. All are searched on a
+/// logarithmic scale.
 pub const FREE: &[Parameter] = &[
     parameter("prefill_base_ms", (2.0, 200.0), 30.0, "fixed 25 to 45 ms of TTFT beyond the tokens"),
     parameter("prefill_floor_ms", (20.0, 250.0), 80.0, "80 to 145 ms for any prefill pass"),
@@ -63,7 +64,7 @@ pub const FREE: &[Parameter] = &[
         "relay_ms_per_token",
         (0.01, 1.0),
         0.3,
-        "17-token prompts by how many requests were in flight",
+        "the same, and 17-token prompts by how many requests are in flight (`bursts.rs`)",
     ),
 ];
 
