@@ -271,6 +271,28 @@ fn a_scrape_in_the_middle_of_a_run_sees_the_step_under_way() {
 }
 
 #[test]
+fn the_decode_step_under_way_is_told_with_who_is_in_it() {
+    let mut replica = replica(10_000, |_| {});
+    let advance = |replica: &mut SglangReplica, at| {
+        replica.advance(Nanos(at), &mut ReplicaOutput::default());
+        replica.decode_step(Nanos(at))
+    };
+    assert_eq!(replica.decode_step(Nanos(0)), None, "nobody is there");
+    for key in [0, 1] {
+        let request = request(prompt(100 * u64::from(key), 48), 50);
+        replica.arrive(Nanos(0), RequestKey(key), request).unwrap();
+    }
+    assert_eq!(advance(&mut replica, 0), None, "prefill is under way");
+    // A prefill of 2 x 48 tokens, then steps of 102 ns.
+    assert_eq!(advance(&mut replica, 1_960), Some((2, Nanos(102))));
+    replica.arrive(Nanos(3_000), RequestKey(2), request(prompt(900, 10), 5)).unwrap();
+    assert_eq!(advance(&mut replica, 3_100), None, "a newcomer's prefill");
+    let out = drain(&mut replica);
+    assert_eq!(out.events.len(), 4, "two first tokens came before: {out:?}");
+    assert_eq!(replica.decode_step(replica.clock), None, "all are done");
+}
+
+#[test]
 fn memory_for_prefill_comes_from_the_least_recently_used() {
     let mut replica = replica(300, |_| {});
     for (key, first) in [(0, 1), (1, 50)] {

@@ -84,15 +84,24 @@ fn boxes(given: &TunerTable) -> Vec<Bounds> {
 }
 
 /// Where a parameter stands: in the table itself or in that of the objective, the strategy or its search. A weight's
-/// name may have no dots, so `weights.w` leads from the top.
+/// name may have no dots, so `weights.w` leads from the top; `changes[1]` is the second of a list.
 fn deepest<'t, 'd>(
     table: &'t Spanned<DeValue<'d>>,
     parameter: &str,
 ) -> Option<&'t Spanned<DeValue<'d>>> {
-    let follow =
-        |path: &[&str]| path.iter().try_fold(table, |place, step| place.get_ref().get(*step));
+    let follow = |path: &[&str]| path.iter().try_fold(table, |place, step| enter(place, step));
     let steps: Vec<&str> = parameter.split('.').collect();
     let folders: [&[&str]; 6] =
         [&[], &["objective"], &["one_fifth"], &["one_fifth", "search"], &["paired"], &["schedule"]];
     folders.iter().find_map(|folder| follow(&[folder, steps.as_slice()].concat()))
+}
+
+/// What stands in a table under a name, or at a place of the list there.
+fn enter<'t, 'd>(table: &'t Spanned<DeValue<'d>>, step: &str) -> Option<&'t Spanned<DeValue<'d>>> {
+    match step.strip_suffix(']').and_then(|step| step.split_once('[')) {
+        Some((list, place)) => {
+            table.get_ref().get(list)?.get_ref().get(place.parse::<usize>().ok()?)
+        }
+        None => table.get_ref().get(step),
+    }
 }
