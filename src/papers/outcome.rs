@@ -270,7 +270,13 @@ fn gather_window(
     let mut further = Vec::new();
     for label in &labels {
         let paper = window.pairs.iter().find(|(_, ours)| ours == label);
-        let policy = paper.map_or(label.as_str(), |(paper, _)| paper);
+        // Ours may be called as the paper's is that another of ours stands for.
+        let is_taken = window.pairs.iter().any(|(paper, _)| paper == label);
+        let policy = match paper {
+            Some((paper, _)) => (*paper).to_owned(),
+            None if is_taken => format!("{label} (not compared)"),
+            None => label.clone(),
+        };
         for metric in &metrics {
             let known = |row: &Row| row.label == *label && row.metric.name == metric.name;
             if let Some(values) = runs.values(plan, label, metric.name)
@@ -278,7 +284,7 @@ fn gather_window(
             {
                 further.push(Row {
                     window: window.name,
-                    policy: policy.to_owned(),
+                    policy: policy.clone(),
                     label: label.clone(),
                     metric,
                     paper: None,

@@ -56,9 +56,8 @@ pub struct RouterTable {
     /// waits its turn. Default: false, decisions do not wait for each other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial_decisions: Option<bool>,
-    /// What passing on one token of a response takes of the time in which the router decides, as in a program of one thread:
-    /// a decision takes as much longer as the tokens that are decoded at that moment take a share of it, and at most 20
-    /// times `decision_time`. Default: 0s.
+    /// What passing on one token of a response takes of the thread that decides: while replicas decode R tokens a second for
+    /// this router, a decision takes `decision_time` / (1 - R x this), at most 20 times `decision_time`. Default: 0s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay_time_per_token: Option<Duration>,
     /// Requests that may be in flight to one replica. Default: no limit.
