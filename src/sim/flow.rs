@@ -70,7 +70,6 @@ impl World<'_> {
         if self.serial_decisions {
             cold_path();
             let number = flight.site;
-            let takes = self.routing_time(number);
             let site = &mut self.sites[number as usize];
             if site.decides_until > self.now || !site.undecided.is_empty() {
                 if site.undecided.is_empty() {
@@ -79,7 +78,7 @@ impl World<'_> {
                 site.undecided.push_back(slot);
                 return Ok(());
             }
-            site.decides_until = self.now + takes;
+            self.take_turn(number);
         }
         self.decide(slot, true)
     }
@@ -87,14 +86,19 @@ impl World<'_> {
     /// A router that decides on one request after the other takes the next of those that wait.
     #[cold]
     pub(crate) fn turn(&mut self, number: u32) -> Step {
+        let first = self.sites[number as usize].undecided.pop_front();
+        self.take_turn(number);
+        self.decide(first.expect("a turn is somebody's"), true)
+    }
+
+    /// Such a router begins a decision; whoever waits for it is next when it is over.
+    fn take_turn(&mut self, number: u32) {
         let takes = self.routing_time(number);
         let site = &mut self.sites[number as usize];
-        let slot = site.undecided.pop_front().expect("a turn is somebody's");
         site.decides_until = self.now + takes;
         if !site.undecided.is_empty() {
             self.agenda.push(site.decides_until, Event::Turn(number));
         }
-        self.decide(slot, true)
     }
 
     /// The router decides on a request: a new one, or the head of its queue.
