@@ -147,7 +147,8 @@ impl World<'_> {
         }
     }
 
-    /// What a decision takes that a router makes now: it has what passing on tokens leaves of the thread's time.
+    /// What a decision takes that a router makes now: it has what passing on tokens leaves of the thread's time. The same
+    /// whenever it is asked at one instant, before the request of that decision is sent out.
     fn routing_time(&self, site: u32) -> Nanos {
         if self.relay_time_per_token == Nanos::ZERO {
             return self.decision_time;
