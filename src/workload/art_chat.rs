@@ -106,7 +106,10 @@ impl ArtChat {
 
 /// The beginnings of all users' prompts: the template, and the system prompt of all but the busiest user.
 fn texts(spec: &ArtChatSpec, key: Key) -> Result<Vec<Text>, WorkloadError> {
-    let template = Segment { content: key.word(1).draw().bits(), tokens: spec.template_tokens };
+    // What the busiest user sends begins with the template, so the two are held together.
+    let held = spec.top_user_text.map(|text| Key::new(u64::from(text)).with(Purpose::ArtChat));
+    let common = held.unwrap_or(key);
+    let template = Segment { content: common.word(1).draw().bits(), tokens: spec.template_tokens };
     let length = Length::new("system.tokens", spec.system.tokens)?;
     let zipf = Zipf::new(f64::from(spec.system.count.max(1)), spec.system.zipf_exponent);
     let zipf = zipf.map_err(|error| WorkloadError::Parameter {
@@ -115,7 +118,8 @@ fn texts(spec: &ArtChatSpec, key: Key) -> Result<Vec<Text>, WorkloadError> {
         wanted: format!("a Zipf distribution: {error}"),
     })?;
     let text = |user: u32| {
-        let own = key.word(2).word(u64::from(user)).draw().bits();
+        let by = if user == 0 { common } else { key };
+        let own = by.word(2).word(u64::from(user)).draw().bits();
         if user == 0 || spec.system.count == 0 {
             return Text::new(&[template], own);
         }

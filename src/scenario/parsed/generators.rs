@@ -69,6 +69,10 @@ pub struct ArtChatTable {
     /// System prompts that users share. Default: 16, as long as the window's reuse across users asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<Located<SystemPrompts>>,
+    /// Which text template and busiest user have, the same under every seed, so that a policy that hashes prompts sends this
+    /// user to the same replica under every seed. Default: another under each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_user_text: Option<Located<u32>>,
     /// How a user's requests cluster in time. Default: 4 requests, 15s apart, an assumption.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bursts: Option<Located<BurstsTable>>,

@@ -162,6 +162,7 @@ fn art_chat_spec(table: &ArtChatTable, requests: Option<u32>) -> Result<ArtChatS
         block_tokens: or(table.block_tokens.as_ref(), window.block_tokens),
         template_tokens: or(table.template_tokens.as_ref(), window.template_tokens),
         system: or(table.system.as_ref(), window.system),
+        top_user_text: table.top_user_text.as_ref().map(|text| text.value).or(window.top_user_text),
         bursts,
         repeat_window_s: (table.repeat_window.as_ref())
             .map_or(window.repeat_window_s, |window| window.value.0.as_s()),
@@ -196,6 +197,7 @@ fn art_chat_table(given: &ArtChatTable, spec: &ArtChatSpec) -> ArtChatTable {
         block_tokens: Some(spec.block_tokens.into()),
         template_tokens: Some(spec.template_tokens.into()),
         system: Some(spec.system.into()),
+        top_user_text: spec.top_user_text.map(Into::into),
         bursts: Some(bursts.into()),
         repeat_window: (!drawn).then(|| Duration(span(spec.repeat_window_s)).into()),
         origins: Some(or(given.origins.as_ref(), Vec::new()).into()),

@@ -125,6 +125,38 @@ fn count_by_user(all: &[(Nanos, Request)]) -> BTreeMap<u64, usize> {
     by_user
 }
 
+/// The prompts of the busiest user (number 0) and of the others, in order.
+fn prompts(keys: &str, seed: u64) -> [Vec<Vec<BlockId>>; 2] {
+    let requests = all(&requests(keys, seed));
+    let of = |top: bool| {
+        let sent = requests.iter().filter(|(_, request)| (request.user == Some(0)) == top);
+        sent.map(|(_, request)| request.prompt.ids().to_vec()).collect::<Vec<_>>()
+    };
+    [of(true), of(false)]
+}
+
+#[test]
+fn a_held_text_is_the_busiest_users_under_every_seed_and_nobody_elses() {
+    let drawn = "requests = 400\nblock_tokens = 16\n";
+    let held = format!("{drawn}top_user_text = 3\n");
+    let [[first, others], [again, other_others]] = [1, 2].map(|seed| prompts(&held, seed));
+    assert!(first.len() > 100 && first.len() == again.len());
+    assert!(first.iter().chain(&again).all(|prompt| *prompt == first[0]), "one prompt, one text");
+    let known: BTreeSet<_> = others.iter().map(|prompt| prompt.last()).collect();
+    assert!(!other_others.iter().any(|prompt| known.contains(&prompt.last())), "drawn anew");
+    // Another number is another text, and without one it is drawn as well.
+    let other_text = prompts(&held.replace('3', "4"), 1);
+    assert_ne!(other_text[0][0], first[0]);
+    assert_ne!(prompts(drawn, 1)[0][0], prompts(drawn, 2)[0][0]);
+    // Who asks what and when is not touched by it.
+    let plan = |keys: &str| {
+        let requests = all(&requests(keys, 1));
+        let one = |(at, r): &(Nanos, Request)| (*at, r.user, r.prompt.tokens(), r.output_tokens);
+        requests.iter().map(one).collect::<Vec<_>>()
+    };
+    assert_eq!(plan(&held), plan(drawn));
+}
+
 #[test]
 fn every_window_has_its_published_figures_whatever_the_seed() {
     for window in &WINDOWS {

@@ -90,6 +90,9 @@ pub struct ArtChatSpec {
     pub template_tokens: u32,
     /// System prompts that users share; the busiest user has none.
     pub system: SystemPrompts,
+    /// Which text template and busiest user have, the same under every seed; none: another under each. A policy that
+    /// hashes prompts then sends this user to the same replica under every seed.
+    pub top_user_text: Option<u32>,
     /// How a user's requests cluster in time (an assumption).
     pub bursts: Bursts,
     /// Of times and lengths that were given: a request as long as an earlier one, at most so many recorded seconds
@@ -126,6 +129,7 @@ impl Default for ArtChatSpec {
             block_tokens: 256,
             template_tokens: 16,
             system: SystemPrompts { count: 16, zipf_exponent: 0.0, tokens },
+            top_user_text: None,
             bursts: Bursts { requests: 4, gap_s: 15.0 },
             repeat_window_s: 0.0,
             origins: Vec::new(),
