@@ -47,6 +47,11 @@ pub struct EngineLimits {
     /// places these are is a matter of what stands before them alone, so they are the same in every replica and run.
     #[serde(skip_serializing_if = "is_all")]
     pub state_use_ppb: u32,
+    /// With `state_slots`: this share of the prompts, parts per billion, leaves a state from which the same prompt, sent
+    /// again, has one token to compute. SGLang without extra buffers leaves none: its state at the end of a prompt stands for
+    /// all of it. Which prompts these are is a matter of their text alone.
+    #[serde(skip_serializing_if = "is_none_of_it")]
+    pub state_repeat_ppb: u32,
     /// The engine is vLLM, with these limits; those above, but for the KV pool's, are SGLang's and mean nothing to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vllm: Option<VllmLimits>,
@@ -58,6 +63,11 @@ const ALL_PPB: u32 = 1_000_000_000;
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
 const fn is_all(ppb: &u32) -> bool {
     *ppb == ALL_PPB
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+const fn is_none_of_it(ppb: &u32) -> bool {
+    *ppb == 0
 }
 
 impl Default for EngineLimits {
@@ -74,6 +84,7 @@ impl Default for EngineLimits {
             retract_decode_steps: 20,
             state_slots: None,
             state_use_ppb: ALL_PPB,
+            state_repeat_ppb: 0,
             vllm: None,
         }
     }
@@ -128,9 +139,15 @@ impl ReplicaConfig {
             let wanted = "at most 1000000000 (parts per billion)";
             return Err(invalid("new_token_ratio_init_ppb", u64::from(init), wanted));
         }
-        if limits.state_use_ppb > ALL_PPB {
-            let wanted = "at most 1000000000 (parts per billion)";
-            return Err(invalid("state_use_ppb", u64::from(limits.state_use_ppb), wanted));
+        let shares = [
+            ("state_use_ppb", limits.state_use_ppb),
+            ("state_repeat_ppb", limits.state_repeat_ppb),
+        ];
+        for (field, ppb) in shares {
+            if ppb > ALL_PPB {
+                let wanted = "at most 1000000000 (parts per billion)";
+                return Err(invalid(field, u64::from(ppb), wanted));
+            }
         }
         if min > init {
             let wanted = &format!("at most new_token_ratio_init_ppb = {init}");

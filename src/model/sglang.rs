@@ -90,7 +90,9 @@ impl Scheduler for Sglang {
             chunked: None,
             batch: Vec::new(),
             batch_costs: Vec::new(),
-            cache: cache.with_state_use(limits.state_use_ppb),
+            cache: cache
+                .with_state_use(limits.state_use_ppb)
+                .with_state_repeat(limits.state_repeat_ppb),
             free: config.kv_pool_tokens,
             own: 0,
             ratio_ppb: u64::from(limits.new_token_ratio_init_ppb),

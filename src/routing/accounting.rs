@@ -22,6 +22,15 @@ pub(crate) enum Stage {
     Ended,
 }
 
+/// What a dispatched request adds to its replica's counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QueuedTokens {
+    /// Of its prompt.
+    pub(crate) all: u64,
+    /// Of these, those that the index did not believe to be cached there when it was sent.
+    pub(crate) uncached: u64,
+}
+
 /// A dispatched request.
 #[derive(Debug)]
 pub(crate) struct InFlight {
@@ -29,7 +38,7 @@ pub(crate) struct InFlight {
     pub(crate) replica: ReplicaId,
     /// Which life of the replica's id it was sent to: a removed and added replica starts from zero.
     pub(crate) life: u32,
-    pub(crate) prompt_tokens: u64,
+    pub(crate) tokens: QueuedTokens,
     /// Still counted in the replica's load.
     pub(crate) counted: bool,
     /// It came out of the queue, which is served one at a time.
@@ -109,7 +118,7 @@ mod tests {
             stage: Stage::Dispatched,
             replica: ReplicaId(0),
             life: 0,
-            prompt_tokens: 1,
+            tokens: QueuedTokens { all: 1, uncached: 1 },
             counted: true,
             holds_queue: false,
             prompt: None,

@@ -3,8 +3,9 @@
 //! Signals are kept from one decision to the next and changed where something happens, so that a decision only has to
 //! fill in what depends on the request. Read [`crate::router`] next.
 
+use crate::accounting::QueuedTokens;
 use crate::error::RoutingError;
-use crate::signals::{MAX_WEIGHT, Signals};
+use crate::signals::{MAX_WEIGHT, RoutingRequest, Signals};
 use gorgo_types::{Nanos, RegionId, ReplicaId, ZoneId};
 
 /// Replica ids are below this. Ids index vectors and bits, so they are dense; a sparse one would waste both.
@@ -268,20 +269,29 @@ impl Fleet {
     }
 
     /// Counts a dispatched request at its replica, and says what is known of that one.
-    pub(crate) fn count(&mut self, replica: ReplicaId, tokens: u64) -> Option<&Signals> {
+    pub(crate) fn count(&mut self, replica: ReplicaId, tokens: QueuedTokens) -> Option<&Signals> {
         let slot = self.slot(replica)?;
         let signals = &mut self.signals[slot];
         signals.in_flight_requests += 1;
-        signals.queued_tokens += tokens;
+        signals.queued_tokens += tokens.all;
+        signals.queued_uncached_tokens += tokens.uncached;
         self.refresh(slot);
         Some(&self.signals[slot])
+    }
+
+    /// What a request that is sent to `replica` adds to its counters; the index has just been asked about this one.
+    pub(crate) fn queued(&self, replica: ReplicaId, request: &RoutingRequest<'_>) -> QueuedTokens {
+        let all = request.prompt.tokens().get();
+        let slot = self.slot(replica);
+        let uncached = slot.map_or(all, |slot| self.signals[slot].uncached_tokens(request));
+        QueuedTokens { all, uncached }
     }
 
     /// Takes a counted request off again, unless its replica has been removed since.
     ///
     /// # Panics
     /// When more is released than was counted: the accounting is broken.
-    pub(crate) fn release(&mut self, replica: ReplicaId, life: u32, tokens: u64) {
+    pub(crate) fn release(&mut self, replica: ReplicaId, life: u32, tokens: QueuedTokens) {
         if self.life(replica) != Some(life) {
             return;
         }
@@ -293,8 +303,12 @@ impl Fleet {
             .expect("a replica's in-flight count fell below zero");
         signals.queued_tokens = signals
             .queued_tokens
-            .checked_sub(tokens)
+            .checked_sub(tokens.all)
             .expect("a replica's queued tokens fell below zero");
+        signals.queued_uncached_tokens = signals
+            .queued_uncached_tokens
+            .checked_sub(tokens.uncached)
+            .expect("a replica's queued uncached tokens fell below zero");
         self.refresh(slot);
     }
 

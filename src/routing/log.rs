@@ -121,6 +121,9 @@ pub struct SignalColumns {
     pub scraped_at_ns: Vec<Option<u64>>,
     pub in_flight_requests: Vec<u32>,
     pub queued_tokens: Vec<u64>,
+    /// Empty, and not written, where no candidate has any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queued_uncached_tokens: Vec<u64>,
     pub cached_tokens: Vec<u64>,
     pub eligible: Vec<bool>,
     /// Empty, and not written, where no candidate belongs to a zone.
@@ -202,8 +205,8 @@ struct Columns<'a>(&'a [Signals]);
 impl Serialize for Columns<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let all = self.0;
-        let (zones, weights) = (any_zone(all), any_weight(all));
-        let fields = 14 + usize::from(zones) + usize::from(weights);
+        let (zones, weights, uncached) = (any_zone(all), any_weight(all), any_uncached(all));
+        let fields = 14 + [zones, weights, uncached].into_iter().map(usize::from).sum::<usize>();
         let mut out = serializer.serialize_struct("SignalColumns", fields)?;
         out.serialize_field("replica", &Column(all, |s| s.replica.0))?;
         out.serialize_field("region", &Column(all, |s| s.region.0))?;
@@ -217,6 +220,10 @@ impl Serialize for Columns<'_> {
         out.serialize_field("scraped_at_ns", &Column(all, |s| s.scraped_at))?;
         out.serialize_field("in_flight_requests", &Column(all, |s| s.in_flight_requests))?;
         out.serialize_field("queued_tokens", &Column(all, |s| s.queued_tokens))?;
+        if uncached {
+            let column = Column(all, |s| s.queued_uncached_tokens);
+            out.serialize_field("queued_uncached_tokens", &column)?;
+        }
         out.serialize_field("cached_tokens", &Column(all, |s| s.cached_tokens))?;
         out.serialize_field("eligible", &Column(all, |s| s.eligible))?;
         if zones {
@@ -232,6 +239,11 @@ impl Serialize for Columns<'_> {
 /// Whether zones are worth a column.
 fn any_zone(candidates: &[Signals]) -> bool {
     candidates.iter().any(|candidate| candidate.zone.is_some())
+}
+
+/// Whether uncached tokens are worth a column.
+fn any_uncached(candidates: &[Signals]) -> bool {
+    candidates.iter().any(|candidate| candidate.queued_uncached_tokens > 0)
 }
 
 /// Whether weights are worth a column.
@@ -317,6 +329,11 @@ impl SignalColumns {
             scraped_at_ns: column(candidates, |s| s.scraped_at.map(|at| at.0)),
             in_flight_requests: column(candidates, |s| s.in_flight_requests),
             queued_tokens: column(candidates, |s| s.queued_tokens),
+            queued_uncached_tokens: if any_uncached(candidates) {
+                column(candidates, |s| s.queued_uncached_tokens)
+            } else {
+                Vec::new()
+            },
             cached_tokens: column(candidates, |s| s.cached_tokens),
             eligible: column(candidates, |s| s.eligible),
             zone: if any_zone(candidates) { column(candidates, |s| s.zone) } else { Vec::new() },
@@ -347,6 +364,7 @@ impl SignalColumns {
             scraped_at: self.scraped_at_ns[i].map(Nanos),
             in_flight_requests: self.in_flight_requests[i],
             queued_tokens: self.queued_tokens[i],
+            queued_uncached_tokens: self.queued_uncached_tokens.get(i).copied().unwrap_or(0),
             cached_tokens: self.cached_tokens[i],
             eligible: self.eligible[i],
             zone: self.zone.get(i).copied().flatten(),
@@ -357,6 +375,7 @@ impl SignalColumns {
 
     fn check_lengths(&self) -> Result<(), RaggedColumns> {
         let wanted = self.replica.len();
+        let optional = |got: usize| if got == 0 { wanted } else { got };
         let lengths = [
             ("region", self.region.len()),
             ("rtt_ewma_ms", self.rtt_ewma_ms.len()),
@@ -369,10 +388,11 @@ impl SignalColumns {
             ("scraped_at_ns", self.scraped_at_ns.len()),
             ("in_flight_requests", self.in_flight_requests.len()),
             ("queued_tokens", self.queued_tokens.len()),
+            ("queued_uncached_tokens", optional(self.queued_uncached_tokens.len())),
             ("cached_tokens", self.cached_tokens.len()),
             ("eligible", self.eligible.len()),
-            ("zone", if self.zone.is_empty() { wanted } else { self.zone.len() }),
-            ("weight", if self.weight.is_empty() { wanted } else { self.weight.len() }),
+            ("zone", optional(self.zone.len())),
+            ("weight", optional(self.weight.len())),
         ];
         match lengths.into_iter().find(|&(_, got)| got != wanted) {
             Some((column, got)) => Err(RaggedColumns { column, got, wanted }),

@@ -33,6 +33,10 @@ pub struct Signals {
     pub in_flight_requests: u32,
     /// Prompt tokens of those requests, live, not discounted by cache hits.
     pub queued_tokens: u64,
+    /// Of these, the tokens that the router's index did not believe to be cached there when the requests were sent; all of
+    /// them without an index.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub queued_uncached_tokens: u64,
     /// Leading tokens of this request's prompt that the router's index believes to be cached there.
     pub cached_tokens: u64,
     /// May it be chosen now? False when it is unhealthy, draining, at its capacity gate, or outside of the request's
@@ -52,6 +56,11 @@ pub const MAX_WEIGHT: u32 = 1_000;
 
 const fn one() -> u32 {
     1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+const fn is_zero(tokens: &u64) -> bool {
+    *tokens == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
@@ -76,6 +85,7 @@ impl Signals {
             scraped_at: None,
             in_flight_requests: 0,
             queued_tokens: 0,
+            queued_uncached_tokens: 0,
             cached_tokens: 0,
             eligible: true,
             zone: None,

@@ -15,6 +15,8 @@ pub(super) struct States {
     slots: Option<usize>,
     /// At this share of the places, parts per billion, one can be gone on from; none: at all of them.
     use_ppb: Option<u32>,
+    /// This share of the prompts, parts per billion, can be gone on from at their very end, when they are sent again.
+    repeat_ppb: u32,
     /// Those that a match can reach: the nodes that bear the mark.
     nodes: Vec<NodeId>,
     /// When those were left that no match can reach, oldest first: the caller knows no ids for what they stand for.
@@ -24,16 +26,20 @@ pub(super) struct States {
 impl States {
     /// As many slots, all empty.
     pub(super) fn cleared(&self) -> Self {
-        Self { slots: self.slots, use_ppb: self.use_ppb, ..Self::default() }
+        let Self { slots, use_ppb, repeat_ppb, .. } = *self;
+        Self { slots, use_ppb, repeat_ppb, ..Self::default() }
     }
 
     /// Whether a request could go on from a state at the end of this block. A block's id stands for all before it, and is
     /// mixed here, so that ids that are counted up will do.
     fn can_be_used(&self, last: BlockId) -> bool {
-        self.use_ppb.is_none_or(|ppb| {
-            let mixed = u128::from(last.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32);
-            mixed * 1_000_000_000 < u128::from(ppb) << 32
-        })
+        self.use_ppb.is_none_or(|ppb| is_of_share(last.0.wrapping_mul(0x9e37_79b9_7f4a_7c15), ppb))
+    }
+
+    /// Whether the prompt that ends with this block can be gone on from at its end. Another mixing than the one above, so
+    /// that the two do not depend on each other.
+    fn can_be_repeated(&self, last: BlockId) -> bool {
+        is_of_share(last.0.wrapping_mul(0xd6e8_feb8_6659_fd93), self.repeat_ppb)
     }
 
     /// A node that bears the mark is gone.
@@ -41,6 +47,11 @@ impl States {
         let place = self.nodes.iter().position(|&other| other == node);
         self.nodes.swap_remove(place.expect("a node with a state is on the list"));
     }
+}
+
+/// Whether mixed bits are among that share of all, parts per billion.
+fn is_of_share(mixed: u64, ppb: u32) -> bool {
+    u128::from(mixed >> 32) * 1_000_000_000 < u128::from(ppb) << 32
 }
 
 impl PrefixCache {
@@ -59,14 +70,22 @@ impl PrefixCache {
         self
     }
 
+    /// The same, but that this share of the prompts, parts per billion, can be gone on from at their end.
+    #[must_use]
+    pub const fn with_state_repeat(mut self, ppb: u32) -> Self {
+        self.states.repeat_ppb = ppb;
+        self
+    }
+
     /// Whether a match must end at a kept state.
     #[must_use]
     pub const fn needs_states(&self) -> bool {
         self.states.slots.is_some()
     }
 
-    /// Finds the longest cached prefix at whose end a state is kept that stands for at most `most` tokens. Nothing is
-    /// split. The caller owes a touch, as after [`Self::find`].
+    /// Finds the longest cached prefix at whose end a state is kept that stands for at most `most` tokens, or for one more
+    /// where that is the whole prompt and it is one that can be repeated. Nothing is split. The caller owes a touch, as
+    /// after [`Self::find`].
     #[must_use]
     pub fn find_state(&self, chain: &BlockChain, most: u32) -> Match {
         let walk = self.walk(NodeId::ROOT, 0, chain.ids());
@@ -80,8 +99,12 @@ impl PrefixCache {
             // state there stands for the middle of a block.
             let (here, run) = (&self.nodes[at.index()], &self.runs[at.index()]);
             let ends_here = blocks > 0 && run.last == chain.ids()[blocks - 1];
-            let is_kept = ends_here && here.state > 0 && here.state <= most;
-            if is_kept && self.states.can_be_used(run.last) {
+            let is_kept = ends_here && here.state > 0;
+            if is_kept && here.state <= most && self.states.can_be_used(run.last) {
+                break;
+            }
+            let is_whole = is_kept && here.state == most + 1 && blocks == chain.blocks();
+            if is_whole && self.states.can_be_repeated(run.last) {
                 break;
             }
             blocks -= run.len as usize - usize::from(!ends_here);

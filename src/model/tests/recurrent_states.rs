@@ -133,3 +133,41 @@ fn a_share_of_the_places_can_be_gone_on_from_and_it_is_the_same_everywhere() {
     let refused = of(1_000_000_001).expect_err("more than all");
     assert!(refused.to_string().contains("state_use_ppb"), "{refused}");
 }
+
+#[test]
+fn a_share_of_the_prompts_has_one_token_to_compute_when_it_is_sent_again() {
+    let of = |ppb: u32| {
+        let limits = EngineLimits {
+            state_slots: Some(1_000),
+            state_use_ppb: 0,
+            state_repeat_ppb: ppb,
+            ..EngineLimits::default()
+        };
+        SglangReplica::new(ReplicaConfig {
+            profile: Arc::new(CostProfile::constant(Nanos(1_000), 10, Nanos(100), 1, 0)),
+            kv_pool_tokens: 100_000,
+            limits,
+            prefix_cache: true,
+        })
+    };
+    let hits = |ppb: u32| -> Vec<bool> {
+        let mut replica = of(ppb).expect("a replica");
+        let hit = |first: u64| {
+            assert_eq!(cached(&mut replica, first, 70, 1, false), 0);
+            assert_eq!(cached(&mut replica, first, 75, 1, false), 0, "a longer one is another");
+            let again = cached(&mut replica, first, 70, 1, false);
+            assert!([0, 69].contains(&again), "{again} of 70 tokens");
+            assert_eq!(cached(&mut replica, first, 70, 1, false), again, "and so on");
+            again == 69
+        };
+        (1..=200).map(|prompt| prompt * 1_000).map(hit).collect()
+    };
+    let half = hits(500_000_000);
+    assert_eq!(half, hits(500_000_000), "another replica, the same prompts");
+    let count = half.iter().filter(|hit| **hit).count();
+    assert!((75..=125).contains(&count), "{count} of 200");
+    assert!(hits(1_000_000_000).iter().all(|hit| *hit));
+    assert!(!hits(0).iter().any(|hit| *hit));
+    let refused = of(1_000_000_001).expect_err("more than all");
+    assert!(refused.to_string().contains("state_repeat_ppb"), "{refused}");
+}

@@ -9,7 +9,8 @@
 //! Source: GORGO v2 (arXiv 2602.11688v2, equation 3; `gorgo/policy/gorgo.py`), with the weights that its tuner found,
 //! 0.276 and 0.5 (section 4, figure 3); `w_prefill` is 1 there because only ratios matter, and there is no fourth term.
 //! The fourth is in the earlier runs: the recorded log `decisions_gorgo-static.csv` is `w_rtt = 1`, `w_prefill = 70`,
-//! `w_queue = w_used = 60`.
+//! `w_queue = w_used = 60`. Other runs before the paper's priced of the queued tokens those alone that were not cached when
+//! they were sent (`queue_uncached_only`; [`Signals::queued_uncached_tokens`]).
 //!
 //! Where replicas differ in weight ([`Signals::weight`]), the prices of tokens are divided by it: a replica of twice the
 //! weight is taken to compute twice as fast. The round trip is not.
@@ -39,6 +40,11 @@ const W_QUEUE: Parameter = Parameter::weight(
 );
 const W_USED: Parameter =
     Parameter::weight("w_used", 0.0, "price of a KV token in use at the last scrape (GORGO v2: 0)");
+const QUEUE_UNCACHED_ONLY: Parameter = Parameter::flag(
+    "queue_uncached_only",
+    false,
+    "of the queued tokens only those count that were not believed to be cached when they were sent (GORGO v2: all)",
+);
 const REPLICAS: Parameter = Parameter {
     name: "replicas",
     default: Initial::Empty,
@@ -74,6 +80,8 @@ pub struct Parameters {
     /// Price of a KV token in use.
     #[serde(deserialize_with = "w_used")]
     pub w_used: f64,
+    /// Of the queued tokens only those count that were not believed to be cached when they were sent.
+    pub queue_uncached_only: bool,
     /// What differs on a replica.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub replicas: BTreeMap<ReplicaIndex, Overrides>,
@@ -133,6 +141,7 @@ impl Default for Parameters {
             w_prefill: W_PREFILL.number(),
             w_queue: W_QUEUE.number(),
             w_used: W_USED.number(),
+            queue_uncached_only: false,
             replicas: BTreeMap::new(),
         }
     }
@@ -157,11 +166,12 @@ impl Weights {
         })
     }
 
-    fn terms(&self, candidate: &Signals, prompt_tokens: u64) -> [f64; 4] {
+    /// `queued`: the tokens that its queue counts for.
+    fn terms(&self, candidate: &Signals, prompt_tokens: u64, queued: u64) -> [f64; 4] {
         [
             self.rtt * rtt_ms(candidate),
             self.prefill * count(prompt_tokens.saturating_sub(candidate.cached_tokens)),
-            self.queue * count(candidate.queued_tokens),
+            self.queue * count(queued),
             self.used * count(candidate.used_tokens),
         ]
     }
@@ -171,6 +181,7 @@ impl Weights {
 #[derive(Clone, Debug)]
 pub struct Gorgo {
     fleet: Weights,
+    queue_uncached_only: bool,
     /// The weights of replica `i`, for the replicas up to the last with weights of its own; usually empty.
     replicas: Vec<Weights>,
     /// What was given of them.
@@ -206,6 +217,14 @@ impl Gorgo {
     fn weights(&self, candidate: &Signals) -> &Weights {
         self.replicas.get(candidate.replica.index()).unwrap_or(&self.fleet)
     }
+
+    fn queued(&self, candidate: &Signals) -> u64 {
+        if self.queue_uncached_only {
+            candidate.queued_uncached_tokens
+        } else {
+            candidate.queued_tokens
+        }
+    }
 }
 
 const TERMS: &[&str; 4] = &["rtt", "prefill", "queue", "used"];
@@ -217,12 +236,15 @@ impl Configured for Gorgo {
     const NAME: &'static str = "gorgo";
     const SUMMARY: &'static str =
         "the smallest weighted sum of round trip, uncached, queued and used tokens (GORGO v2)";
-    const PARAMETERS: &'static [Parameter] = &[W_RTT, W_PREFILL, W_QUEUE, W_USED, REPLICAS];
+    const PARAMETERS: &'static [Parameter] =
+        &[W_RTT, W_PREFILL, W_QUEUE, W_USED, QUEUE_UNCACHED_ONLY, REPLICAS];
 
     fn new(parameters: Parameters) -> Result<Self, ParameterError> {
-        let Parameters { w_rtt, w_prefill, w_queue, w_used, replicas } = parameters;
+        let Parameters { w_rtt, w_prefill, w_queue, w_used, queue_uncached_only, replicas } =
+            parameters;
         let fleet = Weights::checked(w_rtt, w_prefill, w_queue, w_used)?;
-        Ok(Self { fleet, replicas: by_replica(fleet, &replicas)?, overrides: replicas })
+        let by_replica = by_replica(fleet, &replicas)?;
+        Ok(Self { fleet, queue_uncached_only, replicas: by_replica, overrides: replicas })
     }
 }
 
@@ -239,17 +261,18 @@ impl Policy for Gorgo {
         let tokens = question.request.prompt.tokens().get();
         if question.weighted {
             decision.fill_sums("score", TERMS, question.candidates, |candidate| {
-                let [rtt, work @ ..] = self.weights(candidate).terms(candidate, tokens);
+                let [rtt, work @ ..] =
+                    self.weights(candidate).terms(candidate, tokens, self.queued(candidate));
                 let [prefill, queue, used] = work.map(|price| candidate.per_weight(price));
                 [rtt, prefill, queue, used]
             });
         } else if self.replicas.is_empty() {
             decision.fill_sums("score", TERMS, question.candidates, |candidate| {
-                self.fleet.terms(candidate, tokens)
+                self.fleet.terms(candidate, tokens, self.queued(candidate))
             });
         } else {
             decision.fill_sums("score", TERMS, question.candidates, |candidate| {
-                self.weights(candidate).terms(candidate, tokens)
+                self.weights(candidate).terms(candidate, tokens, self.queued(candidate))
             });
         }
         decision.choose_lowest(question.candidates, Tie::First, question.draw);

@@ -4,7 +4,7 @@
 //! ([`crate::accounting`]). Read [`super::told`] next.
 
 use super::Router;
-use crate::accounting::{InFlight, Stage, Ticket};
+use crate::accounting::{InFlight, QueuedTokens, Stage, Ticket};
 use crate::config::{LearnAt, ReleaseAt};
 use crate::health::End;
 use crate::signals::RoutingRequest;
@@ -19,11 +19,11 @@ impl Router {
         request: &RoutingRequest<'_>,
         replica: ReplicaId,
     ) -> Ticket {
-        let prompt_tokens = request.prompt.tokens().get();
+        let tokens = self.fleet.queued(replica, request);
         let life = self.fleet.life(replica);
         self.ignored.unknown_replica += u64::from(life.is_none());
         // None where the replica is not in the fleet.
-        if let Some(sent_to) = self.fleet.count(replica, prompt_tokens) {
+        if let Some(sent_to) = self.fleet.count(replica, tokens) {
             self.policy.on_dispatched(request, sent_to);
         }
         let knows_blocks = request.prompt.block_tokens() == self.config.block_tokens;
@@ -44,7 +44,7 @@ impl Router {
             stage: Stage::Dispatched,
             replica,
             life: life.unwrap_or(u32::MAX),
-            prompt_tokens,
+            tokens,
             counted: life.is_some(),
             holds_queue: self.queue.take_turn(),
             prompt,
@@ -56,7 +56,7 @@ impl Router {
         if let Some(tuner) = &mut self.tuner {
             cold_path();
             let signals = self.fleet.signals().iter();
-            let work = signals.map(|s| s.uncached_tokens(request)).min().unwrap_or(prompt_tokens);
+            let work = signals.map(|s| s.uncached_tokens(request)).min().unwrap_or(tokens.all);
             tuner.dispatched(now, request.id, replica, &self.decision, work, ticket.slot());
         }
         ticket
@@ -153,7 +153,7 @@ impl Router {
         if release {
             request.counted = false;
         }
-        let (replica, life, tokens) = (request.replica, request.life, request.prompt_tokens);
+        let (replica, life, tokens) = (request.replica, request.life, request.tokens);
         if !ok {
             cold_path();
             request.prompt = None;
@@ -177,7 +177,7 @@ impl Router {
             return false;
         };
         if request.counted {
-            self.release(request.replica, request.life, request.prompt_tokens);
+            self.release(request.replica, request.life, request.tokens);
         }
         if request.holds_queue {
             self.queue.end_turn();
@@ -195,7 +195,7 @@ impl Router {
         true
     }
 
-    fn release(&mut self, replica: ReplicaId, life: u32, tokens: u64) {
+    fn release(&mut self, replica: ReplicaId, life: u32, tokens: QueuedTokens) {
         self.fleet.release(replica, life, tokens);
         self.queue.unblock();
     }

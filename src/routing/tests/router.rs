@@ -81,6 +81,31 @@ fn load(router: &Router, replica: usize) -> (u32, u64) {
 }
 
 #[test]
+fn of_queued_tokens_those_count_apart_that_the_index_did_not_know() {
+    let config = RouterConfig { learn_at: LearnAt::Dispatch, ..RouterConfig::default() };
+    let mut router = router(config);
+    let uncached = |router: &Router| router.signals()[0].queued_uncached_tokens;
+    let (short, long) = (chain(0..2, 32), chain(0..4, 64));
+    let send = |router: &mut Router, prompt: &BlockChain| {
+        router.decide(NOW, &request(prompt), 0);
+        router.dispatched(NOW, &request(prompt), ReplicaId(0))
+    };
+    let first = send(&mut router, &short);
+    assert_eq!((load(&router, 0), uncached(&router)), ((1, 32), 32), "nothing was known");
+    let second = send(&mut router, &long);
+    assert_eq!((load(&router, 0), uncached(&router)), ((2, 96), 64), "half of it was");
+    let third = send(&mut router, &long);
+    assert_eq!((load(&router, 0), uncached(&router)), ((3, 160), 64), "all of it was");
+    // What was added is taken off again, whatever is known by then.
+    router.finished(NOW, first, None);
+    assert_eq!((load(&router, 0), uncached(&router)), ((2, 128), 32));
+    router.failed(NOW, third);
+    router.cancelled(NOW, second);
+    assert_eq!((load(&router, 0), uncached(&router)), ((0, 0), 0));
+    assert_eq!(router.signals()[1].queued_uncached_tokens, 0);
+}
+
+#[test]
 fn a_prompt_is_learned_and_released_when_the_configuration_says() {
     // What is known and counted after dispatch, headers, first token, end.
     let learns = [

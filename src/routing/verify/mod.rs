@@ -33,6 +33,7 @@ const SIGNALS: &[(&str, Blank)] = &[
     ("used_tokens", |s| s.used_tokens = 0),
     ("in_flight_requests", |s| s.in_flight_requests = 0),
     ("queued_tokens", |s| s.queued_tokens = 0),
+    ("queued_uncached_tokens", |s| s.queued_uncached_tokens = 0),
     ("cached_tokens", |s| s.cached_tokens = 0),
 ];
 

@@ -100,6 +100,10 @@ pub struct ReplicaTable {
     /// one; a stand-in for what is not known of an engine. Default: the profile's; without it, all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_use_ppb: Option<Located<u32>>,
+    /// With `state_slots`: this share of the prompts, parts per billion, has one token to compute when it is sent again.
+    /// Default: 0, as in SGLang without extra buffers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_repeat_ppb: Option<Located<u32>>,
     /// Order of the waiting queue: `fcfs` or `lpm`. Default: the profile's, SGLang's `fcfs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<ScheduleName>")]

@@ -220,6 +220,7 @@ impl Context<'_> {
                 None => base.state_slots,
             },
             state_use_ppb: or(table.state_use_ppb.as_ref(), base.state_use_ppb),
+            state_repeat_ppb: or(table.state_repeat_ppb.as_ref(), base.state_repeat_ppb),
             vllm: self.vllm(table.vllm.as_ref(), base.vllm)?,
         };
         let overhead = table.overhead.map_or(profile.overhead, |span| span.0);
@@ -343,6 +344,7 @@ fn explicit(
         retract_decode_steps: Some(limits.retract_decode_steps.into()),
         state_slots: limits.state_slots.and_then(number),
         state_use_ppb: limits.state_slots.is_some().then(|| limits.state_use_ppb.into()),
+        state_repeat_ppb: limits.state_slots.is_some().then(|| limits.state_repeat_ppb.into()),
         schedule: Some(limits.schedule),
         overhead: Some(overhead),
         prefix_cache: Some(config.prefix_cache),

@@ -88,6 +88,14 @@ impl Situation {
 }
 
 fn signals(dice: &mut Dice, scales: &[u64], i: u32, tokens: u64) -> Signals {
+    let mut signals = counted(dice, scales, i, tokens);
+    // Some third of what is queued, by what else is known, so that no other number is drawn for it.
+    let third = signals.queued_tokens.wrapping_mul(u64::from(i) + 1) / 3;
+    signals.queued_uncached_tokens = third.min(signals.queued_tokens);
+    signals
+}
+
+fn counted(dice: &mut Dice, scales: &[u64], i: u32, tokens: u64) -> Signals {
     let busy = if dice.chance(10) { 8 } else { 0 };
     let rtt_scale = scales[0] as f64 * 0.75;
     Signals {
@@ -103,6 +111,7 @@ fn signals(dice: &mut Dice, scales: &[u64], i: u32, tokens: u64) -> Signals {
         scraped_at: Some(Nanos(3)),
         in_flight_requests: dice.count(scales[4].min(7)) as u32,
         queued_tokens: dice.count(scales[5]),
+        queued_uncached_tokens: 0,
         cached_tokens: if dice.chance(50) { 0 } else { dice.below(4) * 16 },
         eligible: dice.chance(85) || tokens == 7,
         zone: None,
@@ -346,6 +355,8 @@ fn gorgo() {
     let own = json!({ "w_used": 0.25, "replicas": {
         "1": { "w_rtt": 0, "w_used": 2 }, "4": { "w_prefill": 3.5, "w_queue": 0.125 } } });
     proof(own, naive::gorgo_with_overrides, &["rtt", "prefill", "queue", "used"]).run();
+    let uncached = json!({ "queue_uncached_only": true });
+    proof(uncached, naive::gorgo_uncached_queue, &["rtt", "prefill", "queue"]).run();
 }
 
 #[test]

@@ -268,6 +268,14 @@ pub fn gorgo(question: &Question<'_>, _: Option<u32>) -> Option<usize> {
     weighted(question, |_| [0.276, 1.0, 0.5, 0.0])
 }
 
+pub fn gorgo_uncached_queue(question: &Question<'_>, _: Option<u32>) -> Option<usize> {
+    let score = |i: usize| {
+        let s = &question.candidates[i];
+        0.276 * rtt(s) + uncached(question, i) + 0.5 * s.queued_uncached_tokens as f64
+    };
+    first(&smallest(&eligible(question), score))
+}
+
 pub fn gorgo_static(question: &Question<'_>, _: Option<u32>) -> Option<usize> {
     weighted(question, |_| [1.0, 70.0, 60.0, 60.0])
 }

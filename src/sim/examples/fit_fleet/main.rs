@@ -11,6 +11,7 @@ mod measured;
 mod options;
 mod pairs;
 mod parameters;
+mod repeats;
 mod report;
 mod search;
 mod simulate;
@@ -70,12 +71,21 @@ impl Task {
         runs[0].iter().zip(&runs[1]).map(|(one, other)| pairs::shares(one, other)).collect()
     }
 
+    /// How far the hits of prompts that are sent again, and of the others, are from what was measured.
+    fn repeats(&self, runs: &[Vec<Samples>]) -> f64 {
+        let both = self.measured.iter().zip(runs);
+        both.map(|(measured, runs)| repeats::loss(measured, runs)).sum::<f64>()
+            / FITTED.len() as f64
+    }
+
     fn judge(&self, fleets: &[Fleet]) -> Result<Vec<f64>, String> {
         let runs = self.run(fleets)?;
         let sum = |runs: &Vec<Vec<Samples>>| {
-            self.losses(runs).iter().sum::<f64>() + pairs::loss(self.pairs, &self.pairs_of(runs))
+            self.losses(runs).iter().sum::<f64>()
+                + pairs::loss(self.pairs, &self.pairs_of(runs))
+                + self.repeats(runs)
         };
-        Ok(runs.iter().map(|runs| sum(runs) / (FITTED.len() + 1) as f64).collect())
+        Ok(runs.iter().map(|runs| sum(runs) / (FITTED.len() + 2) as f64).collect())
     }
 }
 
@@ -96,6 +106,7 @@ fn main() -> Result<(), String> {
         println!("  {}", measured::hits(&runs[place]));
         print_features(&task.targets[place], &runs[place]);
         print!("{}", bursts::told(&task.measured[place], &runs[place]));
+        print!("{}", repeats::told(&task.measured[place], &runs[place]));
     }
     let shares = task.pairs_of(&runs);
     let middle =

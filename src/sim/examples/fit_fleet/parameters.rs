@@ -55,6 +55,12 @@ pub const FREE: &[Parameter] = &[
         "hits of both runs over what chance gives (`pairs.rs`): 1 / 2.95",
     ),
     parameter(
+        "state_repeat",
+        (0.02, 1.0),
+        0.7,
+        "prompts that were sent again shortly after (`repeats.rs`)",
+    ),
+    parameter(
         "decision_ms",
         (1.0, 80.0),
         28.0,
@@ -62,7 +68,7 @@ pub const FREE: &[Parameter] = &[
     ),
     parameter(
         "relay_ms_per_token",
-        (0.01, 1.0),
+        (0.01, 2.0),
         0.3,
         "the same, and 17-token prompts by how many requests are in flight (`bursts.rs`)",
     ),
@@ -138,6 +144,7 @@ impl Values {
                 chunked_prefill_tokens: 4_096,
                 state_slots: Some(STATES_BY_MEMORY),
                 state_use_ppb: (self.get("state_use") * 1e9).round() as u32,
+                state_repeat_ppb: (self.get("state_repeat") * 1e9).round() as u32,
                 ..EngineLimits::default()
             },
             range: ProfileRange::UNLIMITED,

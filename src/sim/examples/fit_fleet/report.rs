@@ -112,8 +112,9 @@ pub fn profile_file(values: &Values, losses: &[(&str, f64)]) -> String {
          # SGLang's for GPUs of 35 to 60 GB.\nchunked_prefill_tokens = {}\nmax_running_requests = {}\n\
          # The other 30 layers are linear attention. By memory {STATES_BY_MEMORY} of their states fit: 0.9 (mamba_full_memory_ratio) x\n\
          # 983,549 x 20,480 / 64.4 MB, a state being 30 layers x (32 x 128 x 128 x 4 + 8,192 x 3 x 2 bytes); inferred from the\n\
-         # model's shape and the engine's defaults. How many can be used is fitted: hits are rarer than the states would allow.\n\
-         state_slots = {}\nstate_use_ppb = {}\n\n",
+         # model's shape and the engine's defaults. How many can be used is fitted: the same prompt, sent again, hits up to its\n\
+         # end, all others hit less often than the states would allow.\n\
+         state_slots = {}\nstate_use_ppb = {}\nstate_repeat_ppb = {}\n\n",
         spec.overhead_ms,
         spec.kv_bytes_per_token,
         spec.kv_pool_tokens,
@@ -122,6 +123,7 @@ pub fn profile_file(values: &Values, losses: &[(&str, f64)]) -> String {
         spec.limits.max_running_requests,
         spec.limits.state_slots.unwrap_or(0),
         spec.limits.state_use_ppb,
+        spec.limits.state_repeat_ppb,
     );
     let _ = write!(
         text,
