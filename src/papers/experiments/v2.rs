@@ -3,6 +3,8 @@
 
 use crate::experiment::{Arm, Case, Experiment, Group, ScenarioText, Study, Window};
 
+mod june10;
+
 const APR5: ScenarioText = ScenarioText {
     name: "scenarios/papers/v2_apr5.toml",
     toml: include_str!("../../../scenarios/papers/v2_apr5.toml"),
@@ -71,7 +73,7 @@ fn windows() -> Vec<Window> {
         case: recorded(),
         pairs: pairs(AS_RUN),
         orders: vec!["ttft_ms_p50"],
-        text: include_str!("v2_apr5.md"),
+        text: include_str!("v2/apr5.md"),
     };
     let other = |name, title, case| Window {
         name,
@@ -90,10 +92,11 @@ fn windows() -> Vec<Window> {
             .chain(BASELINES)
             .collect(),
         orders: vec!["ttft_ms_p50", "e2e_s_p95"],
-        text: include_str!("v2_apr2.md"),
+        text: include_str!("v2/apr2.md"),
     };
     vec![
         apr5,
+        june10::window(recorded()),
         other("apr6_ts2", "Apr 6, 15:05 to 15:35, time scale 2", made_up("apr6", 2.0)),
         other("apr7_ts3", "Apr 7, 19:45 to 20:15, time scale 3", made_up("apr7", 3.0)),
         other("apr7_ts2", "Apr 7, 19:45 to 20:15, time scale 2", made_up("apr7", 2.0)),
@@ -111,7 +114,7 @@ fn groups() -> Vec<Group> {
                 metrics: metrics.to_vec(),
             }
         };
-    let apr5 = ["apr5_ts1"];
+    let (apr5, june10) = (["apr5_ts1"], ["apr5_june10"]);
     vec![
         group("all figures", &[], &[], &[]),
         group("Apr 5, all 30 of the six figures of five policies", &apr5, &[], &SIX),
@@ -128,6 +131,19 @@ fn groups() -> Vec<Group> {
             &SIX,
         ),
         group("Apr 5, GORGO's six figures", &apr5, &[AS_RUN], &SIX),
+        group(
+            "Apr 5 once more, six figures of the two policies that were fitted",
+            &june10,
+            &["least-load", "least-request"],
+            &SIX,
+        ),
+        group(
+            "Apr 5 once more, six figures of session-affinity and prefix-cache",
+            &june10,
+            &["session-affinity", "prefix-cache"],
+            &SIX,
+        ),
+        group("Apr 5 once more, six figures of its GORGO", &june10, &[self::june10::GORGO], &SIX),
         group(
             "Apr 6 and Apr 7, P50 of TTFT and E2E",
             &MADE_UP[..2],
@@ -211,7 +227,7 @@ pub(super) fn experiment() -> Experiment {
     Experiment {
         name: "v2",
         title: "GORGO v2: the main table",
-        head: include_str!("v2.md"),
+        head: include_str!("v2/head.md"),
         tail: "",
         published: ScenarioText {
             name: "data/papers/v2.csv",

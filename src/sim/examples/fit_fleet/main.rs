@@ -14,6 +14,7 @@ mod parameters;
 mod repeats;
 mod report;
 mod search;
+mod second;
 mod simulate;
 
 use loss::{FEATURES, features, loss, mean};
@@ -31,9 +32,12 @@ const FITTED: [&str; 2] = ["least-load", "least-request"];
 struct Task {
     stage: Stage,
     measured: Vec<Samples>,
+    /// The means of both runs of each policy, in logarithms.
     targets: Vec<Vec<f64>>,
     /// How often long prompts hit in one, the other and both of the fitted runs.
     pairs: [f64; 3],
+    /// How often prompts hit that were sent again, and others, in both runs of each policy.
+    repeats: Vec<repeats::Classes>,
 }
 
 impl Task {
@@ -43,9 +47,13 @@ impl Task {
         let measured: Result<Vec<Samples>, String> =
             FITTED.iter().map(|policy| measured::read(&file(policy))).collect();
         let measured = measured?;
-        let targets = measured.iter().map(features).collect();
         let pairs = pairs::shares(&measured[0], &measured[1]);
-        Ok(Self { stage, measured, targets, pairs })
+        let (mut targets, mut repeats) = (Vec::new(), Vec::new());
+        for (first, second) in measured.iter().zip(second::runs()?) {
+            targets.push(mean(&[features(first), second.features]));
+            repeats.push(repeats::both(repeats::classes(first), second.repeats));
+        }
+        Ok(Self { stage, measured, targets, pairs, repeats })
     }
 
     /// Each fleet's runs, by policy and seed.
@@ -73,8 +81,8 @@ impl Task {
 
     /// How far the hits of prompts that are sent again, and of the others, are from what was measured.
     fn repeats(&self, runs: &[Vec<Samples>]) -> f64 {
-        let both = self.measured.iter().zip(runs);
-        both.map(|(measured, runs)| repeats::loss(measured, runs)).sum::<f64>()
+        let both = self.repeats.iter().zip(runs);
+        both.map(|(&measured, runs)| repeats::loss(measured, runs)).sum::<f64>()
             / FITTED.len() as f64
     }
 
@@ -91,6 +99,10 @@ impl Task {
 
 fn main() -> Result<(), String> {
     let options = Options::of_command_line()?;
+    if let Some((policy, file)) = &options.table_of {
+        print!("{}", second::table(policy, &measured::read(file)?));
+        return Ok(());
+    }
     let task = Task::new(&options)?;
     let mut values = options.start()?;
     if options.generations > 0 {
@@ -106,7 +118,7 @@ fn main() -> Result<(), String> {
         println!("  {}", measured::hits(&runs[place]));
         print_features(&task.targets[place], &runs[place]);
         print!("{}", bursts::told(&task.measured[place], &runs[place]));
-        print!("{}", repeats::told(&task.measured[place], &runs[place]));
+        print!("{}", repeats::told(task.repeats[place], &runs[place]));
     }
     let shares = task.pairs_of(&runs);
     let middle =

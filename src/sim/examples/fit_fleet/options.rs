@@ -29,12 +29,14 @@ pub struct Options {
     pub others: Vec<String>,
     /// `--profile FILE`: where the profile is written.
     pub profile: Option<PathBuf>,
+    /// `--table-of POLICY=FILE`: prints the rows of `data/papers/v2_june10_fit.csv` for a file of requests, and nothing else.
+    pub table_of: Option<(String, PathBuf)>,
     /// `--report FILE`: where the residuals are written.
     pub report: Option<PathBuf>,
 }
 
 const KNOWN: &str = "--scenario, --data, --set, --seeds, --generations, --search-seed, --step, --threads, --at, --fix, --other, \
-                     --profile or --report";
+                     --profile, --table-of or --report";
 
 impl Options {
     /// Reads the command line.
@@ -52,6 +54,7 @@ impl Options {
             fixed: Vec::new(),
             others: Vec::new(),
             profile: None,
+            table_of: None,
             report: None,
         };
         let mut words = std::env::args().skip(1);
@@ -86,6 +89,11 @@ impl Options {
                 "--fix" => options.fixed.push(known(&value)?),
                 "--other" => options.others.push(value),
                 "--profile" => options.profile = Some(value.into()),
+                "--table-of" => {
+                    let wanted = || format!("--table-of {value}: wanted POLICY=FILE");
+                    let (policy, file) = value.split_once('=').ok_or_else(wanted)?;
+                    options.table_of = Some((policy.to_owned(), file.into()));
+                }
                 "--report" => options.report = Some(value.into()),
                 _ => return Err(format!("got {word:?}, wanted {KNOWN}")),
             }

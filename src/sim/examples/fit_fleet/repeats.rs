@@ -56,20 +56,25 @@ fn mean(runs: &[Samples]) -> [f64; LAGS.len()] {
     })
 }
 
+/// The classes of two runs together.
+pub fn both(one: Classes, other: Classes) -> Classes {
+    std::array::from_fn(|class| (one[class].0 + other[class].0, one[class].1 + other[class].1))
+}
+
 /// How far simulated shares are from measured ones, in squared deviations.
-pub fn loss(measured: &Samples, simulated: &[Samples]) -> f64 {
+pub fn loss(measured: Classes, simulated: &[Samples]) -> f64 {
     let of_class = |(class, got): ((f64, f64), f64)| {
         let deviation = (1.0 / f64::max(class.1, 1.0) + DEVIATION.powi(2)).sqrt();
         ((got / share(class)).ln() / deviation).powi(2)
     };
-    let all = classes(measured).into_iter().zip(mean(simulated)).map(of_class);
+    let all = measured.into_iter().zip(mean(simulated)).map(of_class);
     all.sum::<f64>() / LAGS.len() as f64
 }
 
 /// In words.
-pub fn told(measured: &Samples, simulated: &[Samples]) -> String {
+pub fn told(measured: Classes, simulated: &[Samples]) -> String {
     let mut told = String::new();
-    for ((class, got), (from, to)) in classes(measured).into_iter().zip(mean(simulated)).zip(LAGS) {
+    for ((class, got), (from, to)) in measured.into_iter().zip(mean(simulated)).zip(LAGS) {
         let _ = writeln!(
             told,
             "  {FROM_TOKENS} tokens and more, the last of that length {from} to {to} s before: hits measured {:.1} % of \
