@@ -155,11 +155,17 @@ impl Parsed {
     }
 
     /// Takes the table of arrivals out of `workload.art_chat`, so that times and lengths are drawn: for where that file
-    /// is not at hand. False where there is none.
+    /// is not at hand. What was known of its busiest user goes with it. False where there is none.
     pub fn draw_arrivals(&mut self) -> bool {
         let workload = self.table.workload.as_mut();
         let art_chat = workload.and_then(|workload| workload.value.art_chat.as_mut());
-        art_chat.is_some_and(|art_chat| art_chat.value.arrivals.take().is_some())
+        art_chat.is_some_and(|art_chat| {
+            let had_arrivals = art_chat.value.arrivals.take().is_some();
+            if had_arrivals {
+                art_chat.value.top_user_text = None;
+            }
+            had_arrivals
+        })
     }
 
     /// Fills in every default and looks every name up. `base` is the folder at which a relative path of the workload

@@ -1,5 +1,6 @@
 //! `workload.art_chat` against the published figures of its windows, and over the real arrivals of one of them.
 
+use gorgo_routing::policy::session_affinity::{prefix_key, python_tuple_hash};
 use gorgo_scenario::{Parsed, Requests, Resolved};
 use gorgo_types::{BlockId, Nanos, Request};
 use gorgo_workload::{Due, TraceInfo};
@@ -123,6 +124,18 @@ fn count_by_user(all: &[(Nanos, Request)]) -> BTreeMap<u64, usize> {
         *by_user.entry(request.user.expect("known")).or_insert(0) += 1;
     }
     by_user
+}
+
+#[test]
+fn session_affinity_sends_the_busiest_user_of_5_april_to_seoul() {
+    let text = include_str!("../../../scenarios/papers/v2_apr5.toml");
+    let fleet: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("name = ")).collect();
+    assert_eq!(fleet[1..4], ["\"seoul\"", "\"frankfurt\"", "\"ashburn\""]);
+    let held = text.lines().find(|line| line.starts_with("top_user_text")).expect("it is held");
+    let keys = format!("requests = 200\nblock_tokens = 16\n{held}\n");
+    let all = all(&requests(&keys, 9));
+    let (_, request) = all.iter().find(|(_, request)| request.user == Some(0)).expect("asks");
+    assert_eq!(python_tuple_hash(&[prefix_key(&request.prompt)]).rem_euclid(3), 0);
 }
 
 /// The prompts of the busiest user (number 0) and of the others, in order.

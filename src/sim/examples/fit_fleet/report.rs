@@ -86,7 +86,7 @@ pub fn profile_file(values: &Values, losses: &[(&str, f64)]) -> String {
         "# Qwen3.5-35B-A3B in fp8 under SGLang on two NVIDIA L40S: the GORGO fleet of Apr 5, fitted to what clients measured.\n\
          # The form is explained in data/README.md. Written by src/sim/examples/fit_fleet.\n\
          name = {NAME:?}\n\n\
-         # Fitted, not timed: client-side times of 2 x 7,195 requests, and nothing else. Passes cost t0 + b n,\n\
+         # Fitted, not timed: client-side times of 4 x 7,195 requests, and nothing else. Passes cost t0 + b n,\n\
          # and none is shorter than the floor (data/README.md).\n\
          prefill_base_ms = {:.3}\nprefill_ms_per_token = {:.5}\nprefill_floor = [[1, {:.3}]]\n",
         spec.prefill_base_ms, spec.prefill_ms_per_token, spec.prefill_floor[0].1,
@@ -132,15 +132,15 @@ pub fn profile_file(values: &Values, losses: &[(&str, f64)]) -> String {
          [provenance]\ngpu = \"NVIDIA L40S\"\ngpus = 2\nmodel = \"Qwen/Qwen3.5-35B-A3B-FP8\"\n\
          precision = \"fp8 weights\"\nengine = \"SGLang nightly-dev-cu13-20260411-0011d2ae\"\n\
          method = \"{} parameters fitted to client-side TTFT and E2E of the GORGO fleet under least-load and least-request, Apr 5, \
-         by simulating it; no pass was timed, so there are no errors at held-back points\"\nnotes = [\n",
+         in two runs of each, by simulating it; no pass was timed, so there are no errors at held-back points\"\nnotes = [\n",
         // All but the proxy's two.
         FREE.len() - 2,
     );
     let _ = writeln!(
         text,
-        "    \"loss of the fit (mean squared log-ratio of quantiles over their run-to-run variance; 1 is as good as a second run): {}\",\n\
+        "    \"loss of the fit (mean squared log-ratio of quantiles to the mean of both runs, over the run-to-run variance; 0.5 is what two runs leave): {}\",\n\
          \x20   \"residuals: results/papers/v2/calibration.md\",\n]\nsources = [\n\
-         \x20   \"times: Arcadia-Research-Team/GORGO, results of the Apr 5 run, apr5_1615_measured_least-load and _least-request\",\n\
+         \x20   \"times: Arcadia-Research-Team/GORGO, results of the Apr 5 run, apr5_1615_measured_least-load and _least-request; a second run, data/papers/v2_june10_fit.csv\",\n\
          \x20   \"pool, limits, flags: the same run's /get_server_info and launch command\",\n\
          \x20   \"chunk: SGLang srt/server_args.py, by GPU memory\",\n]",
         told.join(", "),
