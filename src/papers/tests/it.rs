@@ -168,3 +168,36 @@ fn every_part_of_v1_and_summary_runs() {
         }
     }
 }
+
+/// The page's table of what two measured runs of one policy differ by says what the two windows' figures say.
+#[test]
+fn what_two_measured_runs_differ_by_is_told_right() {
+    const METRICS: [&str; 6] =
+        ["ttft_ms_p50", "ttft_ms_p95", "e2e_s_p50", "e2e_s_p95", "itl_ms_p50", "in_flight_mean"];
+    let v2 = Published::read("v2", include_str!("../../../data/papers/v2.csv")).expect("it reads");
+    let value = |window: &str, policy: &str, metric: &str| {
+        let mut figures = v2.of_window(window);
+        figures.find(|f| f.policy == policy && f.metric == metric).expect("published").value
+    };
+    let text = include_str!("../experiments/v2/june10.md");
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| policy"))
+        .map(|line| line.trim_matches(['|', ' ']).split(" | ").collect())
+        .collect();
+    assert_eq!(rows.len(), 4);
+    for row in rows {
+        for (cell, metric) in row[1..].iter().zip(METRICS) {
+            let number = |text: &str| text.trim().parse::<f64>().expect("a number");
+            let (first, rest) = cell.split_once(',').expect("two values");
+            let (second, percent) = rest.split_once('(').expect("and a difference");
+            let percent = number(percent.trim_end_matches(")").trim_end_matches('%'));
+            let measured = ["apr5_ts1", "apr5_june10"].map(|window| value(window, row[0], metric));
+            for (told, measured) in [number(first), number(second)].into_iter().zip(measured) {
+                assert!((told / measured - 1.0).abs() < 0.005, "{row:?} {metric}: {measured}");
+            }
+            let difference = 100.0 * (measured[1] / measured[0] - 1.0);
+            assert!((percent - difference).abs() < 0.051, "{row:?} {metric}: {difference}");
+        }
+    }
+}

@@ -245,7 +245,7 @@ fn resolved_parameters_build_the_same_policy() {
     let table = toml::Deserializer::parse(text).unwrap();
     let (policy, complete) = registry::resolve("gorgo", table, out).unwrap();
     let complete = complete.unwrap();
-    let wanted = json!({ "w_rtt": 2.0, "w_prefill": 1.0, "w_queue": 0.5, "w_used": 0.0,
+    let wanted = json!({ "w_rtt": 2.0, "w_prefill": 1.0, "w_queue": 0.5, "w_used": 0.0, "queue_uncached_only": false,
         "replicas": { "1": { "w_used": 3.0 } } });
     assert_eq!(complete, wanted);
     assert_eq!(format!("{policy:?}"), format!("{:?}", build("gorgo", complete)));
