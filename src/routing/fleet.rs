@@ -268,23 +268,24 @@ impl Fleet {
         }
     }
 
-    /// Counts a dispatched request at its replica, and says what is known of that one.
-    pub(crate) fn count(&mut self, replica: ReplicaId, tokens: QueuedTokens) -> Option<&Signals> {
-        let slot = self.slot(replica)?;
-        let signals = &mut self.signals[slot];
-        signals.in_flight_requests += 1;
-        signals.queued_tokens += tokens.all;
-        signals.queued_uncached_tokens += tokens.uncached;
-        self.refresh(slot);
-        Some(&self.signals[slot])
-    }
-
-    /// What a request that is sent to `replica` adds to its counters; the index has just been asked about this one.
-    pub(crate) fn queued(&self, replica: ReplicaId, request: &RoutingRequest<'_>) -> QueuedTokens {
+    /// Counts a request that is sent to `replica`, where that is in the fleet, and says what is then known of it. The index
+    /// has just been asked about this request.
+    pub(crate) fn count(
+        &mut self,
+        replica: ReplicaId,
+        request: &RoutingRequest<'_>,
+    ) -> (QueuedTokens, Option<&Signals>) {
         let all = request.prompt.tokens().get();
-        let slot = self.slot(replica);
-        let uncached = slot.map_or(all, |slot| self.signals[slot].uncached_tokens(request));
-        QueuedTokens { all, uncached }
+        let Some(slot) = self.slot(replica) else {
+            return (QueuedTokens { all, uncached: all }, None);
+        };
+        let signals = &mut self.signals[slot];
+        let uncached = signals.uncached_tokens(request);
+        signals.in_flight_requests += 1;
+        signals.queued_tokens += all;
+        signals.queued_uncached_tokens += uncached;
+        self.refresh(slot);
+        (QueuedTokens { all, uncached }, Some(&self.signals[slot]))
     }
 
     /// Takes a counted request off again, unless its replica has been removed since.

@@ -19,11 +19,10 @@ impl Router {
         request: &RoutingRequest<'_>,
         replica: ReplicaId,
     ) -> Ticket {
-        let tokens = self.fleet.queued(replica, request);
         let life = self.fleet.life(replica);
         self.ignored.unknown_replica += u64::from(life.is_none());
-        // None where the replica is not in the fleet.
-        if let Some(sent_to) = self.fleet.count(replica, tokens) {
+        let (tokens, sent_to) = self.fleet.count(replica, request);
+        if let Some(sent_to) = sent_to {
             self.policy.on_dispatched(request, sent_to);
         }
         let knows_blocks = request.prompt.block_tokens() == self.config.block_tokens;
