@@ -66,6 +66,20 @@ const APR2_LENGTHS: &str = "workload.art_chat.input_tokens={ top_user = 17, medi
 const MADE_UP_TEXT: &str = "Arrivals, lengths, users and prompts are made up to the published figures of this window, anew \
      under every seed: each seed is another workload. GORGO holds the weights that were learned on Apr 5, as in the paper.";
 
+/// The same window at the speed at which it was recorded, which no policy could keep up with.
+fn over_capacity() -> Window {
+    let of_it =
+        |pair: &(&str, &str)| ["gorgo", "session-affinity", "least-request"].contains(&pair.1);
+    Window {
+        name: "apr7_ts1",
+        title: "Apr 7, 19:45 to 20:15, time scale 1: over capacity",
+        case: made_up("apr7", 1.0).only(&["gorgo", "session-affinity", "least-request"]),
+        pairs: pairs("gorgo").into_iter().filter(of_it).collect(),
+        orders: vec!["ttft_ms_p50", "e2e_s_p95"],
+        text: include_str!("v2/apr7_ts1.md"),
+    }
+}
+
 fn windows() -> Vec<Window> {
     let apr5 = Window {
         name: "apr5_ts1",
@@ -100,6 +114,7 @@ fn windows() -> Vec<Window> {
         other("apr6_ts2", "Apr 6, 15:05 to 15:35, time scale 2", made_up("apr6", 2.0)),
         other("apr7_ts3", "Apr 7, 19:45 to 20:15, time scale 3", made_up("apr7", 3.0)),
         other("apr7_ts2", "Apr 7, 19:45 to 20:15, time scale 2", made_up("apr7", 2.0)),
+        over_capacity(),
         hacked,
     ]
 }
@@ -168,6 +183,7 @@ fn groups() -> Vec<Group> {
             &[],
             &["ttft_ms_p95", "e2e_s_p95"],
         ),
+        group("Apr 7 at time scale 1, over capacity", &["apr7_ts1"], &[], &[]),
     ]
 }
 

@@ -25,7 +25,7 @@ fn options(seeds: u64, only: &[&str]) -> Options {
 fn published_figures_are_complete() {
     for (file, text, count) in [
         ("v1", include_str!("../../../data/papers/v1.csv"), 17),
-        ("v2", include_str!("../../../data/papers/v2.csv"), 233),
+        ("v2", include_str!("../../../data/papers/v2.csv"), 248),
         ("summary", include_str!("../../../data/papers/summary.csv"), 12),
     ] {
         let published = Published::read(file, text).unwrap_or_else(|error| panic!("{error}"));
@@ -49,19 +49,19 @@ fn published_percentiles_grow() {
     let v2 = Published::read("v2", include_str!("../../../data/papers/v2.csv")).expect("it reads");
     let value = |window: &str, policy: &str, metric: &str| {
         let is_it = |f: &&gorgo_papers::Figure| f.policy == policy && f.metric == metric;
-        v2.of_window(window)
-            .find(is_it)
-            .unwrap_or_else(|| panic!("{window} {policy} {metric}"))
-            .value
+        v2.of_window(window).find(is_it).map(|figure| figure.value)
     };
     let rows: BTreeSet<(&str, &str)> =
         v2.0.iter().map(|f| (f.window.as_str(), f.policy.as_str())).collect();
-    assert_eq!(rows.len(), 31);
+    assert_eq!(rows.len(), 34);
     for (window, policy) in rows {
         for kind in ["ttft_ms", "e2e_s"] {
-            let [p50, p95, p99] =
+            let percentiles =
                 ["p50", "p95", "p99"].map(|p| value(window, policy, &format!("{kind}_{p}")));
-            assert!(p50 < p95 && p95 < p99, "{window} {policy} {kind}");
+            // Of the window over capacity no P99 of E2E is known.
+            let known: Vec<f64> = percentiles.into_iter().flatten().collect();
+            assert_eq!(known.len(), if (window, kind) == ("apr7_ts1", "e2e_s") { 2 } else { 3 });
+            assert!(known.is_sorted_by(|a, b| a < b), "{window} {policy} {kind}");
         }
     }
 }
