@@ -10,18 +10,19 @@ use std::sync::Arc;
 
 const BLOCK: u64 = 16;
 
-/// A replica that keeps `slots` states and computes 100 tokens at a time.
-fn replica(slots: Option<u32>) -> Result<SglangReplica, ModelError> {
+fn replica_of(limits: EngineLimits) -> Result<SglangReplica, ModelError> {
     SglangReplica::new(ReplicaConfig {
         profile: Arc::new(CostProfile::constant(Nanos(1_000), 10, Nanos(100), 1, 0)),
         kv_pool_tokens: 100_000,
-        limits: EngineLimits {
-            chunked_prefill_tokens: 100,
-            state_slots: slots,
-            ..EngineLimits::default()
-        },
+        limits,
         prefix_cache: true,
     })
+}
+
+/// A replica that keeps `slots` states and computes 100 tokens at a time.
+fn replica(slots: Option<u32>) -> Result<SglangReplica, ModelError> {
+    let limits = EngineLimits { chunked_prefill_tokens: 100, ..EngineLimits::default() };
+    replica_of(EngineLimits { state_slots: slots, ..limits })
 }
 
 /// `tokens` tokens of the chain whose blocks hold `first`, `first + 1`, ...
@@ -101,66 +102,16 @@ fn no_slots_at_all_are_refused() {
     assert!(refused.to_string().contains("state_slots"), "{refused}");
 }
 
-#[test]
-fn a_share_of_the_places_can_be_gone_on_from_and_it_is_the_same_everywhere() {
-    let of = |ppb: u32| {
-        let limits = EngineLimits {
-            state_slots: Some(1_000),
-            state_use_ppb: ppb,
-            ..EngineLimits::default()
-        };
-        SglangReplica::new(ReplicaConfig {
-            profile: Arc::new(CostProfile::constant(Nanos(1_000), 10, Nanos(100), 1, 0)),
-            kv_pool_tokens: 100_000,
-            limits,
-            prefix_cache: true,
-        })
-    };
+/// A limit that is a share: of 200 prompts about as many hit as it says, the same ones in each replica; all and none at its
+/// ends; more than all is refused.
+fn check_share(
+    field: &str,
+    limits: impl Fn(u32) -> EngineLimits,
+    hit: impl Fn(&mut SglangReplica, u64) -> bool,
+) {
     let hits = |ppb: u32| -> Vec<bool> {
-        let mut replica = of(ppb).expect("a replica");
-        let hit = |first: u64| {
-            assert_eq!(cached(&mut replica, first, 64, 1, false), 0);
-            cached(&mut replica, first, 80, 1, false) == 64
-        };
-        (1..=200).map(|prompt| prompt * 1_000).map(hit).collect()
-    };
-    let third = hits(333_000_000);
-    assert_eq!(third, hits(333_000_000), "another replica, the same places");
-    let count = third.iter().filter(|hit| **hit).count();
-    assert!((45..=90).contains(&count), "{count} of 200");
-    assert!(hits(1_000_000_000).iter().all(|hit| *hit));
-    assert!(!hits(0).iter().any(|hit| *hit));
-    let refused = of(1_000_000_001).expect_err("more than all");
-    assert!(refused.to_string().contains("state_use_ppb"), "{refused}");
-}
-
-#[test]
-fn a_share_of_the_prompts_has_one_token_to_compute_when_it_is_sent_again() {
-    let of = |ppb: u32| {
-        let limits = EngineLimits {
-            state_slots: Some(1_000),
-            state_use_ppb: 0,
-            state_repeat_ppb: ppb,
-            ..EngineLimits::default()
-        };
-        SglangReplica::new(ReplicaConfig {
-            profile: Arc::new(CostProfile::constant(Nanos(1_000), 10, Nanos(100), 1, 0)),
-            kv_pool_tokens: 100_000,
-            limits,
-            prefix_cache: true,
-        })
-    };
-    let hits = |ppb: u32| -> Vec<bool> {
-        let mut replica = of(ppb).expect("a replica");
-        let hit = |first: u64| {
-            assert_eq!(cached(&mut replica, first, 70, 1, false), 0);
-            assert_eq!(cached(&mut replica, first, 75, 1, false), 0, "a longer one is another");
-            let again = cached(&mut replica, first, 70, 1, false);
-            assert!([0, 69].contains(&again), "{again} of 70 tokens");
-            assert_eq!(cached(&mut replica, first, 70, 1, false), again, "and so on");
-            again == 69
-        };
-        (1..=200).map(|prompt| prompt * 1_000).map(hit).collect()
+        let mut replica = replica_of(limits(ppb)).expect("a replica");
+        (1..=200).map(|prompt| hit(&mut replica, prompt * 1_000)).collect()
     };
     let half = hits(500_000_000);
     assert_eq!(half, hits(500_000_000), "another replica, the same prompts");
@@ -168,6 +119,33 @@ fn a_share_of_the_prompts_has_one_token_to_compute_when_it_is_sent_again() {
     assert!((75..=125).contains(&count), "{count} of 200");
     assert!(hits(1_000_000_000).iter().all(|hit| *hit));
     assert!(!hits(0).iter().any(|hit| *hit));
-    let refused = of(1_000_000_001).expect_err("more than all");
-    assert!(refused.to_string().contains("state_repeat_ppb"), "{refused}");
+    let refused = replica_of(limits(1_000_000_001)).expect_err("more than all");
+    assert!(refused.to_string().contains(field), "{refused}");
+}
+
+/// States for every prompt.
+fn many() -> EngineLimits {
+    EngineLimits { state_slots: Some(1_000), ..EngineLimits::default() }
+}
+
+#[test]
+fn a_share_of_the_places_can_be_gone_on_from_and_it_is_the_same_everywhere() {
+    let limits = |state_use_ppb| EngineLimits { state_use_ppb, ..many() };
+    check_share("state_use_ppb", limits, |replica, first| {
+        assert_eq!(cached(replica, first, 64, 1, false), 0);
+        cached(replica, first, 80, 1, false) == 64
+    });
+}
+
+#[test]
+fn a_share_of_the_prompts_has_one_token_to_compute_when_it_is_sent_again() {
+    let limits = |state_repeat_ppb| EngineLimits { state_use_ppb: 0, state_repeat_ppb, ..many() };
+    check_share("state_repeat_ppb", limits, |replica, first| {
+        assert_eq!(cached(replica, first, 70, 1, false), 0);
+        assert_eq!(cached(replica, first, 75, 1, false), 0, "a longer one is another");
+        let again = cached(replica, first, 70, 1, false);
+        assert!([0, 69].contains(&again), "{again} of 70 tokens");
+        assert_eq!(cached(replica, first, 70, 1, false), again, "and so on");
+        again == 69
+    });
 }
