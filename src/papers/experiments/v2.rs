@@ -129,7 +129,7 @@ fn groups() -> Vec<Group> {
                 metrics: metrics.to_vec(),
             }
         };
-    let (apr5, june10) = (["apr5_ts1"], ["apr5_june10"]);
+    let (apr5, once_more) = (["apr5_ts1"], ["apr5_june10"]);
     vec![
         group("all figures", &[], &[], &[]),
         group("Apr 5, all 30 of the six figures of five policies", &apr5, &[], &SIX),
@@ -148,17 +148,17 @@ fn groups() -> Vec<Group> {
         group("Apr 5, GORGO's six figures", &apr5, &[AS_RUN], &SIX),
         group(
             "Apr 5 once more, six figures of the two policies that were fitted",
-            &june10,
+            &once_more,
             &["least-load", "least-request"],
             &SIX,
         ),
         group(
             "Apr 5 once more, six figures of session-affinity and prefix-cache",
-            &june10,
+            &once_more,
             &["session-affinity", "prefix-cache"],
             &SIX,
         ),
-        group("Apr 5 once more, six figures of its GORGO", &june10, &[self::june10::GORGO], &SIX),
+        group("Apr 5 once more, six figures of its GORGO", &once_more, &[june10::GORGO], &SIX),
         group(
             "Apr 6 and Apr 7, P50 of TTFT and E2E",
             &MADE_UP[..2],
