@@ -1,8 +1,8 @@
 //! How far a simulated run is from a measured one: logarithms of quantiles, in groups that count alike.
 //!
 //! Ratios, not differences: a tail of seconds and a floor of 100 ms count alike. Each squared log-ratio is divided by
-//! how much that quantile varies from run to run ([`FEATURES`]' last number), for only one run was measured. A loss of 1
-//! is a fit as good as a second run.
+//! how much that quantile varies from run to run ([`FEATURES`]' last number), for few runs were measured. Against one run
+//! a loss of 1 is a fit as good as a second run; against the mean of two, a perfect model has 0.5.
 
 use crate::measured::{Sample, Samples, quantile};
 

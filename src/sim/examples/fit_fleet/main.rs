@@ -1,8 +1,10 @@
 //! Fits the profile of the GORGO fleet (2 x L40S, Qwen3.5-35B-A3B-FP8) to what that fleet measured under two policies.
 //!
 //! `cargo run --release -p gorgo-sim --example fit_fleet` simulates the Apr 5 requests under least-load and least-request
-//! as `scenarios/papers/v2_apr5.toml` describes them, compares quantiles (`loss.rs`) with the measured files and searches
-//! (`search.rs`) for the free parameters (`parameters.rs`) that bring them closest. No other measurement is looked at.
+//! as `scenarios/papers/v2_apr5.toml` describes them, compares quantiles (`loss.rs`) with those of two measured runs of each
+//! (one by its requests, `measured.rs`; one by its quantiles, `second.rs`) and how often prompts hit (`pairs.rs`,
+//! `repeats.rs`), and searches (`search.rs`) for the free parameters (`parameters.rs`) that bring them closest. No other
+//! measurement is looked at, unless `--other` asks for it once all is fitted.
 //! Same options, same result, on any number of threads. `options.rs` has the options.
 
 mod bursts;
@@ -23,6 +25,7 @@ use options::Options;
 use parameters::{FREE, Fleet, Values};
 use search::Search;
 use simulate::Stage;
+use std::fmt::Write as _;
 use std::path::Path;
 
 /// The policies whose measurements are fitted.
@@ -130,17 +133,19 @@ fn main() -> Result<(), String> {
         pairs::loss(task.pairs, &shares),
     );
     let mut page = report::parameters(&values) + "\n" + report::HEAD;
+    let mut errors = Vec::new();
     for ((policy, measured), runs) in FITTED.iter().zip(&task.measured).zip(&runs) {
-        let figures: Vec<f64> = report::FIGURES.iter().map(|(_, read)| read(measured)).collect();
-        page += &report::rows(policy, &figures, runs);
+        let (rows, of_policy) = report::fitted_rows(policy, measured, runs)?;
+        page += &rows;
+        errors.extend(of_policy);
     }
     for policy in &options.others {
-        let published = report::published(policy)
-            .ok_or_else(|| format!("--other {policy}: got no row of the paper's table of Apr 5"))?;
         let runs = task.stage.runs(&[values.fleet()?], &[policy])?.remove(0).remove(0);
         println!("{policy}: {}", measured::hits(&runs));
-        page += &report::rows(policy, &published, &runs);
+        page += &report::other_rows(policy, &runs)?;
     }
+    let mean_error = errors.iter().map(|error| error.abs()).sum::<f64>() / errors.len() as f64;
+    let _ = writeln!(page, "\nMean |error| of the fitted: {mean_error:.1} %");
     println!("{page}");
     let told: Vec<(&str, f64)> = FITTED.iter().copied().zip(losses).collect();
     write(options.report.as_deref(), &page)?;

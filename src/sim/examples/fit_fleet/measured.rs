@@ -8,6 +8,9 @@ use serde::Deserialize;
 use std::fs::File;
 use std::path::Path;
 
+/// Without a hit a token of the prompt takes 0.06 ms (`parameters.rs`), and there is the way.
+const FAST_MS_PER_TOKEN: f64 = 0.05;
+
 /// A request as its client saw it, from its send on.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
@@ -27,6 +30,12 @@ impl Sample {
     pub fn itl_ms(&self) -> Option<f64> {
         let gaps = self.output_tokens.checked_sub(1).filter(|&gaps| gaps > 0)?;
         Some((self.e2e_ms - self.ttft_ms) / f64::from(gaps))
+    }
+
+    /// Whether it came sooner than its tokens could be computed, and so has hit. Of long prompts: a short one's way is
+    /// longer than that.
+    pub fn has_hit(&self) -> bool {
+        self.ttft_ms < FAST_MS_PER_TOKEN * f64::from(self.input_tokens)
     }
 }
 

@@ -5,24 +5,20 @@
 //! it, a third of those that could hit do so in a run, and a ninth in both: hits of both runs are then three times as
 //! frequent as if the runs had nothing to do with each other.
 
-use crate::measured::{Sample, Samples};
+use crate::measured::Samples;
 
 /// Prompts that are looked at, tokens.
 const FROM_TOKENS: u32 = 9_000;
-/// What is faster than that, in ms a token, has hit: without a hit it takes 0.06 (`parameters.rs`), and the way.
-const FAST_MS_PER_TOKEN: f64 = 0.05;
 /// Run-to-run deviations of the three figures' logarithms, an assumption: the second run has 90 such hits.
 const DEVIATIONS: [f64; 3] = [0.1, 0.1, 0.15];
 
 /// Shares of the long prompts that hit: in the one run, in the other, and in both over the product of these.
 pub fn shares(one: &Samples, other: &Samples) -> [f64; 3] {
-    let fast =
-        |sample: &Sample| sample.ttft_ms < FAST_MS_PER_TOKEN * f64::from(sample.input_tokens);
     let (mut long, mut hits) = (0.0, [0.0; 3]);
     for (one, other) in one.requests.iter().zip(&other.requests) {
         assert_eq!(one.id, other.id, "both runs have the same requests");
         if one.input_tokens >= FROM_TOKENS {
-            let (a, b) = (fast(one), fast(other));
+            let (a, b) = (one.has_hit(), other.has_hit());
             long += 1.0;
             for (hits, hit) in hits.iter_mut().zip([a, b, a && b]) {
                 *hits += f64::from(u8::from(hit));

@@ -10,8 +10,6 @@ use std::fmt::Write as _;
 
 /// Prompts that are looked at, tokens.
 const FROM_TOKENS: u32 = 6_000;
-/// What is faster than that, in ms a token, has hit (`pairs.rs`).
-const FAST_MS_PER_TOKEN: f64 = 0.05;
 /// The classes: how long before the last request of that length was sent, s, from and (exclusive) to. The last class has
 /// those without one.
 const LAGS: [(f64, f64); 3] = [(0.0, 40.0), (40.0, 120.0), (300.0, f64::INFINITY)];
@@ -35,9 +33,8 @@ pub fn classes(samples: &Samples) -> Classes {
         let lag_s = before.map_or(f64::INFINITY, |before| (request.sent_ms - before) / 1e3);
         let fits = |&(from, to): &(f64, f64)| from <= lag_s && (lag_s < to || to.is_infinite());
         if let Some(class) = LAGS.iter().position(fits) {
-            let hit = request.ttft_ms < FAST_MS_PER_TOKEN * f64::from(request.input_tokens);
             classes[class].0 += 1.0;
-            classes[class].1 += f64::from(u8::from(hit));
+            classes[class].1 += f64::from(u8::from(request.has_hit()));
         }
     }
     classes

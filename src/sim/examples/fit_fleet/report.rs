@@ -2,32 +2,75 @@
 
 use crate::measured::{Sample, Samples, quantile};
 use crate::parameters::{FREE, NAME, STATES_BY_MEMORY, Values};
+use serde::Deserialize;
 use std::fmt::Write as _;
+
+const PUBLISHED: &str = include_str!("../../../../data/papers/v2.csv");
+
+/// A row of it.
+#[derive(Deserialize)]
+struct Published {
+    window: String,
+    policy: String,
+    metric: String,
+    value: f64,
+}
 
 /// How a figure is read off a run.
 type Read = fn(&Samples) -> f64;
 
+/// A figure of the paper's table: its name here and in `data/papers/v2.csv`, and how it is read off a run.
+type FigureOfTable = (&'static str, &'static str, Read);
+
 /// The figures of the paper's table.
-pub const FIGURES: [(&str, Read); 8] = [
-    ("TTFT P50, ms", |run| of(run, 0.5, |sample| Some(sample.ttft_ms))),
-    ("TTFT P95, ms", |run| of(run, 0.95, |sample| Some(sample.ttft_ms))),
-    ("TTFT P99, ms", |run| of(run, 0.99, |sample| Some(sample.ttft_ms))),
-    ("E2E P50, s", |run| of(run, 0.5, |sample| Some(sample.e2e_ms)) / 1e3),
-    ("E2E P95, s", |run| of(run, 0.95, |sample| Some(sample.e2e_ms)) / 1e3),
-    ("E2E P99, s", |run| of(run, 0.99, |sample| Some(sample.e2e_ms)) / 1e3),
-    ("ITL P50, ms", |run| of(run, 0.5, Sample::itl_ms)),
-    ("mean in flight", |run| run.in_flight),
+const FIGURES: [FigureOfTable; 8] = [
+    ("TTFT P50, ms", "ttft_ms_p50", |run| of(run, 0.5, |sample| Some(sample.ttft_ms))),
+    ("TTFT P95, ms", "ttft_ms_p95", |run| of(run, 0.95, |sample| Some(sample.ttft_ms))),
+    ("TTFT P99, ms", "ttft_ms_p99", |run| of(run, 0.99, |sample| Some(sample.ttft_ms))),
+    ("E2E P50, s", "e2e_s_p50", |run| of(run, 0.5, |sample| Some(sample.e2e_ms)) / 1e3),
+    ("E2E P95, s", "e2e_s_p95", |run| of(run, 0.95, |sample| Some(sample.e2e_ms)) / 1e3),
+    ("E2E P99, s", "e2e_s_p99", |run| of(run, 0.99, |sample| Some(sample.e2e_ms)) / 1e3),
+    ("ITL P50, ms", "itl_ms_p50", |run| of(run, 0.5, Sample::itl_ms)),
+    ("mean in flight", "in_flight_mean", |run| run.in_flight),
 ];
 
 fn of(run: &Samples, q: f64, figure: impl Fn(&Sample) -> Option<f64>) -> f64 {
     quantile(&run.sorted(0..u32::MAX, figure), q)
 }
 
-/// Rows of a table: a figure as measured, as simulated (median over seeds, and the band in which 8 of 10 seeds lie),
-/// and the error of the median.
-pub fn rows(policy: &str, measured: &[f64], runs: &[Samples]) -> String {
-    let mut text = String::new();
-    for ((name, read), target) in FIGURES.iter().zip(measured) {
+/// The windows of the two measured runs in `data/papers/v2.csv`.
+const WINDOWS: [&str; 2] = ["apr5_ts1", "apr5_june10"];
+
+/// The head of the table of residuals.
+pub const HEAD: &str = "| policy | figure | measured | again | simulated, median | 10 to 90 % of seeds | error |\n|---|---|---|---|---|---|---|\n";
+
+/// Rows of it for a policy that was fitted, to the mean of both its runs in logarithms, which is what errors are against.
+/// The first run is read off its requests; the errors are told too.
+pub fn fitted_rows(
+    policy: &str,
+    measured: &Samples,
+    runs: &[Samples],
+) -> Result<(String, Vec<f64>), String> {
+    let first = FIGURES.map(|(.., read)| read(measured));
+    let again = published(WINDOWS[1], policy)?;
+    Ok(rows(policy, &first, Some(&again), runs))
+}
+
+/// Rows of it for another policy, against the paper's table alone.
+pub fn other_rows(policy: &str, runs: &[Samples]) -> Result<String, String> {
+    Ok(rows(policy, &published(WINDOWS[0], policy)?, None, runs).0)
+}
+
+/// A figure as measured, as simulated (median over seeds, and the band in which 8 of 10 seeds lie), and the error of the
+/// median in per cent.
+fn rows(
+    policy: &str,
+    first: &[f64; 8],
+    again: Option<&[f64; 8]>,
+    runs: &[Samples],
+) -> (String, Vec<f64>) {
+    let (mut text, mut errors) = (String::new(), Vec::new());
+    for (at, (name, _, read)) in FIGURES.iter().enumerate() {
         let mut values: Vec<f64> = runs.iter().map(read).collect();
         values.sort_unstable_by(f64::total_cmp);
         let (low, high) = (quantile(&values, 0.1), values[(values.len() * 9).div_ceil(10) - 1]);
@@ -37,30 +80,40 @@ pub fn rows(policy: &str, measured: &[f64], runs: &[Samples]) -> String {
         } else {
             0
         };
+        let target = again.map_or(first[at], |again| (first[at] * again[at]).sqrt());
         let error = 100.0 * (middle / target - 1.0);
-        let inside = if (low..=high).contains(target) { "yes" } else { "no" };
+        let second = again.map_or("-".to_owned(), |again| format!("{:.digits$}", again[at]));
         let _ = writeln!(
             text,
-            "| {policy} | {name} | {target:.digits$} | {middle:.digits$} | {low:.digits$} to {high:.digits$} | {error:+.1} % | {inside} |"
+            "| {policy} | {name} | {:.digits$} | {second} | {middle:.digits$} | {low:.digits$} to {high:.digits$} | {error:+.1} % |",
+            first[at]
         );
+        errors.push(error);
     }
-    text
+    (text, errors)
 }
 
-/// What the paper says of a policy on Apr 5, in the order of [`FIGURES`]: its main table (arXiv 2602.11688v2, Table 2), and
-/// the mean in flight worked out from the authors' raw files. None for a policy that is not in it. The policies that
-/// were fitted are compared with their own files instead.
-pub fn published(policy: &str) -> Option<[f64; 8]> {
-    Some(match policy {
-        "gorgo" => [673.0, 2_514.0, 4_473.0, 3.04, 8.91, 17.54, 17.6, 15.2],
-        "session-affinity" => [712.0, 2_428.0, 5_190.0, 3.48, 18.27, 22.61, 20.2, 24.4],
-        "prefix-cache" => [1_477.0, 6_784.0, 9_613.0, 13.14, 22.63, 26.81, 82.3, 48.5],
-        _ => return None,
-    })
+/// What is published of a policy in a window, in the order of [`FIGURES`].
+fn published(window: &str, policy: &str) -> Result<[f64; 8], String> {
+    let mut figures = [None; 8];
+    for row in csv::Reader::from_reader(PUBLISHED.as_bytes()).deserialize() {
+        let row: Published = row.map_err(|error| format!("data/papers/v2.csv: {error}"))?;
+        let its_name = row.policy.strip_prefix("simple-").unwrap_or(&row.policy);
+        let at = FIGURES.iter().position(|(_, metric, _)| *metric == row.metric);
+        if let (true, Some(at)) = (row.window == window && its_name == policy, at) {
+            figures[at] = Some(row.value);
+        }
+    }
+    let missing = |at: usize| {
+        let metric = FIGURES[at].1;
+        format!("data/papers/v2.csv: got no {metric} of {policy} in {window}, wanted one")
+    };
+    let mut known = [0.0; 8];
+    for (at, figure) in figures.into_iter().enumerate() {
+        known[at] = figure.ok_or_else(|| missing(at))?;
+    }
+    Ok(known)
 }
-
-/// The head of such a table.
-pub const HEAD: &str = "| policy | figure | measured | simulated, median | 10 to 90 % of seeds | error | inside |\n|---|---|---|---|---|---|---|\n";
 
 /// The free parameters as a table.
 pub fn parameters(values: &Values) -> String {

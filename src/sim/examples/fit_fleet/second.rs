@@ -3,14 +3,32 @@
 //! two P50s of TTFT differ by 17 %), so what is fitted is the mean of both, in logarithms.
 //!
 //! Its requests are not part of the recorded data; `data/papers/v2_june10_fit.csv` has what is needed of them, as
-//! `--table-of FILE` prints it for a file of requests.
+//! `--table-of POLICY=FILE` prints it for a file of requests.
 
 use crate::loss::FEATURES;
 use crate::measured::Samples;
 use crate::{FITTED, features, repeats};
+use serde::Deserialize;
 use std::fmt::Write as _;
 
 const TABLE: &str = include_str!("../../../../data/papers/v2_june10_fit.csv");
+
+const NAME: &str = "data/papers/v2_june10_fit.csv";
+
+/// A row of it: a figure's quantile over a range of prompt lengths, or a class of repeats with its prompts and hits.
+#[derive(Debug, Deserialize)]
+struct Row {
+    policy: String,
+    figure: String,
+    /// Of the prompt lengths, or the class.
+    from: u32,
+    #[serde(rename = "to")]
+    _to: Option<u32>,
+    /// Or how many prompts.
+    quantile: f64,
+    /// Or how many hits.
+    value: f64,
+}
 
 /// What is known of one policy's second run.
 pub struct Second {
@@ -46,27 +64,26 @@ pub fn runs() -> Result<Vec<Second>, String> {
 }
 
 fn of(policy: &str) -> Result<Second, String> {
-    let rows = TABLE.lines().filter(|line| !line.starts_with('#'));
-    let rows = rows.filter_map(|line| line.strip_prefix(policy)?.strip_prefix(','));
+    let mut rows = csv::ReaderBuilder::new();
+    let mut rows = rows.comment(Some(b'#')).has_headers(false).from_reader(TABLE.as_bytes());
     let (mut logs, mut classes) = (Vec::new(), repeats::Classes::default());
-    for row in rows {
-        let wrong = || format!("data/papers/v2_june10_fit.csv: got the row {row:?} of {policy}");
-        let fields: Vec<&str> = row.split(',').collect();
-        let [figure, from, _, quantile, value] = fields[..] else { return Err(wrong()) };
-        let number = |text: &str| text.parse::<f64>().map_err(|_| wrong());
-        if figure == "repeats" {
-            let class: usize = from.parse().map_err(|_| wrong())?;
-            *classes.get_mut(class).ok_or_else(wrong)? = (number(quantile)?, number(value)?);
+    for row in rows.deserialize() {
+        let row: Row = row.map_err(|error| format!("{NAME}: {error}"))?;
+        if row.policy != policy {
+            continue;
+        }
+        if row.figure == "repeats" {
+            let class = classes.get_mut(row.from as usize);
+            let class = class.ok_or_else(|| format!("{NAME}: got {row:?}, wanted a class"))?;
+            *class = (row.quantile, row.value);
         } else {
-            logs.push(number(value)?.ln());
+            logs.push(row.value.ln());
         }
     }
     let wanted: usize = FEATURES.iter().map(|group| group.quantiles.len()).sum();
     if logs.len() != wanted {
         let got = logs.len();
-        return Err(format!(
-            "data/papers/v2_june10_fit.csv: got {got} figures of {policy}, wanted {wanted}"
-        ));
+        return Err(format!("{NAME}: got {got} figures of {policy}, wanted {wanted}"));
     }
     Ok(Second { features: logs, repeats: classes })
 }
