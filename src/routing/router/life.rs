@@ -12,7 +12,8 @@ use gorgo_types::{BlockChain, Nanos, ReplicaId};
 use std::hint::cold_path;
 
 impl Router {
-    /// The request is sent to `replica`: the decision's, or another one where the decision was overruled.
+    /// The request is sent to `replica`: the decision's, or another one where the decision was overruled. Comes right after
+    /// [`Self::decide`] on it: what the index knew of it then is what is counted.
     pub fn dispatched(
         &mut self,
         now: Nanos,

@@ -88,17 +88,9 @@ impl Situation {
 }
 
 fn signals(dice: &mut Dice, scales: &[u64], i: u32, tokens: u64) -> Signals {
-    let mut signals = counted(dice, scales, i, tokens);
-    // Some third of what is queued, by what else is known, so that no other number is drawn for it.
-    let third = signals.queued_tokens.wrapping_mul(u64::from(i) + 1) / 3;
-    signals.queued_uncached_tokens = third.min(signals.queued_tokens);
-    signals
-}
-
-fn counted(dice: &mut Dice, scales: &[u64], i: u32, tokens: u64) -> Signals {
     let busy = if dice.chance(10) { 8 } else { 0 };
     let rtt_scale = scales[0] as f64 * 0.75;
-    Signals {
+    let mut signals = Signals {
         replica: ReplicaId(i),
         region: RegionId(i % 3),
         rtt_ewma_ms: dice.chance(70).then(|| dice.below(4) as f64 * rtt_scale),
@@ -116,7 +108,11 @@ fn counted(dice: &mut Dice, scales: &[u64], i: u32, tokens: u64) -> Signals {
         eligible: dice.chance(85) || tokens == 7,
         zone: None,
         weight: 1,
-    }
+    };
+    // Of what is queued a third, two thirds or all, so that no other number is drawn for it.
+    let thirds = signals.queued_tokens.saturating_mul(u64::from(i) + 1) / 3;
+    signals.queued_uncached_tokens = thirds.min(signals.queued_tokens);
+    signals
 }
 
 /// What a log must show for a policy.
