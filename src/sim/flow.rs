@@ -158,9 +158,11 @@ impl World<'_> {
             let (sequences, step) = station.engine.decode_step(self.now)?;
             Some(f64::from(sequences) / step.as_s())
         });
-        // Each router passes on what it has sent out itself; who of a batch that was is not asked.
+        // Each router passes on what it has sent out itself, also to another one; who of a batch that was is not asked. What is
+        // between two routers is with one of them and with no replica.
         let all: u32 = self.stations.iter().map(|station| station.in_flight).sum();
-        let own = self.sites[site as usize].router.in_flight() as f64 / f64::from(all.max(1));
+        let sent_out = self.sites[site as usize].router.in_flight() as f64;
+        let own = (sent_out / f64::from(all.max(1))).min(1.0);
         let busy = rates.sum::<f64>() * own * self.relay_time_per_token.as_s();
         let stretch = 1.0 / (1.0 - busy).max(1.0 / MOST_STRETCH);
         Nanos((self.decision_time.0 as f64 * stretch).round() as u64)

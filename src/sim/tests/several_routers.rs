@@ -3,7 +3,7 @@
 use gorgo_metrics::{Records, RequestRecord, RunResult, Status};
 use gorgo_model::CostProfile;
 use gorgo_routing::{Reach, RegionReach, Room, RouterConfig, registry};
-use gorgo_sim::{RouterSetup, World};
+use gorgo_sim::{RouterSetup, Setup, World};
 use gorgo_types::{BlockChain, Nanos, OriginId, RegionId, ReplicaId, Request, RequestId, Tokens};
 
 mod support;
@@ -34,15 +34,15 @@ fn request(session: u64, output: u64) -> Request {
 
 /// A router in each region that serves one request and passes the others on, or lets `max_queue` of them wait.
 fn run(max_queue: u32, may_wait: bool, requests: Vec<(Nanos, Request)>) -> RunResult {
-    run_scraped(MS, max_queue, may_wait, requests)
+    run_with(max_queue, may_wait, requests, |setup| setup.scrape_interval = Some(Nanos(MS)))
 }
 
-/// The same with other times between two scrapes.
-fn run_scraped(
-    scrape_interval: u64,
+/// The same with other things changed.
+fn run_with(
     max_queue: u32,
     may_wait: bool,
     requests: Vec<(Nanos, Request)>,
+    change: impl Fn(&mut Setup<'_>),
 ) -> RunResult {
     let mut setup = bench().setup(Box::new(Listed::new(requests)), Records::Always);
     let router = |region| {
@@ -64,7 +64,7 @@ fn run_scraped(
         RouterSetup { region: RegionId(region), config, policy }
     };
     setup.routers = vec![router(0), router(1)];
-    setup.scrape_interval = Some(Nanos(scrape_interval));
+    change(&mut setup);
     // Nobody is under way for so long.
     setup.measure.drain = Some(Nanos(10_000 * MS));
     World::new(setup).unwrap().run().unwrap()
@@ -123,11 +123,29 @@ fn a_policy_may_wait_for_its_own_region() {
 fn who_waits_for_room_is_looked_at_when_a_scrape_tells_of_it() {
     // Scraped at 35 ms, the first runs; its end passes the router at about 65 ms; that there is room again is known at 70.
     let requests = vec![(Nanos::ZERO, request(0, 40)), (Nanos(45 * MS), request(1, 2))];
-    let run = run_scraped(30 * MS, 10, true, requests);
+    let run = run_with(10, true, requests, |setup| setup.scrape_interval = Some(Nanos(30 * MS)));
     let waited = record(&run, 1);
     assert_eq!((waited.region, waited.status), (Some(RegionId(0)), Status::Completed));
     assert_eq!(
         waited.sent + waited.parts.client_to_router + waited.parts.router_queue,
         Nanos(70 * MS)
     );
+}
+
+#[test]
+fn a_router_is_slowed_down_by_the_tokens_that_pass_it_and_by_no_others() {
+    let at = |session, ms| (Nanos(ms * MS), request(session, 500));
+    let run = run_with(0, false, vec![at(0, 0), at(1, 50), at(2, 300)], |setup| {
+        setup.scrape_interval = Some(Nanos(MS));
+        setup.decision_time = Nanos(4 * MS);
+        setup.relay_time_per_token = Nanos(200 * US);
+    });
+    let routing = [0, 1, 2].map(|session| record(&run, session).parts.routing);
+    assert_eq!(routing[0], Nanos(4 * MS), "nothing passes yet");
+    // 1,000 tokens a second take a fifth of the first router's time; the second, which decides next, has none to pass on.
+    assert_eq!(record(&run, 1).region, Some(RegionId(1)));
+    assert_eq!(routing[1], Nanos(5 * MS + 4 * MS));
+    // The first passes on the tokens of both, the second's own too; its decision is the only one, for the second has no room.
+    assert_eq!(record(&run, 2).status, Status::Rejected);
+    assert_eq!(routing[2], Nanos(6_666_667));
 }
